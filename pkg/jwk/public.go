@@ -1,0 +1,203 @@
+package jwk
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math"
+	"math/big"
+	"slices"
+	"strings"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// PublicKey is the public half of a key and what its JWK says of it. It does
+// not change once made. The zero value is no key: it fits no algorithm and does
+// not marshal.
+type PublicKey struct {
+	kid        string
+	alg        Algorithm
+	use        string
+	ops        []string // nil if the JWK has no key_ops
+	params     params
+	thumbprint string
+	material   crypto.PublicKey
+}
+
+// NewPublicKey returns key as a key for alg: kid is its thumbprint, use is
+// "sig". The key is a *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey; one
+// that does not fit alg is refused.
+func NewPublicKey(alg Algorithm, key crypto.PublicKey) (PublicKey, error) {
+	row, err := alg.spec()
+	if err != nil {
+		return PublicKey{}, err
+	}
+	k, err := bare(key)
+	if err != nil {
+		return PublicKey{}, err
+	}
+	if err := k.fits(row); err != nil {
+		return PublicKey{}, err
+	}
+	k.kid, k.use, k.alg = k.thumbprint, "sig", row.name
+	return k, nil
+}
+
+// bare returns a key that says nothing of itself: no kid, use, alg or key_ops.
+func bare(key crypto.PublicKey) (PublicKey, error) {
+	own, err := checked(key)
+	if err != nil {
+		return PublicKey{}, err
+	}
+	wire := jose.JSONWebKey{Key: own}
+	sum, err := wire.Thumbprint(crypto.SHA256)
+	if err != nil {
+		return PublicKey{}, reason(err)
+	}
+	p, err := paramsOf(wire)
+	if err != nil {
+		return PublicKey{}, err
+	}
+	return PublicKey{
+		params:     p,
+		thumbprint: base64.RawURLEncoding.EncodeToString(sum),
+		material:   own,
+	}, nil
+}
+
+// checked returns a copy of key, or says why it cannot verify anything safely.
+func checked(key crypto.PublicKey) (crypto.PublicKey, error) {
+	switch key := key.(type) {
+	case *rsa.PublicKey:
+		return checkedRSA(key)
+	case *ecdsa.PublicKey:
+		return checkedEC(key)
+	case ed25519.PublicKey:
+		// go-jose refuses wrong lengths and points of low order.
+		return slices.Clone(key), nil
+	default:
+		return nil, fmt.Errorf("%T is not a public key for signatures: use RSA, EC or Ed25519", key)
+	}
+}
+
+func checkedRSA(key *rsa.PublicKey) (crypto.PublicKey, error) {
+	if key == nil || key.N == nil || key.N.Sign() <= 0 {
+		return nil, errors.New("empty RSA key")
+	}
+	if bits := key.N.BitLen(); bits < minRSABits || bits > maxRSABits {
+		return nil, fmt.Errorf("RSA key of %d bits: use %d to %d", bits, minRSABits, maxRSABits)
+	}
+	if key.N.Bit(0) == 0 || key.E < 3 || key.E%2 == 0 || key.E > math.MaxInt32 {
+		return nil, errors.New("RSA key: the modulus and the exponent must be odd, the exponent from 3 to 2^31-1")
+	}
+	return &rsa.PublicKey{N: new(big.Int).Set(key.N), E: key.E}, nil
+}
+
+func checkedEC(key *ecdsa.PublicKey) (crypto.PublicKey, error) {
+	//nolint:staticcheck // the coordinates are only looked at; Bytes panics if they are nil
+	if key == nil || key.Curve == nil || key.X == nil || key.Y == nil {
+		return nil, errors.New("empty EC key")
+	}
+	point, err := key.Bytes()
+	if err != nil {
+		return nil, fmt.Errorf("EC key: the point is not on %s, or that curve is not known here", key.Curve.Params().Name)
+	}
+	return ecdsa.ParseUncompressedPublicKey(key.Curve, point)
+}
+
+// KeyID returns kid, "" if the key came without one.
+func (k PublicKey) KeyID() string { return k.kid }
+
+// Algorithm returns alg, "" if the key came without one.
+func (k PublicKey) Algorithm() Algorithm { return k.alg }
+
+// Use returns use as found, "" if the key came without it (RFC 7517, section 4.2).
+func (k PublicKey) Use() string { return k.use }
+
+// Operations returns key_ops as found, nil if the key came without it (RFC
+// 7517, section 4.3).
+func (k PublicKey) Operations() []string { return slices.Clone(k.ops) }
+
+// KeyType returns kty: RSA, EC or OKP.
+func (k PublicKey) KeyType() string { return k.params.KeyType }
+
+// Size returns the size of the key in bits: the modulus, the field of the
+// curve, or 256 for Ed25519.
+func (k PublicKey) Size() int {
+	switch key := k.material.(type) {
+	case *rsa.PublicKey:
+		return key.N.BitLen()
+	case *ecdsa.PublicKey:
+		return key.Curve.Params().BitSize
+	case ed25519.PublicKey:
+		return 8 * len(key)
+	default:
+		return 0
+	}
+}
+
+// Thumbprint returns the SHA-256 thumbprint of RFC 7638 in base64url.
+func (k PublicKey) Thumbprint() string { return k.thumbprint }
+
+// Material returns the key for Go's own packages: a *rsa.PublicKey,
+// *ecdsa.PublicKey or ed25519.PublicKey. It is shared and must not be changed.
+func (k PublicKey) Material() crypto.PublicKey { return k.material }
+
+// Equal reports whether both are the same key and say the same of themselves.
+func (k PublicKey) Equal(o PublicKey) bool {
+	return k.thumbprint == o.thumbprint &&
+		k.kid == o.kid && k.alg == o.alg && k.use == o.use &&
+		(k.ops == nil) == (o.ops == nil) && slices.Equal(k.ops, o.ops)
+}
+
+// Fits returns nil if this key may verify signatures of alg. It looks at the
+// key type, the curve, and what the key says of itself: alg, use, key_ops.
+func (k PublicKey) Fits(alg Algorithm) error {
+	row, err := alg.spec()
+	if err != nil {
+		return err
+	}
+	return k.fits(row)
+}
+
+func (k PublicKey) fits(row spec) error {
+	switch {
+	case k.material == nil:
+		return errors.New("empty key")
+	case k.params.KeyType != row.keyType:
+		return fmt.Errorf("%s wants a key of type %s, this one is %s", row.name, row.keyType, k.params.KeyType)
+	case k.params.Curve != row.curve:
+		return fmt.Errorf("%s wants a key on %s, this one is on %s", row.name, row.curve, k.params.Curve)
+	case k.alg != "" && k.alg != row.name:
+		return fmt.Errorf("the key is for %s (its alg), not for %s", k.alg, row.name)
+	case k.use != "" && k.use != "sig":
+		return fmt.Errorf("the key is not for signatures: its use is %q", k.use)
+	case k.ops != nil && !slices.Contains(k.ops, "verify"):
+		return fmt.Errorf("the key is not for verification: its key_ops are %q", k.ops)
+	}
+	return nil
+}
+
+// PEM returns the key as a PKIX "PUBLIC KEY" block (RFC 7468, section 13).
+func (k PublicKey) PEM() ([]byte, error) {
+	if k.material == nil {
+		return nil, errors.New("empty key")
+	}
+	der, err := x509.MarshalPKIXPublicKey(k.material)
+	if err != nil {
+		return nil, fmt.Errorf("encode public key: %v", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), nil
+}
+
+// reason gives an error of go-jose without the name of the library.
+func reason(err error) error {
+	return errors.New(strings.TrimPrefix(err.Error(), "go-jose/go-jose: "))
+}

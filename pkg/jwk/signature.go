@@ -1,0 +1,109 @@
+package jwk
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/asn1"
+	"errors"
+	"math/big"
+)
+
+// ErrSignature says that a signature is not one of this key over this input.
+var ErrSignature = errors.New("the signature is wrong")
+
+// Verify checks a raw JWS signature over input (RFC 7515, section 5.2). It
+// returns ErrSignature if it is wrong, and the error of Fits if the key may not
+// verify alg in the first place.
+//
+// RSA signatures have the length of the modulus, PSS salts that of the hash, and
+// ECDSA signatures are r and s at full length, nothing else (RFC 7518, section 3).
+func (k PublicKey) Verify(alg Algorithm, input, signature []byte) error {
+	row, err := alg.spec()
+	if err != nil {
+		return err
+	}
+	if err := k.fits(row); err != nil {
+		return err
+	}
+	if !row.verify(k.material, row.digest(input), signature) {
+		return ErrSignature
+	}
+	return nil
+}
+
+func (s spec) verify(key crypto.PublicKey, digest, signature []byte) bool {
+	switch key := key.(type) {
+	case *rsa.PublicKey:
+		if s.pss {
+			return rsa.VerifyPSS(key, s.hash, digest, signature, s.pssOptions()) == nil
+		}
+		return rsa.VerifyPKCS1v15(key, s.hash, digest, signature) == nil
+	case *ecdsa.PublicKey:
+		size := s.coordinate()
+		if len(signature) != 2*size {
+			return false
+		}
+		r, t := new(big.Int).SetBytes(signature[:size]), new(big.Int).SetBytes(signature[size:])
+		return ecdsa.Verify(key, digest, r, t)
+	case ed25519.PublicKey:
+		return ed25519.Verify(key, digest, signature)
+	default:
+		return false
+	}
+}
+
+// sign asks signer for a signature and gives it the form of a JWS.
+func (s spec) sign(signer crypto.Signer, input []byte) ([]byte, error) {
+	var opts crypto.SignerOpts = s.hash
+	if s.pss {
+		opts = s.pssOptions()
+	}
+	signature, err := crypto.SignMessage(signer, rand.Reader, input, opts)
+	if err != nil {
+		return nil, err
+	}
+	if s.keyType == typeEC {
+		return s.fixedLength(signature)
+	}
+	return signature, nil
+}
+
+func (s spec) pssOptions() *rsa.PSSOptions {
+	return &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: s.hash}
+}
+
+// digest returns what is signed: the hash of input, or input itself for Ed25519.
+func (s spec) digest(input []byte) []byte {
+	if s.hash == 0 {
+		return input
+	}
+	h := s.hash.New()
+	h.Write(input)
+	return h.Sum(nil)
+}
+
+// coordinate returns the length of r and of s, in bytes.
+func (s spec) coordinate() int { return (s.bits + 7) / 8 }
+
+// fixedLength turns the ASN.1 of an ECDSA signer into r followed by s (RFC
+// 7518, section 3.4).
+func (s spec) fixedLength(der []byte) ([]byte, error) {
+	var point struct{ R, S *big.Int }
+	rest, err := asn1.Unmarshal(der, &point)
+	size := s.coordinate()
+	if err != nil || len(rest) > 0 || !fitsIn(point.R, size) || !fitsIn(point.S, size) {
+		return nil, errors.New("the signer did not return an ASN.1 signature of this curve")
+	}
+	signature := make([]byte, 2*size)
+	point.R.FillBytes(signature[:size])
+	point.S.FillBytes(signature[size:])
+	return signature, nil
+}
+
+// fitsIn reports whether n is positive and at most size bytes long.
+func fitsIn(n *big.Int, size int) bool {
+	return n.Sign() > 0 && n.BitLen() <= 8*size
+}
