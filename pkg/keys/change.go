@@ -1,0 +1,260 @@
+package keys
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/jwk"
+)
+
+// attempts bounds how often a change is tried when others keep winning the swap
+// or the store keeps failing. Each try decides anew on what it then reads.
+const attempts = 16
+
+// Refresh reads the keyset from the store and confirms or replaces the view.
+func (r *Ring) Refresh(ctx context.Context) error {
+	r.writes.Lock()
+	defer r.writes.Unlock()
+	_, err := r.refresh(ctx)
+	return err
+}
+
+func (r *Ring) refresh(ctx context.Context) (*view, error) {
+	for range attempts {
+		v, err := r.read(ctx)
+		if errors.Is(err, errMoved) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		r.show(v)
+		return v, nil
+	}
+	return nil, fmt.Errorf("%w: %w", ErrUnavailable, errMoved)
+}
+
+// read loads the document once and makes a view of it.
+func (r *Ring) read(ctx context.Context) (*view, error) {
+	at := r.watch.read() // before the read is sent: the answer is at least this fresh
+	rec, err := r.store.Load(ctx)
+	if errors.Is(err, ErrNoKeyset) {
+		return nil, err
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	old := r.view.Load()
+	next := view{at: at, store: rec.Now}
+	switch {
+	case old != nil && rec.Version < old.ks.Version:
+		return nil, fmt.Errorf("%w: the store went back from version %d to %d", ErrDocument, old.ks.Version, rec.Version)
+	case old != nil && rec.Version == old.ks.Version && len(old.unreadable()) == 0:
+		next.ks, next.halves, next.document = old.ks, old.halves, old.document
+		return &next, nil
+	}
+	if next.ks, err = decodeKeyset(rec); err != nil {
+		return nil, err
+	}
+	if err := r.openHalves(ctx, &next, old); err != nil {
+		return nil, err
+	}
+	next.document = publication(next.ks, r.watch.safe(at))
+	return &next, nil
+}
+
+// show makes a view the one that the process acts on.
+func (r *Ring) show(v *view) {
+	if !v.store.IsZero() && v.at.wall.Sub(v.store).Abs() <= v.ks.Policy.ClockSkew {
+		r.watch.vouch(v.at)
+	}
+	r.watch.obey(v.ks.Policy)
+	r.spare.forget(v.ks)
+	r.view.Store(v)
+	r.moved.wake()
+}
+
+// errMoved says that the keyset changed between two reads of one refresh.
+var errMoved = errors.New("the keyset changed while it was read")
+
+// openHalves opens the private halves that the process may sign with. A half
+// that is missing may have been destroyed since the document was read, by a
+// step that is in a later document; so that is read before anybody cries alarm.
+func (r *Ring) openHalves(ctx context.Context, v, old *view) error {
+	if name := r.sealer.Name(); name != v.ks.SealingKey {
+		return fmt.Errorf("%w: the halves are sealed under %s, this key is %s; give the key file that was made with the store",
+			ErrSealingKey, v.ks.SealingKey, name)
+	}
+	v.halves = map[string]half{}
+	for _, k := range v.ks.signers() {
+		kid := k.KeyID()
+		if old != nil && !old.halves[kid].key.IsZero() {
+			v.halves[kid] = old.halves[kid]
+			continue
+		}
+		key, err := r.openHalf(ctx, k.JWK)
+		if errors.Is(err, ErrUnavailable) {
+			return err
+		}
+		if errors.Is(err, ErrNoHalf) {
+			if rec, again := r.store.Load(ctx); again != nil || rec.Version != v.ks.Version {
+				return errMoved
+			}
+		}
+		v.halves[kid] = half{key, err}
+	}
+	return nil
+}
+
+func (r *Ring) openHalf(ctx context.Context, public jwk.PublicKey) (jwk.PrivateKey, error) {
+	sealed, err := r.store.Half(ctx, public.KeyID())
+	if errors.Is(err, ErrNoHalf) {
+		return jwk.PrivateKey{}, err
+	}
+	if err != nil {
+		return jwk.PrivateKey{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	der, err := r.sealer.Open(sealed, halfContext(public))
+	if err != nil {
+		return jwk.PrivateKey{}, err
+	}
+	key, err := jwk.ParsePKCS8(public.Algorithm(), der)
+	if err != nil {
+		return jwk.PrivateKey{}, err
+	}
+	if !key.Public().Equal(public) {
+		return jwk.PrivateKey{}, errors.New("it belongs to another key")
+	}
+	return key, nil
+}
+
+// halfContext is what a sealed private half is bound to: the schema, the
+// algorithm and the kid, which is the thumbprint of the public half.
+func halfContext(k jwk.PublicKey) []byte {
+	return fmt.Appendf(nil, "jwksctl private half %d\n%s\n%s", schema, k.Algorithm(), k.KeyID())
+}
+
+// decision is one intent, put to the keyset as it stands now. It must find out
+// by itself that it was already carried out, and then change nothing: that is
+// how an ambiguous commit is not done twice.
+type decision func(ks Keyset, now time.Time, m Means) (Keyset, Effect, error)
+
+// change carries a decision through: read, decide, swap, and again if another
+// process was first. needsKey tells from the keyset whether the decision wants
+// a fresh key; the key is made before the clock is read.
+func (r *Ring) change(ctx context.Context, needsKey func(Keyset) bool, decide decision) error {
+	r.writes.Lock()
+	defer r.writes.Unlock()
+	var failed error
+	for range attempts {
+		v, err := r.refresh(ctx)
+		if err != nil {
+			failed = err
+			if errors.Is(err, ErrUnavailable) && ctx.Err() == nil {
+				continue
+			}
+			return err
+		}
+		m := Means{Opened: v.openedHalf}
+		var fresh jwk.PrivateKey
+		if needsKey(v.ks) {
+			if fresh, err = r.spare.take(v.ks.Policy, r.generate); err != nil {
+				return err
+			}
+			m.Fresh = fresh.Public()
+		}
+		now := r.watch.read()
+		if refusal := r.watch.trouble(now, v.ks, v.storeTime(now)); refusal != nil {
+			return r.refused(refusal)
+		}
+		next, effect, err := decide(v.ks, now.wall, m)
+		if err != nil || effect.Empty() {
+			return r.refused(err)
+		}
+		err = r.swap(ctx, v.ks.Version, next, effect, map[string]jwk.PrivateKey{m.Fresh.KeyID(): fresh}, now)
+		if err == nil {
+			r.committed(effect)
+			_, err = r.refresh(ctx)
+			return err
+		}
+		failed = err
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, failed)
+}
+
+// storeTime is the store's clock now, as far as the last read told it.
+func (v *view) storeTime(now reading) time.Time {
+	if v.store.IsZero() {
+		return v.store
+	}
+	return v.store.Add(now.up - v.at.up)
+}
+
+// swap commits a decision. What it puts is sealed first.
+func (r *Ring) swap(ctx context.Context, version uint64, next Keyset, effect Effect, halves map[string]jwk.PrivateKey, now reading) error {
+	document, err := next.encode()
+	if err != nil {
+		return err
+	}
+	// Half of e is for the write to land, the other half for the clocks.
+	c := Change{Version: version, Document: document, Delete: effect.Delete, Deadline: now.wall.Add(next.Policy.ClockSkew / 2)}
+	c.Put = make(map[string][]byte, len(effect.Put))
+	for _, kid := range effect.Put {
+		key := halves[kid]
+		der, err := key.MarshalPKCS8()
+		if err != nil {
+			return err
+		}
+		if c.Put[kid], err = r.sealer.Seal(der, halfContext(key.Public())); err != nil {
+			return err
+		}
+	}
+	return r.store.Swap(ctx, c)
+}
+
+// spare is a key made ahead of need.
+type spare struct {
+	mu  sync.Mutex
+	key jwk.PrivateKey
+}
+
+// has tells whether there is a key for the policy.
+func (s *spare) has(p Policy) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.key.IsZero() && p.makes(s.key.Public())
+}
+
+// take returns a key for the policy, making it now if need be. It stays the
+// spare until a document shows it, so that a lost swap costs no key. Nothing is
+// locked while a key is made, which can take seconds.
+func (s *spare) take(p Policy, generate func(jwk.Algorithm, int) (jwk.PrivateKey, error)) (jwk.PrivateKey, error) {
+	if !s.has(p) {
+		key, err := generate(p.Algorithm, p.KeySize)
+		if err != nil {
+			return jwk.PrivateKey{}, fmt.Errorf("making a key: %w", err)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.key = key
+		return key, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.key, nil
+}
+
+// forget drops the spare once a document shows it, however that came about.
+func (s *spare) forget(ks Keyset) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.key.IsZero() && ks.holds(s.key.Public().KeyID()) {
+		s.key = jwk.PrivateKey{}
+	}
+}

@@ -1,0 +1,188 @@
+package keys
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"sync"
+	"time"
+)
+
+// Step takes every timed step that is due, until none is, or a guard holds the
+// rest back. It makes the keys that it needs.
+func (r *Ring) Step(ctx context.Context) error {
+	for range attempts {
+		var held []*Refusal
+		var more bool
+		err := r.change(ctx,
+			func(ks Keyset) bool { return due(ks.NeedsKey(), r.watch.read().wall) },
+			func(ks Keyset, now time.Time, m Means) (Keyset, Effect, error) {
+				next, effect, refused := ks.Advance(now, m)
+				held, more = refused, due(next.Next(), now)
+				return next, effect, nil
+			})
+		if err != nil || !more {
+			return err
+		}
+		if err := refusals(held); err != nil {
+			return r.refused(err)
+		}
+	}
+	return nil
+}
+
+func due(at, now time.Time) bool { return !at.IsZero() && !at.After(now) }
+
+func always(Keyset) bool { return true }
+
+// Rotate retires the key that is active now and has its successor sign. It is
+// done when that key is no longer active, whoever did it. The errors are
+// *Refusal and ErrUnavailable.
+func (r *Ring) Rotate(ctx context.Context, o Order) error {
+	from := r.Keyset().Active().KeyID()
+	return r.change(ctx, always, func(ks Keyset, now time.Time, m Means) (Keyset, Effect, error) {
+		if ks.Active().KeyID() != from {
+			return ks, Effect{}, nil
+		}
+		return ks.Rotate(now, m, o)
+	})
+}
+
+// Revoke pulls a key at once and then publishes a successor where one is
+// missing. The errors are *Refusal, ErrUnknownKey and ErrUnavailable.
+func (r *Ring) Revoke(ctx context.Context, kid string, o Order) error {
+	needsKey := func(ks Keyset) bool { // a forced take-over may have nothing else to fall back on
+		return o.Force && ks.Active().KeyID() == kid
+	}
+	err := r.change(ctx, needsKey, func(ks Keyset, now time.Time, m Means) (Keyset, Effect, error) {
+		return ks.Revoke(now, kid, m, o)
+	})
+	if err != nil {
+		return err
+	}
+	// The revocation holds, whatever becomes of the successor: a later step of
+	// any process makes up for it.
+	if err := r.Step(ctx); err != nil {
+		r.log.WarnContext(ctx, "the successor of a revoked key is not published yet", "reason", err.Error())
+	}
+	return nil
+}
+
+// SetPolicy lays the settings over the policy and returns what that changed.
+func (r *Ring) SetPolicy(ctx context.Context, s Settings) ([]Difference, error) {
+	var changed []Difference
+	err := r.change(ctx, func(Keyset) bool { return false }, func(ks Keyset, now time.Time, m Means) (Keyset, Effect, error) {
+		p, err := ks.Policy.With(s)
+		if err != nil {
+			return ks, Effect{}, err
+		}
+		if diff := ks.Policy.Differences(p); len(diff) > 0 {
+			changed = diff
+		}
+		return ks.SetPolicy(now, p, m)
+	})
+	return changed, err
+}
+
+// Preview puts a decision to the keyset as it was last read and commits nothing.
+// The key that it would publish is made up.
+func (r *Ring) Preview(decide func(ks Keyset, now time.Time, m Means) (Keyset, Effect, error)) (Keyset, error) {
+	v, now := r.view.Load(), r.watch.read()
+	if refusal := r.watch.trouble(now, v.ks, v.storeTime(now)); refusal != nil {
+		return v.ks, refusal
+	}
+	fresh, err := r.spare.take(v.ks.Policy, r.generate)
+	if err != nil {
+		return v.ks, err
+	}
+	next, _, err := decide(v.ks, now.wall, Means{Fresh: fresh.Public(), Opened: v.openedHalf})
+	return next, err
+}
+
+// Keyset is the newest document that the process has read.
+func (r *Ring) Keyset() Keyset { return r.view.Load().ks }
+
+// Status is what a process can say of itself.
+type Status struct {
+	Keyset     Keyset
+	Now        time.Time
+	Age        time.Duration    // since the keyset was last confirmed with the store
+	Stale      error            // ErrStale, or nil
+	Clock      *Refusal         // why the clock is not trusted, or nil
+	Unreadable map[string]error // by kid: the private halves that could not be opened
+	Steps      map[Step]uint64  // taken by this process
+	Refused    map[Guard]uint64 // steps that a guard held back in this process
+}
+
+// Status tells how the process stands now.
+func (r *Ring) Status() Status {
+	v, at := r.view.Load(), r.watch.read()
+	steps, refused := r.tally.copy()
+	return Status{
+		Keyset: v.ks, Now: at.wall, Age: at.since(v.at), Stale: v.fresh(at),
+		Clock: r.watch.trouble(at, v.ks, v.storeTime(at)), Unreadable: v.unreadable(),
+		Steps: steps, Refused: refused,
+	}
+}
+
+// Ready is nil while the process can sign and publish.
+func (s Status) Ready() error {
+	if s.Stale != nil {
+		return s.Stale
+	}
+	if err, bad := s.Unreadable[s.Keyset.Active().KeyID()]; bad {
+		return errors.Join(ErrUnreadable, err)
+	}
+	return nil
+}
+
+func (v *view) unreadable() map[string]error {
+	out := map[string]error{}
+	for kid, h := range v.halves {
+		if h.err != nil {
+			out[kid] = h.err
+		}
+	}
+	return out
+}
+
+// tally counts what a process did.
+type tally struct {
+	mu      sync.Mutex
+	steps   map[Step]uint64
+	refused map[Guard]uint64
+}
+
+func (t *tally) copy() (map[Step]uint64, map[Guard]uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.steps), maps.Clone(t.refused)
+}
+
+// committed counts and logs what a swap made true.
+func (r *Ring) committed(e Effect) {
+	r.tally.mu.Lock()
+	defer r.tally.mu.Unlock()
+	if r.tally.steps == nil {
+		r.tally.steps = map[Step]uint64{}
+	}
+	for _, ev := range e.Events {
+		r.tally.steps[ev.Step]++
+		r.log.Info("keyset changed", "step", string(ev.Step), "kid", ev.KeyID)
+	}
+}
+
+// refused counts the refusal, if err is one, and passes it on.
+func (r *Ring) refused(err error) error {
+	refusal, ok := errors.AsType[*Refusal](err)
+	if !ok {
+		return err
+	}
+	r.tally.mu.Lock()
+	defer r.tally.mu.Unlock()
+	if r.tally.refused == nil {
+		r.tally.refused = map[Guard]uint64{}
+	}
+	r.tally.refused[refusal.Guard]++
+	return err
+}
