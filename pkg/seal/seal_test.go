@@ -1,0 +1,198 @@
+package seal
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/jwksctl/jwksctl/pkg/keys"
+)
+
+var _ keys.Sealer = Key{}
+
+func newKey(t testing.TB) Key {
+	t.Helper()
+	key, err := NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func mustSeal(t testing.TB, key Key, plaintext, context []byte) []byte {
+	t.Helper()
+	sealed, err := key.Seal(plaintext, context)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sealed
+}
+
+func TestOpenReturnsWhatWasSealed(t *testing.T) {
+	key := newKey(t)
+	for _, plaintext := range [][]byte{nil, {0}, []byte("half"), bytes.Repeat([]byte{0xff, 0}, 4096)} {
+		for _, context := range [][]byte{nil, []byte("kid-1")} {
+			got, err := key.Open(mustSeal(t, key, plaintext, context), context)
+			if err != nil || !bytes.Equal(got, plaintext) {
+				t.Errorf("Open(Seal(%d bytes, %q)) = %d bytes, %v", len(plaintext), context, len(got), err)
+			}
+		}
+	}
+}
+
+func TestEnvelope(t *testing.T) {
+	key, half := newKey(t), []byte("a private half")
+	one, two := mustSeal(t, key, half, nil), mustSeal(t, key, half, nil)
+	if bytes.Equal(one, two) {
+		t.Error("two seals of the same bytes are equal")
+	}
+	if one[0] != 1 || len(one) != 1+12+len(half)+16 {
+		t.Errorf("envelope starts with %d and has %d bytes", one[0], len(one))
+	}
+	if bytes.Contains(one, half) {
+		t.Error("the envelope shows the half")
+	}
+}
+
+func TestOpenRefusesEveryChange(t *testing.T) {
+	key, context := newKey(t), []byte("kid-1")
+	sealed := mustSeal(t, key, []byte("half"), context)
+	for i := range sealed {
+		for bit := range 8 {
+			changed := bytes.Clone(sealed)
+			changed[i] ^= 1 << bit
+			if _, err := key.Open(changed, context); err == nil {
+				t.Errorf("opened with bit %d of byte %d changed", bit, i)
+			}
+		}
+	}
+	for n := range sealed {
+		if _, err := key.Open(sealed[:n], context); err == nil {
+			t.Errorf("opened the first %d bytes", n)
+		}
+	}
+	if _, err := key.Open(append(bytes.Clone(sealed), 0), context); err == nil {
+		t.Error("opened with a byte too many")
+	}
+	if _, err := key.Open(sealed, context); err != nil {
+		t.Errorf("the original: %v", err)
+	}
+}
+
+// The version is authenticated, not only compared: an envelope of a later
+// format cannot be relabelled as one of this.
+func TestOpenRefusesARelabelledVersion(t *testing.T) {
+	key := newKey(t)
+	later := key.aead.Seal([]byte{envelopeVersion}, nil, []byte("half"), []byte{envelopeVersion + 1})
+	if _, err := key.Open(later, nil); err == nil {
+		t.Error("opened an envelope that was sealed as another version")
+	}
+}
+
+func TestOpenNeedsTheSameContextAndKey(t *testing.T) {
+	key := newKey(t)
+	sealed := mustSeal(t, key, []byte("half"), []byte("kid-1"))
+	for _, context := range []string{"", "kid-2", "kid-1 ", "kid-"} {
+		if _, err := key.Open(sealed, []byte(context)); err == nil {
+			t.Errorf("opened in context %q", context)
+		}
+	}
+	if _, err := newKey(t).Open(sealed, []byte("kid-1")); err == nil {
+		t.Error("opened by another key")
+	}
+}
+
+func TestZeroKey(t *testing.T) {
+	if _, err := (Key{}).Seal([]byte("half"), nil); err == nil {
+		t.Error("the zero Key seals")
+	}
+	sealed := mustSeal(t, newKey(t), []byte("half"), nil)
+	if _, err := (Key{}).Open(sealed, nil); err == nil {
+		t.Error("the zero Key opens")
+	}
+}
+
+func TestName(t *testing.T) {
+	secret := bytes.Repeat([]byte{7}, secretSize)
+	one, err := derive(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := derive(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if one.Name() != two.Name() {
+		t.Errorf("one secret has two names: %s and %s", one.Name(), two.Name())
+	}
+	if !regexp.MustCompile(`^seal-[0-9a-f]{16}$`).MatchString(one.Name()) {
+		t.Errorf("Name() = %q", one.Name())
+	}
+	if other := newKey(t); other.Name() == one.Name() {
+		t.Errorf("two secrets have one name, %s", one.Name())
+	}
+}
+
+// A file and an envelope of the first release, which every later one must read.
+func TestFormatIsStable(t *testing.T) {
+	secret, err := parse([]byte("jwksctl-seal-key-1 BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := derive(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "seal-d5f7a3f5b65f5e33"; key.Name() != want {
+		t.Errorf("the name is %s, was %s", key.Name(), want)
+	}
+	sealed, err := hex.DecodeString("01b42c905bbb6cf50310b7d0df27e63d264752c90c5e878eee474beccda390d2a1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if half, err := key.Open(sealed, []byte("kid-1")); err != nil || string(half) != "half" {
+		t.Errorf("the envelope opens as %q, %v", half, err)
+	}
+}
+
+func TestKeyRefusesToPrintItself(t *testing.T) {
+	key := newKey(t)
+	var log bytes.Buffer
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "key", key, "ptr", &key)
+	texts := []string{log.String(), key.String(), key.GoString()}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		texts = append(texts, fmt.Sprintf(verb, key), fmt.Sprintf(verb, struct{ K Key }{key}))
+	}
+	for _, text := range texts {
+		if !strings.Contains(text, redacted) {
+			t.Errorf("printed as %q", text)
+		}
+	}
+	if text, err := json.Marshal(key); err == nil {
+		t.Errorf("marshalled as %s", text)
+	}
+}
+
+func FuzzOpen(f *testing.F) {
+	key := newKey(f)
+	sealed := mustSeal(f, key, []byte("half"), []byte("kid"))
+	f.Add(sealed, []byte("kid"))
+	f.Add([]byte{}, []byte{})
+	f.Add([]byte{1}, []byte("kid"))
+	f.Add(sealed[:len(sealed)-1], []byte("kid"))
+	f.Add(bytes.Repeat([]byte{1}, 64), []byte(nil))
+	f.Fuzz(func(t *testing.T, data, context []byte) {
+		plaintext, err := key.Open(data, context)
+		if err != nil {
+			return
+		}
+		if !bytes.Equal(data, sealed) || string(context) != "kid" || string(plaintext) != "half" {
+			t.Errorf("opened %x in context %q", data, context)
+		}
+	})
+}
