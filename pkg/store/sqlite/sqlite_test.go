@@ -1,0 +1,276 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"modernc.org/sqlite"
+
+	"github.com/jwksctl/jwksctl/pkg/keys"
+	"github.com/jwksctl/jwksctl/pkg/store/storetest"
+)
+
+func TestConformance(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) func() keys.Store {
+		path := filepath.Join(t.TempDir(), "keys.db")
+		return func() keys.Store { return openStore(t, path) }
+	})
+}
+
+func openStore(t *testing.T, path string) *Store {
+	t.Helper()
+	return openStoreAt(t, path, time.Now)
+}
+
+func openStoreAt(t *testing.T, path string, now func() time.Time) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), path, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// raw opens a connection to path as any other program would. The kind of lock is
+// fixed for a process by the first use of SQLite, which this may be.
+func raw(t *testing.T, path string) *sql.DB {
+	t.Helper()
+	_, _ = sqlite.OFDLocking(true)
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.SetMaxOpenConns(1)
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+func execute(t *testing.T, db *sql.DB, query string) {
+	t.Helper()
+	if _, err := db.ExecContext(t.Context(), query); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+}
+
+func swap(t *testing.T, s *Store, c keys.Change) {
+	t.Helper()
+	if err := s.Swap(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func atVersion(t *testing.T, s *Store, want uint64) {
+	t.Helper()
+	record, err := s.Load(t.Context())
+	if errors.Is(err, keys.ErrNoKeyset) {
+		err = nil
+	}
+	if err != nil || record.Version != want {
+		t.Errorf("Load = version %d, %v, want version %d", record.Version, err, want)
+	}
+}
+
+func TestSettings(t *testing.T) {
+	s := openStore(t, filepath.Join(t.TempDir(), "keys.db"))
+	for pragma, want := range map[string]string{
+		"journal_mode":   "wal",
+		"synchronous":    "2",
+		"secure_delete":  "1",
+		"busy_timeout":   "5000",
+		"application_id": "1786211187",
+		"user_version":   "1",
+	} {
+		var got string
+		if err := s.db.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got); err != nil || got != want {
+			t.Errorf("%s = %s, %v, want %s", pragma, got, err, want)
+		}
+	}
+}
+
+func TestSurvivesReopening(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.db")
+	s, err := Open(t.Context(), path, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	swap(t, s, keys.Change{Document: []byte("one"), Put: map[string][]byte{"a": []byte("half")}})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openStore(t, path)
+	atVersion(t, s, 1)
+	if half, err := s.Half(t.Context(), "a"); err != nil || string(half) != "half" {
+		t.Errorf("Half = %q, %v", half, err)
+	}
+}
+
+// The clock passes the deadline after the transaction has begun: only the check
+// before the commit can see it.
+func TestDeadlinePassesInsideTheTransaction(t *testing.T) {
+	deadline := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	readings := []time.Time{deadline.Add(-time.Hour), deadline.Add(-time.Hour), deadline}
+	s := openStoreAt(t, filepath.Join(t.TempDir(), "keys.db"), func() time.Time {
+		now := readings[0]
+		readings = readings[1:]
+		return now
+	})
+	c := keys.Change{Document: []byte("no"), Put: map[string][]byte{"a": []byte("no")}, Deadline: deadline}
+	if err := s.Swap(t.Context(), c); !errors.Is(err, keys.ErrTooLate) {
+		t.Errorf("Swap = %v, want ErrTooLate", err)
+	}
+	if len(readings) != 0 {
+		t.Errorf("the clock was read %d times too few", len(readings))
+	}
+	atVersion(t, s, 0)
+	if _, err := s.Half(t.Context(), "a"); !errors.Is(err, keys.ErrNoHalf) {
+		t.Errorf("Half = %v, want ErrNoHalf", err)
+	}
+}
+
+// Another process holds the write lock until after the deadline.
+func TestDeadlineBoundsTheWait(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.db")
+	s := openStore(t, path)
+	other := raw(t, path)
+	execute(t, other, "BEGIN IMMEDIATE")
+	start := time.Now()
+	err := s.Swap(t.Context(), keys.Change{Document: []byte("no"), Deadline: start.Add(50 * time.Millisecond)})
+	if !errors.Is(err, keys.ErrTooLate) {
+		t.Errorf("Swap = %v, want ErrTooLate", err)
+	}
+	if took := time.Since(start); took > busyFor/2 {
+		t.Errorf("Swap took %v", took)
+	}
+	execute(t, other, "ROLLBACK")
+	atVersion(t, s, 0)
+	swap(t, s, keys.Change{Document: []byte("one"), Deadline: time.Now().Add(time.Hour)})
+}
+
+func TestCancelEndsTheWaitForTheLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.db")
+	s := openStore(t, path)
+	execute(t, raw(t, path), "BEGIN IMMEDIATE")
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer cancel()
+	if err := s.Swap(ctx, keys.Change{Document: []byte("no")}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Swap = %v, want its context's error", err)
+	}
+}
+
+// Wait need not poll to see what its own process does.
+func TestSwapWakesItsOwnWaits(t *testing.T) {
+	s := openStore(t, filepath.Join(t.TempDir(), "keys.db"))
+	own := s.own()
+	swap(t, s, keys.Change{Document: []byte("one")})
+	select {
+	case <-own:
+	default:
+		t.Error("Swap wakes nobody")
+	}
+}
+
+func TestEmptyDocumentIsNamed(t *testing.T) {
+	s := openStore(t, filepath.Join(t.TempDir(), "keys.db"))
+	if err := s.Swap(t.Context(), keys.Change{}); err == nil || !strings.Contains(err.Error(), "empty keyset document") {
+		t.Errorf("Swap = %v", err)
+	}
+}
+
+func TestDestroyedHalfLeavesTheDisk(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.db")
+	s := openStore(t, path)
+	secret := bytes.Repeat([]byte("destroy me "), 40)
+	onDisk := func() bool {
+		found := false
+		for _, name := range []string{path, path + "-wal"} {
+			data, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found = found || bytes.Contains(data, secret)
+		}
+		return found
+	}
+	swap(t, s, keys.Change{Document: []byte("one"), Put: map[string][]byte{"a": secret}})
+	if !onDisk() {
+		t.Fatal("the half is not on the disk where this test looks for it")
+	}
+	swap(t, s, keys.Change{Version: 1, Document: []byte("two"), Delete: []string{"a"}})
+	if onDisk() {
+		t.Error("the half is still on the disk")
+	}
+}
+
+func TestRefusesToWriteWithoutFullSync(t *testing.T) {
+	s := openStore(t, filepath.Join(t.TempDir(), "keys.db"))
+	s.db.SetMaxOpenConns(1)
+	execute(t, s.db, "PRAGMA synchronous = NORMAL")
+	err := s.Swap(t.Context(), keys.Change{Document: []byte("one")})
+	if err == nil || !strings.Contains(err.Error(), "synchronous") {
+		t.Errorf("Swap = %v, want a refusal", err)
+	}
+	atVersion(t, s, 0)
+}
+
+func TestReplacedFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.db")
+	s := openStore(t, path)
+	swap(t, s, keys.Change{Document: []byte("one")})
+	refuses := func(what string) {
+		t.Helper()
+		_, err := s.Load(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "removed or replaced") {
+			t.Errorf("%s: Load = %v", what, err)
+		}
+		err = s.Swap(t.Context(), keys.Change{Version: 1, Document: []byte("two")})
+		if err == nil || !strings.Contains(err.Error(), "removed or replaced") {
+			t.Errorf("%s: Swap = %v", what, err)
+		}
+	}
+	if err := os.Rename(path, path+".old"); err != nil {
+		t.Fatal(err)
+	}
+	refuses("removed")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refuses("replaced")
+	if err := os.Rename(path+".old", path); err != nil {
+		t.Fatal(err)
+	}
+	atVersion(t, s, 1)
+}
+
+func TestModes(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no Unix permissions")
+	}
+	dir := filepath.Join(t.TempDir(), "state", "jwksctl")
+	path := filepath.Join(dir, "keys.db")
+	swap(t, openStore(t, path), keys.Change{Document: []byte("one")})
+	for name, want := range map[string]fs.FileMode{
+		dir: 0o700, path: 0o600, path + "-wal": 0o600, path + "-shm": 0o600,
+	} {
+		info, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm() != want {
+			t.Errorf("%s has mode %04o, want %04o", filepath.Base(name), info.Mode().Perm(), want)
+		}
+	}
+}

@@ -1,0 +1,84 @@
+package store_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/jwksctl/jwksctl/pkg/keys"
+	"github.com/jwksctl/jwksctl/pkg/store"
+)
+
+func TestOpen(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, url := range []string{
+		"memory:",
+		"sqlite:" + filepath.Join(t.TempDir(), "keys.db"),
+		"sqlite:keys.db",
+		"sqlite:a folder/50%25 ? #1.db",
+	} {
+		t.Run(url, func(t *testing.T) {
+			s, err := store.Open(t.Context(), url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Swap(t.Context(), keys.Change{Document: []byte("one")}); err != nil {
+				t.Error(err)
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+			if path, ok := store.Path(url); ok {
+				if found, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*")); err != nil || len(found) != 1 || found[0] != path {
+					t.Errorf("the folder holds %v, %v", found, err)
+				}
+			}
+		})
+	}
+}
+
+func TestMemoryStoresAreApart(t *testing.T) {
+	for range 2 {
+		s, err := store.Open(t.Context(), "memory:")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Swap(t.Context(), keys.Change{Document: []byte("one")}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	for url, want := range map[string]string{
+		"":                               "is not a URL",
+		"keys.db":                        "sqlite:PATH",
+		"sqlite:":                        "names no file",
+		"memory:mine":                    "nothing after the colon",
+		"mysql://me:secret@db.example/k": "sqlite:PATH and memory:",
+		"SQLITE:keys.db":                 "unknown kind",
+		"sqlite:" + t.TempDir():          "folder",
+	} {
+		s, err := store.Open(t.Context(), url)
+		if err == nil || s != nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Open(%q) = %v, %v, want an error with %q", url, s, err, want)
+		} else if strings.Contains(err.Error(), "secret") {
+			t.Errorf("the error repeats a password: %v", err)
+		}
+	}
+}
+
+func TestPath(t *testing.T) {
+	for url, want := range map[string]string{
+		"sqlite:/var/lib/jwksctl/keys.db": "/var/lib/jwksctl/keys.db",
+		"sqlite:keys.db":                  "keys.db",
+		"sqlite:a b%20c":                  "a b%20c",
+		"sqlite:":                         "",
+		"memory:":                         "",
+		"keys.db":                         "",
+	} {
+		if path, ok := store.Path(url); path != want || ok != (want != "") {
+			t.Errorf("Path(%q) = %q, %v, want %q", url, path, ok, want)
+		}
+	}
+}
