@@ -1,0 +1,187 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spf13/pflag"
+	"github.com/spf13/viper"
+)
+
+// Config is every setting. Where the default is derived (Key.Default is
+// "auto"), the zero value means "not stated".
+type Config struct {
+	Host              string // an IP address or a name, without port
+	Port              int    // 0 lets the system choose
+	TLSCert           string // path of a PEM file; empty together with TLSKey
+	TLSKey            string // path of a PEM file
+	InsecureAnonymous bool
+	ReadyFile         string // path; empty writes none
+
+	Issuer           string   // empty is the server's own base URL
+	Audience         []string // nil if there is none
+	Algorithm        string   // a name of RFC 7518 or RFC 8037; not checked here
+	KeySize          int      // bits; 0 is the algorithm's default
+	RotationInterval time.Duration
+	TokenTTL         time.Duration // 0 is derived, as for the next four
+	JWKSMaxAge       time.Duration
+	MaxStaleness     time.Duration
+	Leeway           time.Duration
+	ClockSkew        time.Duration
+	ExpiredTokens    bool
+
+	Store       string // URL; empty is a SQLite file in the user's state folder
+	SealKeyFile string // path; empty is beside the store
+
+	LogFormat string // text or json; empty is text on a terminal, json elsewhere
+	LogLevel  string // debug, info, warn or error
+
+	RateLimit      float64 // requests a second; 0 is off
+	MaxConnections int
+	DrainTimeout   time.Duration
+	PprofPort      int // 0 is off
+
+	sources map[string]Source // what Load found stated, by key
+}
+
+// Default returns the settings that hold when nothing is stated.
+func Default() Config {
+	return Config{
+		Host:             "127.0.0.1",
+		Port:             8080,
+		Algorithm:        "RS256",
+		RotationInterval: 24 * time.Hour,
+		ExpiredTokens:    true,
+		LogLevel:         "info",
+		MaxConnections:   1024,
+		DrainTimeout:     10 * time.Second,
+	}
+}
+
+// Source says where a value was stated: "flag --port", "env JWKSCTL_PORT",
+// "file PATH", or SourceDefault.
+type Source string
+
+// SourceDefault is the Source of a value that was not stated.
+const SourceDefault Source = "default"
+
+// Error is one thing that is wrong with the settings. Load and Validate join
+// one for each problem, so errors.As finds it in whatever they return.
+type Error struct {
+	Key    string // as written; empty if the problem is not one key's
+	Source Source // empty if unknown
+	Err    error
+}
+
+func (e *Error) Error() string {
+	switch {
+	case e.Key == "":
+		return fmt.Sprintf("%s: %v", e.Source, e.Err)
+	case e.Source == "":
+		return fmt.Sprintf("%s: %v", e.Key, e.Err)
+	default:
+		return fmt.Sprintf("%s (%s): %v", e.Key, e.Source, e.Err)
+	}
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Load reads the settings: flag over environment over file over default. The
+// file is path, or what JWKSCTL_CONFIG names if path is empty, or none. Of fs,
+// which may be nil, it looks only at flags that Flags registered; environ is
+// shaped like os.Environ. All problems are reported at once, each an *Error.
+func Load(path string, fs *pflag.FlagSet, environ []string) (Config, error) {
+	env, problems := readEnviron(environ)
+	named := ""
+	if path == "" && env[FileVariable] != "" {
+		path, named = env[FileVariable], " named by "+FileVariable
+	}
+	file := &settingsFile{source: Source("file " + path + named)}
+	v := viper.NewWithOptions(viper.WithDecoderRegistry(file))
+	if path != "" {
+		if err := file.read(v, path); err != nil {
+			problems = append(problems, &Error{Source: file.source, Err: err})
+		}
+		problems = append(problems, file.problems...)
+	}
+
+	c := Default()
+	c.sources = map[string]Source{}
+	for _, s := range table() {
+		if text, source, ok := s.stated(fs, env); ok {
+			v.Set(s.key, text)
+			c.sources[s.key] = source
+		} else if v.InConfig(s.key) {
+			c.sources[s.key] = file.source
+		} else {
+			continue
+		}
+		raw := v.Get(s.key)
+		if err := s.set(&c, raw); err != nil {
+			problems = append(problems, c.problem(s.key, fmt.Errorf("%w%s", err, not(raw))))
+		}
+	}
+	if err := errors.Join(append(problems, c.Validate())...); err != nil {
+		return Config{}, err
+	}
+	return c, nil
+}
+
+// stated returns what the command line, or else the environment, says of s.
+func (s setting) stated(fs *pflag.FlagSet, env map[string]string) (text string, source Source, ok bool) {
+	if fs != nil {
+		if f := fs.Lookup(s.flag()); f != nil && f.Changed {
+			if _, ours := f.Value.(*flagValue); ours {
+				return f.Value.String(), Source("flag --" + s.flag()), true
+			}
+		}
+	}
+	text, ok = env[s.env()]
+	return text, Source("env " + s.env()), ok
+}
+
+// Given reports whether the setting was stated by flag, environment or file,
+// and not as auto. It panics if there is no such key.
+func (c Config) Given(key string) bool {
+	s := lookup(key)
+	return c.sources[key] != "" && (!s.auto || s.text(&c) != auto)
+}
+
+// Setting is one line of what is in force, for people.
+type Setting struct {
+	Key    string `json:"key"`
+	Value  string `json:"value"` // passwords in URLs are masked
+	Source Source `json:"source"`
+}
+
+// Settings returns every setting in the order of Keys.
+func (c Config) Settings() []Setting {
+	var all []Setting
+	for _, s := range table() {
+		value, source := s.text(&c), SourceDefault
+		if s.key == "store" {
+			value = Masked(value)
+		}
+		if stated := c.sources[s.key]; stated != "" {
+			source = stated
+		}
+		all = append(all, Setting{s.key, value, source})
+	}
+	return all
+}
+
+// lookup panics on a key that does not exist: only our own code names keys.
+func lookup(key string) setting {
+	all := table()
+	i := slices.IndexFunc(all, func(s setting) bool { return s.key == key })
+	if i < 0 {
+		panic("config: no setting is called " + key)
+	}
+	return all[i]
+}
+
+func (c Config) problem(key string, err error) error {
+	return &Error{Key: key, Source: c.sources[key], Err: err}
+}

@@ -1,0 +1,193 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/viper"
+	"go.yaml.in/yaml/v3"
+)
+
+// maxFile is far more than the settings can fill, in bytes.
+const maxFile = 64 << 10
+
+// settingsFile decodes the settings file for viper, which by itself would
+// lower-case keys, drop keys without a value, flatten maps, read only the first
+// of several YAML documents and let the last of two JSON keys win.
+type settingsFile struct {
+	source   Source
+	problems []error // with single keys, which are left out of what is decoded
+}
+
+// read loads the file at path into v.
+func (f *settingsFile) read(v *viper.Viper, path string) error {
+	format := strings.ToLower(strings.TrimPrefix(filepath.Ext(path), "."))
+	if !slices.Contains([]string{"yaml", "yml", "toml", "json"}, format) {
+		return errors.New("want a file whose name ends in .yaml, .yml, .toml or .json")
+	}
+	data, err := readRegular(path)
+	if err != nil {
+		return err
+	}
+	v.SetConfigType(format)
+	err = v.ReadConfig(bytes.NewReader(data))
+	if parse, ok := errors.AsType[viper.ConfigParseError](err); ok {
+		return parse.Unwrap()
+	}
+	return err
+}
+
+// readRegular refuses what would block or never end, such as a pipe.
+func readRegular(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, reason(err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("not a regular file")
+	}
+	if info.Size() > maxFile {
+		return nil, fmt.Errorf("larger than %d bytes, so it cannot be a settings file", maxFile)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, reason(err)
+	}
+	return data, nil
+}
+
+// reason drops the path from err: the Source names it already.
+func reason(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err
+	}
+	return err
+}
+
+// Decoder makes f the viper.DecoderRegistry of its one file.
+func (f *settingsFile) Decoder(format string) (viper.Decoder, error) {
+	decode := decodeYAML
+	switch format {
+	case "json":
+		decode = decodeJSON
+	case "toml":
+		decode = decodeTOML
+	}
+	return decoderFunc(func(data []byte, into map[string]any) error {
+		if err := decode(data, into); err != nil {
+			return err
+		}
+		f.checkKeys(into)
+		return nil
+	}), nil
+}
+
+type decoderFunc func(data []byte, into map[string]any) error
+
+func (d decoderFunc) Decode(data []byte, into map[string]any) error { return d(data, into) }
+
+// checkKeys moves the keys that cannot be used from the map to f.problems.
+func (f *settingsFile) checkKeys(into map[string]any) {
+	var known []string
+	for _, s := range table() {
+		known = append(known, s.key)
+	}
+	for _, key := range slices.Sorted(maps.Keys(into)) {
+		var err error
+		section, nested := into[key].(map[string]any)
+		switch {
+		case nested:
+			path := key
+			if len(section) > 0 {
+				path += "_" + slices.Min(slices.Collect(maps.Keys(section)))
+			}
+			err = fmt.Errorf("settings are not nested, they stand in one flat map%s", didYouMean(path, known))
+		case !slices.Contains(known, key):
+			err = fmt.Errorf("no such setting%s", didYouMean(key, known))
+		case into[key] == nil:
+			err = errors.New("has no value: give one, or remove the key for the default")
+		default:
+			continue
+		}
+		delete(into, key)
+		f.problems = append(f.problems, &Error{Key: key, Source: f.source, Err: err})
+	}
+}
+
+func decodeYAML(data []byte, into map[string]any) error {
+	d := yaml.NewDecoder(bytes.NewReader(data))
+	err := d.Decode(&into)
+	if errors.Is(err, io.EOF) {
+		return nil // empty, or nothing but comments
+	}
+	if wrong, ok := errors.AsType[*yaml.TypeError](err); ok {
+		return errors.New("yaml: " + strings.Join(wrong.Errors, "; "))
+	}
+	if err != nil {
+		return err
+	}
+	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return errors.New("yaml: want a single document")
+	}
+	return nil
+}
+
+func decodeTOML(data []byte, into map[string]any) error {
+	d, err := viper.NewCodecRegistry().Decoder("toml")
+	if err != nil {
+		return err
+	}
+	err = d.Decode(data, into)
+	type positioned interface {
+		error
+		Position() (row, column int)
+	}
+	if at, ok := errors.AsType[positioned](err); ok {
+		row, _ := at.Position()
+		return fmt.Errorf("line %d: %v", row, err)
+	}
+	return err
+}
+
+func decodeJSON(data []byte, into map[string]any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	open, err := d.Token()
+	if err != nil {
+		return fmt.Errorf("json: %v", err)
+	}
+	if open != json.Delim('{') {
+		return errors.New("json: want an object")
+	}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return fmt.Errorf("json: %v", err)
+		}
+		key, _ := name.(string) // a name, or Token had failed
+		if _, twice := into[key]; twice {
+			return fmt.Errorf("json: %q is stated twice", key)
+		}
+		var value any
+		if err := d.Decode(&value); err != nil {
+			return fmt.Errorf("json: %q: %v", key, err)
+		}
+		into[key] = value
+	}
+	if _, err := d.Token(); err != nil {
+		return fmt.Errorf("json: %v", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("json: want nothing after the object")
+	}
+	return nil
+}

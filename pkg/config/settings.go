@@ -1,0 +1,192 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+const (
+	// FileVariable names the settings file when --config does not.
+	FileVariable = "JWKSCTL_CONFIG"
+
+	prefix = "JWKSCTL_"
+	auto   = "auto"
+)
+
+// Group is a heading that settings are listed under.
+type Group string
+
+// The groups, in order. All of GroupPolicy but the audience is what the keyset
+// records.
+const (
+	GroupListen Group = "listen"
+	GroupPolicy Group = "policy"
+	GroupStore  Group = "store"
+	GroupLog    Group = "log"
+	GroupLimits Group = "limits"
+)
+
+// setting is one row of the table. Its default is what field finds in
+// Default(); its kind is the type that field points to.
+type setting struct {
+	key   string
+	group Group
+	auto  bool // the default is derived: zero in Config, "auto" in text
+	field func(*Config) any
+	usage string
+}
+
+func table() []setting {
+	return []setting{
+		{"host", GroupListen, false, func(c *Config) any { return &c.Host }, "address to listen on"},
+		{"port", GroupListen, false, func(c *Config) any { return &c.Port }, "port to listen on; 0 takes a free one"},
+		{"tls_cert", GroupListen, false, func(c *Config) any { return &c.TLSCert }, "PEM file with the certificate chain to serve HTTPS with; needs tls_key"},
+		{"tls_key", GroupListen, false, func(c *Config) any { return &c.TLSKey }, "PEM file with the private key of tls_cert"},
+		{"insecure_anonymous", GroupListen, false, func(c *Config) any { return &c.InsecureAnonymous }, "let anyone who reaches a non-loopback address get tokens"},
+		{"ready_file", GroupListen, false, func(c *Config) any { return &c.ReadyFile }, "file that receives the base URL once requests are answered"},
+
+		{"issuer", GroupPolicy, true, func(c *Config) any { return &c.Issuer }, "issuer (iss) of tokens; auto is the server's own base URL"},
+		{"audience", GroupPolicy, false, func(c *Config) any { return &c.Audience }, "audience (aud) of tokens that name none; a list"},
+		{"algorithm", GroupPolicy, false, func(c *Config) any { return &c.Algorithm }, "signing algorithm (alg) of new keys"},
+		{"key_size", GroupPolicy, true, func(c *Config) any { return &c.KeySize }, "bits of new RSA keys; auto is the algorithm's default"},
+		{"rotation_interval", GroupPolicy, false, func(c *Config) any { return &c.RotationInterval }, "how long a key signs before the next one takes over"},
+		{"token_ttl", GroupPolicy, true, func(c *Config) any { return &c.TokenTTL }, "longest life of a token; auto is 1h, at most rotation_interval"},
+		{"jwks_max_age", GroupPolicy, true, func(c *Config) any { return &c.JWKSMaxAge }, "how long caches may keep the JWKS; auto is 5m, at most rotation_interval/12"},
+		{"max_staleness", GroupPolicy, true, func(c *Config) any { return &c.MaxStaleness }, "how long a process acts without reaching the store; auto is 1h, at most rotation_interval/4"},
+		{"leeway", GroupPolicy, true, func(c *Config) any { return &c.Leeway }, "what verifiers allow on exp; auto is 1m, at most rotation_interval/12"},
+		{"clock_skew", GroupPolicy, true, func(c *Config) any { return &c.ClockSkew }, "how far clocks may differ, slow writes included; auto is 5s, at most rotation_interval/10"},
+		{"expired_tokens", GroupPolicy, false, func(c *Config) any { return &c.ExpiredTokens }, "give out expired tokens, signed by an unpublished key, to who asks for one"},
+
+		{"store", GroupStore, true, func(c *Config) any { return &c.Store }, "URL of the store; auto is a SQLite file in the user's state folder"},
+		{"seal_key_file", GroupStore, true, func(c *Config) any { return &c.SealKeyFile }, "file with the key that seals private keys; auto is beside the store"},
+
+		{"log_format", GroupLog, true, func(c *Config) any { return &c.LogFormat }, "text or json; auto is text on a terminal and json elsewhere"},
+		{"log_level", GroupLog, false, func(c *Config) any { return &c.LogLevel }, "debug, info, warn or error"},
+
+		{"rate_limit", GroupLimits, false, func(c *Config) any { return &c.RateLimit }, "tokens a second that one client address may ask for; 0 is no limit"},
+		{"max_connections", GroupLimits, false, func(c *Config) any { return &c.MaxConnections }, "connections open at once"},
+		{"drain_timeout", GroupLimits, false, func(c *Config) any { return &c.DrainTimeout }, "how long requests in flight may take to finish at shutdown"},
+		{"pprof_port", GroupLimits, false, func(c *Config) any { return &c.PprofPort }, "loopback port for pprof; 0 is off"},
+	}
+}
+
+func (s setting) flag() string { return strings.ReplaceAll(s.key, "_", "-") }
+func (s setting) env() string  { return prefix + strings.ToUpper(s.key) }
+
+// Kind is the type of a value, as flags name it in their help.
+type Kind string
+
+// The kinds of values.
+const (
+	KindString   Kind = "string"
+	KindInt      Kind = "int"
+	KindFloat    Kind = "float"
+	KindBool     Kind = "bool"
+	KindDuration Kind = "duration"
+	KindList     Kind = "list"
+)
+
+func (s setting) kind() Kind {
+	switch p := s.field(&Config{}).(type) {
+	case *string:
+		return KindString
+	case *int:
+		return KindInt
+	case *float64:
+		return KindFloat
+	case *bool:
+		return KindBool
+	case *time.Duration:
+		return KindDuration
+	case *[]string:
+		return KindList
+	default:
+		panic(fmt.Sprintf("config: %s has a field of type %T", s.key, p))
+	}
+}
+
+// Key describes a setting: its names, its default as text and one line of
+// help.
+type Key struct {
+	Name     string `json:"key"`
+	Flag     string `json:"flag"`     // with the dashes
+	Variable string `json:"variable"` // the environment's
+	Kind     Kind   `json:"kind"`
+	Default  string `json:"default"`
+	Usage    string `json:"usage"`
+	Group    Group  `json:"group"`
+}
+
+// Keys returns all settings, ordered by group.
+func Keys() []Key {
+	var keys []Key
+	defaults := Default()
+	for _, s := range table() {
+		keys = append(keys, Key{
+			Name: s.key, Flag: "--" + s.flag(), Variable: s.env(), Kind: s.kind(),
+			Default: s.text(&defaults), Usage: s.usage, Group: s.group,
+		})
+	}
+	return keys
+}
+
+// YAML returns the whole default configuration as a settings file, with one
+// line of comment for each key.
+func YAML() string {
+	var b strings.Builder
+	last := GroupListen
+	for _, k := range Keys() {
+		if k.Group != last {
+			b.WriteByte('\n')
+			last = k.Group
+		}
+		value := k.Default
+		switch {
+		case value == "" && k.Kind == KindList:
+			value = "[]"
+		case value == "":
+			value = `""`
+		}
+		fmt.Fprintf(&b, "# %s\n%s: %s\n", k.Usage, k.Name, value)
+	}
+	return b.String()
+}
+
+// Flags registers the flags of these settings. It panics if there is no such
+// key.
+func Flags(fs *pflag.FlagSet, keys ...string) {
+	for _, key := range keys {
+		s := lookup(key)
+		defaults := Default()
+		f := fs.VarPF(&flagValue{setting: s, shown: s.text(&defaults)}, s.flag(), "", s.usage)
+		if s.kind() == KindBool {
+			f.NoOptDefVal = "true"
+		}
+	}
+}
+
+// flagValue is a setting on the command line. It keeps the text as written,
+// having checked that it can be used.
+type flagValue struct {
+	setting
+	shown string
+	given bool
+}
+
+func (f *flagValue) String() string { return f.shown }
+func (f *flagValue) Type() string   { return string(f.kind()) }
+
+func (f *flagValue) Set(text string) error {
+	var scratch Config
+	if err := f.set(&scratch, text); err != nil {
+		return err
+	}
+	if f.given && f.kind() == KindList {
+		text = f.shown + "," + text
+	}
+	f.shown, f.given = text, true
+	return nil
+}

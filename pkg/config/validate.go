@@ -1,0 +1,128 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Validate joins all that is wrong with the settings by themselves, each an
+// *Error that names the key and, if known, where the value was stated. Whether
+// the algorithm exists and the policy's durations fit together is not judged.
+func (c Config) Validate() error {
+	var problems []error
+	for _, s := range table() {
+		if err := s.check(c); err != nil {
+			problems = append(problems, c.problem(s.key, err))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+func (s setting) check(c Config) error {
+	if d, ok := s.field(&c).(*time.Duration); ok && *d < 0 {
+		return fmt.Errorf("%s is negative", *d)
+	}
+	switch s.key {
+	case "host":
+		return checkHost(c.Host)
+	case "port":
+		return checkPort(c.Port)
+	case "pprof_port":
+		return checkPort(c.PprofPort)
+	case "tls_cert":
+		return checkPair(c.TLSCert, c.TLSKey)
+	case "tls_key":
+		return checkPair(c.TLSKey, c.TLSCert)
+	case "issuer":
+		if c.Issuer != "" {
+			return checkName(c.Issuer)
+		}
+	case "audience":
+		for _, name := range c.Audience {
+			if err := checkName(name); err != nil {
+				return err
+			}
+		}
+	case "algorithm":
+		if c.Algorithm == "" {
+			return errors.New("is empty: name one, such as RS256")
+		}
+	case "rotation_interval":
+		return atLeast(1, c.RotationInterval)
+	case "key_size":
+		return atLeast(0, c.KeySize)
+	case "max_connections":
+		return atLeast(1, c.MaxConnections)
+	case "rate_limit":
+		if math.IsNaN(c.RateLimit) || math.IsInf(c.RateLimit, 0) || c.RateLimit < 0 {
+			return fmt.Errorf("%v is not 0 or more", c.RateLimit)
+		}
+	case "log_format":
+		return oneOf(c.LogFormat, "", "text", "json")
+	case "log_level":
+		return oneOf(c.LogLevel, "debug", "info", "warn", "error")
+	}
+	return nil
+}
+
+func checkHost(host string) error {
+	if host == "" {
+		return errors.New("is empty: give 0.0.0.0 or :: for every address")
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return nil
+	}
+	if strings.ContainsAny(host, ":/[]@ \t\r\n") {
+		return fmt.Errorf("%q is not an address or a name: give it without port, scheme or brackets", host)
+	}
+	return nil
+}
+
+func checkPort(port int) error {
+	if port < 0 || port > math.MaxUint16 {
+		return fmt.Errorf("%d is not a port: give 0 to %d", port, math.MaxUint16)
+	}
+	return nil
+}
+
+func checkPair(this, other string) error {
+	if this == "" && other != "" {
+		return errors.New("tls_cert and tls_key go together: give this one too, or neither")
+	}
+	return nil
+}
+
+// checkName holds a name to StringOrURI of RFC 7519 section 2: text, which is a
+// URI if a colon is in it.
+func checkName(name string) error {
+	if name == "" || strings.TrimSpace(name) != name {
+		return fmt.Errorf("%q is empty or has space around it", name)
+	}
+	if !strings.Contains(name, ":") {
+		return nil
+	}
+	if u, err := url.Parse(name); err != nil || u.Scheme == "" {
+		return fmt.Errorf("%q has a colon but is no URI (RFC 7519 section 2)", name)
+	}
+	return nil
+}
+
+func atLeast[T int | time.Duration](least, value T) error {
+	if value < least {
+		return fmt.Errorf("%v is less than %v", value, least)
+	}
+	return nil
+}
+
+func oneOf(value string, allowed ...string) error {
+	if slices.Contains(allowed, value) {
+		return nil
+	}
+	return fmt.Errorf("%q is not one of %s", value, strings.TrimPrefix(strings.Join(allowed, ", "), ", "))
+}

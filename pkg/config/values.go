@@ -1,0 +1,215 @@
+package config
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// set parses raw, which is text or what a file's decoder made of it, into the
+// setting's field. The error says what is wanted; the caller adds what was
+// found and where.
+func (s setting) set(c *Config, raw any) error {
+	if s.auto && raw == auto {
+		return nil // the field holds its zero value, which is the default
+	}
+	err := s.parse(c, raw)
+	switch {
+	case err != nil && s.auto:
+		return fmt.Errorf("%w, or auto", err)
+	case err == nil && s.auto && s.text(c) == auto:
+		return errors.New("want a value that is not empty or 0, or auto")
+	}
+	return err
+}
+
+func (s setting) parse(c *Config, raw any) error {
+	text, scalar := scalarText(raw)
+	var err error
+	switch p := s.field(c).(type) {
+	case *string:
+		written, ok := raw.(string)
+		if !ok {
+			return errors.New("want text, in quotes if it looks like something else")
+		}
+		*p = written
+	case *[]string:
+		*p, err = parseList(raw)
+	case *bool:
+		if text != "true" && text != "false" {
+			return errors.New("want true or false")
+		}
+		*p = text == "true"
+	case *time.Duration:
+		*p, err = ParseDuration(text)
+	case *int:
+		n, bad := strconv.Atoi(text)
+		if bad != nil || !scalar {
+			return errors.New("want a whole number")
+		}
+		*p = n
+	case *float64:
+		n, bad := strconv.ParseFloat(text, 64)
+		if bad != nil || !scalar {
+			return errors.New("want a number")
+		}
+		*p = n
+	}
+	return err
+}
+
+// scalarText returns the text of a scalar as decoders of YAML, TOML and JSON
+// give it.
+func scalarText(raw any) (text string, ok bool) {
+	switch r := raw.(type) {
+	case string:
+		return r, true
+	case json.Number:
+		return r.String(), true
+	case float64:
+		return strconv.FormatFloat(r, 'f', -1, 64), true
+	case bool, int, int64, uint64:
+		return fmt.Sprint(r), true
+	default:
+		return "", false
+	}
+}
+
+// not returns the end of a sentence that says what was wanted.
+func not(raw any) string {
+	const most = 40
+	text, ok := scalarText(raw)
+	switch {
+	case !ok:
+		return ""
+	case len(text) > most:
+		return fmt.Sprintf(", not %q...", text[:most])
+	default:
+		return fmt.Sprintf(", not %q", text)
+	}
+}
+
+// ParseDuration reads what time.ParseDuration does, with days in front, but
+// demands a unit: 30s, 1h30m, 7d, 1d12h.
+func ParseDuration(text string) (time.Duration, error) {
+	const day = 24 * time.Hour
+	wanted := errors.New("want a duration with a unit, as in 30s, 15m, 24h or 7d")
+	if _, err := strconv.ParseFloat(text, 64); err == nil {
+		return 0, wanted // a bare 0 is a duration to package time
+	}
+	before, after, found := strings.Cut(text, "d")
+	if !found {
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			return 0, wanted
+		}
+		return d, nil
+	}
+	days, err := strconv.ParseUint(before, 10, 16) // 65535 days fit in a Duration
+	if err != nil {
+		return 0, wanted
+	}
+	d := time.Duration(days) * day
+	if after == "" {
+		return d, nil
+	}
+	rest, err := time.ParseDuration(after)
+	if err != nil || rest < 0 || rest >= day || after[0] == '+' {
+		return 0, wanted
+	}
+	return d + rest, nil
+}
+
+// parseList splits text on commas and takes a list as it is. The empty text
+// and the empty list are nil.
+func parseList(raw any) ([]string, error) {
+	var list []string
+	switch r := raw.(type) {
+	case string:
+		if r == "" {
+			return nil, nil
+		}
+		for item := range strings.SplitSeq(r, ",") {
+			list = append(list, strings.TrimSpace(item))
+		}
+	case []any:
+		for _, item := range r {
+			text, ok := item.(string)
+			if !ok {
+				return nil, errors.New("want text in each place of the list")
+			}
+			list = append(list, text)
+		}
+	default:
+		return nil, errors.New("want a list of text")
+	}
+	return list, nil
+}
+
+// text is the setting's value as it can be written in any of the three places.
+func (s setting) text(c *Config) string {
+	var text string
+	zero := false
+	switch p := s.field(c).(type) {
+	case *string:
+		text, zero = *p, *p == ""
+	case *[]string:
+		text = strings.Join(*p, ",")
+	case *bool:
+		text = strconv.FormatBool(*p)
+	case *time.Duration:
+		text, zero = durationText(*p), *p == 0
+	case *int:
+		text, zero = strconv.Itoa(*p), *p == 0
+	case *float64:
+		text = strconv.FormatFloat(*p, 'f', -1, 64)
+	}
+	if s.auto && zero {
+		return auto
+	}
+	return text
+}
+
+// durationText is 24h where time.Duration has 24h0m0s.
+func durationText(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
+// Masked hides the passwords of a store's URL: in its user part and among its
+// parameters. What may hold one and cannot be taken apart is hidden whole.
+func Masked(store string) string {
+	const hidden = "(hidden)"
+	u, err := url.Parse(store)
+	if err != nil {
+		return hidden
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return hidden
+	}
+	for name := range query {
+		if strings.Contains(strings.ToLower(name), "password") {
+			query.Set(name, "xxxxx")
+			u.RawQuery = query.Encode()
+		}
+	}
+	_, secret := u.User.Password()
+	if secret || u.RawQuery != "" {
+		return u.Redacted()
+	}
+	if strings.Contains(strings.ToLower(store), "password=") {
+		return hidden
+	}
+	return store
+}
