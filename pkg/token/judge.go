@@ -1,0 +1,236 @@
+package token
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Judge checks the claims of a token, and the typ and cty of its header, whose
+// signature is known to be right. It returns every check that failed, in the order
+// of Classes; none means that the token is good at the moment now.
+func (v Verifier) Judge(header Header, claims map[string]any, now time.Time) []*Refusal {
+	j := judge{Verifier: v, header: header, claims: claims, now: now}
+	j.names()
+	j.types()
+	j.required()
+	j.times()
+	j.kind()
+	j.issuer()
+	j.audience()
+	j.subject()
+	j.scopes()
+	j.values()
+
+	if len(j.failed) > 1 {
+		order := Classes()
+		slices.SortStableFunc(j.failed, func(a, b *Refusal) int {
+			return slices.Index(order, a.Reason.Class()) - slices.Index(order, b.Reason.Class())
+		})
+	}
+	return j.failed
+}
+
+// judge is one judgement under way. A claim of the wrong type is reported once, by
+// types; an absent one once, by required; the other checks pass both over.
+type judge struct {
+	Verifier
+	header Header
+	claims map[string]any
+	now    time.Time
+	failed []*Refusal
+}
+
+func (j *judge) fail(reason Reason, claim, hint, format string, args ...any) {
+	j.failed = append(j.failed, &Refusal{
+		Reason: reason, Claim: claim, Message: fmt.Sprintf(format, args...), Hint: hint,
+	})
+}
+
+// names refuses claims that another reader may take for a registered one.
+func (j *judge) names() {
+	var missed []string
+	for name := range j.claims {
+		if nearMiss(name) != "" {
+			missed = append(missed, name)
+		}
+	}
+	slices.Sort(missed)
+	for _, name := range missed {
+		j.fail(ReasonClaimCase, name, "names of claims are case-sensitive", "the claim %s is not %s", quote(name), nearMiss(name))
+	}
+}
+
+// types checks the types of the claims that RFC 7519 defines, needed or not.
+func (j *judge) types() {
+	textual := []string{"iss", "sub", "jti"}
+	if j.Profile == ProfileAccessToken {
+		textual = append(textual, "client_id")
+	}
+	if len(j.Scopes) > 0 {
+		textual = append(textual, "scope")
+	}
+	for _, name := range textual {
+		value, ok := j.claims[name]
+		if _, isText := value.(string); ok && !isText {
+			j.fail(ReasonClaimType, name, "", "%s is not a string", name)
+		}
+	}
+	if aud, ok := j.claims["aud"]; ok {
+		if _, isTexts := texts(aud); !isTexts {
+			j.fail(ReasonClaimType, "aud", "", "aud is neither a string nor an array of strings")
+		}
+	}
+	for _, name := range [...]string{"exp", "nbf", "iat"} {
+		if value, ok := j.claims[name]; ok {
+			if _, err := numericDate(value); err != nil {
+				j.fail(ReasonClaimType, name, "", "%s %v", name, err)
+			}
+		}
+	}
+}
+
+// required refuses a token that lacks a claim that some rule needs.
+func (j *judge) required() {
+	names := make([]string, 0, 16)
+	need := func(when bool, more ...string) {
+		if when {
+			names = append(names, more...)
+		}
+	}
+	need(!j.InsecureAllowNoExpiry || j.MinTTL > 0, "exp")
+	need(!j.InsecureSkipIssuer, "iss")
+	need(!j.InsecureSkipAudience && len(j.Audience) > 0, "aud")
+	need(j.Subject != "", "sub")
+	need(len(j.Scopes) > 0, "scope")
+	need(j.MaxAge > 0, "iat")
+	need(j.Profile == ProfileAccessToken, "iss", "exp", "aud", "sub", "client_id", "iat", "jti")
+	for _, requirement := range j.Require {
+		names = append(names, requirement.Claim)
+	}
+	for i, name := range names {
+		if _, ok := j.claims[name]; !ok && !slices.Contains(names[:i], name) {
+			j.fail(ReasonClaimMissing, name, "have the issuer set it", "the claim %s is missing", quote(name))
+		}
+	}
+}
+
+// date returns a NumericDate that is there and sound.
+func (j *judge) date(name string) (time.Time, bool) {
+	date, err := numericDate(j.claims[name])
+	return date, err == nil
+}
+
+// times checks exp, nbf and iat against the clock (RFC 7519, section 4.1.4 to 4.1.6).
+func (j *judge) times() {
+	exp, hasExp := j.date("exp")
+	switch {
+	case !hasExp:
+	case !j.now.Before(exp.Add(j.Leeway)):
+		j.fail(ReasonExpired, "exp", "get a new token", "the token expired at %s", stamp(exp))
+	case j.MinTTL > 0 && exp.Sub(j.now) < j.MinTTL:
+		j.fail(ReasonTTLShort, "exp", "get a new token",
+			"the token expires in %s, less than %s", exp.Sub(j.now).Truncate(time.Second), j.MinTTL)
+	}
+	if nbf, ok := j.date("nbf"); ok && j.now.Add(j.Leeway).Before(nbf) {
+		j.fail(ReasonNotYetValid, "nbf", "wait, or compare the clocks", "the token is not valid before %s", stamp(nbf))
+	}
+	iat, ok := j.date("iat")
+	if !ok {
+		return
+	}
+	if j.now.Add(j.Leeway).Before(iat) {
+		j.fail(ReasonIssuedAhead, "iat", "compare the clocks", "the token was issued in the future, at %s", stamp(iat))
+	}
+	if hasExp && iat.After(exp) {
+		j.fail(ReasonIssuedLate, "iat", "", "iat %s is later than exp %s", stamp(iat), stamp(exp))
+	}
+	if j.MaxAge > 0 && j.now.Sub(iat) > j.MaxAge+j.Leeway {
+		j.fail(ReasonTooOld, "iat", "get a new token", "the token was issued at %s, more than %s ago", stamp(iat), j.MaxAge)
+	}
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// kind checks typ and cty. A typ that is there must be the expected one (RFC 8725,
+// section 3.11): an ID token, logout token or proof is not an access token.
+func (j *judge) kind() {
+	types := j.Types
+	if j.Profile == ProfileAccessToken {
+		types = []string{string(ProfileAccessToken)}
+	}
+	typ, ok := j.header.Members["typ"].(string)
+	switch {
+	case !ok && len(types) > 0:
+		j.fail(ReasonTyp, "", "have the issuer set it", "the header has no typ, expected is %s", list(types))
+	case !ok:
+	case len(types) == 0 && mediaType(typ) != "jwt":
+		j.fail(ReasonTyp, "", "expect that typ if you mean this kind of token", "typ is %s, not \"JWT\"", quote(typ))
+	case len(types) > 0 && !slices.ContainsFunc(types, func(t string) bool { return mediaType(t) == mediaType(typ) }):
+		j.fail(ReasonTyp, "", "expect that typ if you mean this kind of token", "typ is %s, expected is %s", quote(typ), list(types))
+	}
+	if cty, _ := j.header.Members["cty"].(string); mediaType(cty) == "jwt" {
+		j.fail(ReasonCty, "", "verify the inner token by itself", "the payload is another token: cty is %s", quote(cty))
+	}
+}
+
+func (j *judge) issuer() {
+	iss, ok := j.claims["iss"].(string)
+	if ok && !j.InsecureSkipIssuer && iss != j.Issuer {
+		j.fail(ReasonIssuer, "iss", "expect that issuer if you trust it", "iss is %s, not %s", quote(iss), quote(j.Issuer))
+	}
+}
+
+// audience refuses a token for others, and one that is for anybody in particular as
+// long as the caller does not say who it is (RFC 7519, section 4.1.3).
+func (j *judge) audience() {
+	aud, ok := texts(j.claims["aud"])
+	if !ok || j.InsecureSkipAudience {
+		return
+	}
+	if len(j.Audience) == 0 {
+		j.fail(ReasonAudienceUnset, "aud", "name the audience that you are",
+			"the token is for %s, but no audience was named", quote(strings.Join(aud, ", ")))
+		return
+	}
+	if !slices.ContainsFunc(aud, func(a string) bool { return slices.Contains(j.Audience, a) }) {
+		j.fail(ReasonAudience, "aud", "have the issuer name you in aud",
+			"the token is for %s, not for %s", quote(strings.Join(aud, ", ")), list(j.Audience))
+	}
+}
+
+func (j *judge) subject() {
+	sub, ok := j.claims["sub"].(string)
+	if ok && j.Subject != "" && sub != j.Subject {
+		j.fail(ReasonSubject, "sub", "", "sub is %s, not %s", quote(sub), quote(j.Subject))
+	}
+}
+
+// scopes checks scope, a list separated by spaces (RFC 8693, section 4.2).
+func (j *judge) scopes() {
+	scope, ok := j.claims["scope"].(string)
+	if !ok {
+		return
+	}
+	granted := strings.Split(scope, " ")
+	for _, want := range j.Scopes {
+		if !slices.Contains(granted, want) {
+			j.fail(ReasonScope, "scope", "ask the issuer for it", "the token lacks the scope %s", quote(want))
+		}
+	}
+}
+
+// values checks the values that the caller requires; null is none.
+func (j *judge) values() {
+	for _, requirement := range j.Require {
+		claim, ok := j.claims[requirement.Claim]
+		switch want := requirement.Value; {
+		case !ok:
+		case claim == nil:
+			j.fail(ReasonClaimValue, requirement.Claim, "", "the claim %s is null", quote(requirement.Claim))
+		case want != nil && !holds(claim, *want):
+			j.fail(ReasonClaimValue, requirement.Claim, "", "the claim %s is not %s", quote(requirement.Claim), quote(*want))
+		}
+	}
+}

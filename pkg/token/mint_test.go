@@ -1,0 +1,211 @@
+package token_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/jwksctl/jwksctl/pkg/jwk"
+	"github.com/jwksctl/jwksctl/pkg/token"
+)
+
+// hourly signs tokens that live one hour at most.
+type hourly struct {
+	key jwk.PrivateKey
+	now time.Time
+	err error
+}
+
+func (h hourly) SigningKey(context.Context) (jwk.PrivateKey, time.Time, time.Time, error) {
+	return h.key, h.now, h.now.Add(time.Hour), h.err
+}
+
+func minter(alg jwk.Algorithm) hourly { return hourly{key: keys()[alg], now: moment()} }
+
+func TestMintVerifies(t *testing.T) {
+	for _, alg := range jwk.Algorithms() {
+		minted, err := token.Mint(t.Context(), minter(alg), token.Request{Issuer: issuer, Audience: []string{audience}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		verdict, err := verifier().Verify(t.Context(), minted.Compact)
+		if err != nil || verdict.Algorithm != alg || minted.Algorithm != alg || verdict.KeyID != minted.KeyID {
+			t.Errorf("%s: %v, verdict %+v", alg, err, verdict)
+		}
+	}
+}
+
+// TestMintJSON pins what is written: whole seconds, the names' order, no digit lost.
+func TestMintJSON(t *testing.T) {
+	nbf := moment().Add(time.Minute)
+	minted, err := token.Mint(t.Context(), minter(jwk.EdDSA), token.Request{
+		Issuer: issuer, Subject: "alice", Audience: []string{"a", "b"}, Scope: "read write", TTL: 90500 * time.Millisecond,
+		NotBefore: &nbf, ID: "id", Type: "at+jwt",
+		Claims: map[string]any{"big": json.Number("12345678901234567890"), "z": []any{nil, true, 1.5}, "client_id": "app"},
+		Header: map[string]any{"x": "y"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !minted.IssuedAt.Equal(time.Unix(1_800_000_000, 0)) || !minted.ExpiresAt.Equal(time.Unix(1_800_000_090, 0)) {
+		t.Errorf("issued at %s, expires at %s", minted.IssuedAt, minted.ExpiresAt)
+	}
+	seen := token.Inspect(minted.Compact)
+	want := `{"aud":["a","b"],"big":12345678901234567890,"client_id":"app","exp":1800000090,"iat":1800000000,"iss":"https://issuer.example",` +
+		`"jti":"id","nbf":1800000060,"scope":"read write","sub":"alice","z":[null,true,1.5]}`
+	if diff := cmp.Diff(want, string(seen.Claims)); diff != "" {
+		t.Errorf("claims (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want, toJSON(minted.Claims)); diff != "" {
+		t.Errorf("Token.Claims (-want +got):\n%s", diff)
+	}
+	header := `{"alg":"EdDSA","kid":"` + minted.KeyID + `","typ":"at+jwt","x":"y"}`
+	if diff := cmp.Diff(header, string(seen.Header)); diff != "" {
+		t.Errorf("header (-want +got):\n%s", diff)
+	}
+}
+
+// TestMintLeast checks what a token has that nobody asked for anything.
+func TestMintLeast(t *testing.T) {
+	first, err := token.Mint(t.Context(), minter(jwk.EdDSA), token.Request{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := token.Mint(t.Context(), minter(jwk.EdDSA), token.Request{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	jti, _ := first.Claims["jti"].(string)
+	if len(jti) < 22 || jti == second.Claims["jti"] {
+		t.Errorf("jti %q is no random 128 bits", jti)
+	}
+	want := map[string]any{"iat": int64(1_800_000_000), "exp": int64(1_800_003_600), "jti": jti}
+	if diff := cmp.Diff(want, first.Claims); diff != "" {
+		t.Errorf("claims (-want +got):\n%s", diff)
+	}
+}
+
+func TestMintTTL(t *testing.T) {
+	for _, ttl := range []time.Duration{time.Second, time.Hour, time.Hour + time.Second/2} {
+		minted, err := token.Mint(t.Context(), minter(jwk.EdDSA), token.Request{TTL: ttl})
+		if err != nil || minted.ExpiresAt.Sub(minted.IssuedAt) != ttl.Truncate(time.Second) {
+			t.Errorf("ttl %s: %v, %s", ttl, err, minted.ExpiresAt.Sub(minted.IssuedAt))
+		}
+	}
+	for _, ttl := range []time.Duration{time.Hour + time.Second, math.MaxInt64} {
+		_, err := token.Mint(t.Context(), minter(jwk.EdDSA), token.Request{TTL: ttl})
+		tooLong, ok := errors.AsType[*token.TTLError](err)
+		if !ok || tooLong.Longest != time.Hour || tooLong.Asked != ttl || !strings.Contains(err.Error(), "1h0m0s") {
+			t.Errorf("ttl %s: %v", ttl, err)
+		}
+	}
+}
+
+// dying signs for less than a second more.
+type dying struct{ hourly }
+
+func (d dying) SigningKey(context.Context) (jwk.PrivateKey, time.Time, time.Time, error) {
+	return d.key, d.now, d.now.Add(400 * time.Millisecond), nil
+}
+
+func TestMintNothingLeft(t *testing.T) {
+	if minted, err := token.Mint(t.Context(), dying{minter(jwk.EdDSA)}, token.Request{}); err == nil {
+		t.Errorf("minted a token from %s to %s", minted.IssuedAt, minted.ExpiresAt)
+	}
+	cause := errors.New("the keyset is too old")
+	_, err := token.Mint(t.Context(), hourly{err: cause}, token.Request{})
+	if !errors.Is(err, cause) {
+		t.Errorf("got %v, want the signer's error", err)
+	}
+	if _, err := token.Mint(t.Context(), hourly{now: moment()}, token.Request{}); err == nil {
+		t.Error("the zero key signed")
+	}
+}
+
+// refused is a request that cannot be met, and what the error says.
+type refused struct {
+	request token.Request
+	field   string
+	names   string // what the message must name
+}
+
+func TestMintRefuses(t *testing.T) {
+	claim := func(name string, value any) token.Request {
+		return token.Request{Claims: map[string]any{name: value}}
+	}
+	late := moment().Add(time.Hour)
+	var deep any = 1
+	for range 70 {
+		deep = []any{deep}
+	}
+	checkMintRefuses(t, map[string]refused{
+		"iss":               {token.Request{Issuer: "\xff"}, "iss", "UTF-8"},
+		"sub":               {token.Request{Subject: "\xff"}, "sub", "UTF-8"},
+		"scope":             {token.Request{Scope: "\xff"}, "scope", "UTF-8"},
+		"jti":               {token.Request{ID: "\xff"}, "jti", "UTF-8"},
+		"typ":               {token.Request{Type: "\xff"}, "typ", "UTF-8"},
+		"aud":               {token.Request{Audience: []string{"a", "\xff"}}, "aud", "UTF-8"},
+		"aud empty":         {token.Request{Audience: []string{""}}, "aud", "empty"},
+		"ttl below 1s":      {token.Request{TTL: time.Second - 1}, "ttl", "1s"},
+		"ttl negative":      {token.Request{TTL: -time.Second}, "ttl", "1s"},
+		"nbf at exp":        {token.Request{NotBefore: &late}, "nbf", "end"},
+		"scope twice":       {token.Request{Scope: "a", Claims: map[string]any{"scope": "b"}}, "claims", "scope"},
+		"claim value":       {claim("a", "\xff"), "claims", "UTF-8"},
+		"claim name":        {claim("\xff", 1), "claims", "UTF-8"},
+		"claim inside":      {claim("a", []any{map[string]any{"b": []string{"\xff"}}}), "claims", "UTF-8"},
+		"claim kind":        {claim("a", struct{}{}), "claims", "JSON"},
+		"claim number":      {claim("a", json.Number("x")), "claims", "JSON"},
+		"claim infinite":    {claim("a", math.Inf(1)), "claims", "JSON"},
+		"claim depth":       {claim("a", deep), "claims", "64"},
+		"claim size":        {claim("a", strings.Repeat("x", 64<<10)), "claims", "limit"},
+		"claim near miss":   {claim("\u017fub", "x"), "claims", "sub"},
+		"claim scope case":  {claim("Scope", "x"), "claims", "scope"},
+		"header value":      {token.Request{Header: map[string]any{"a": "\xff"}}, "header", "UTF-8"},
+		"header upper case": {token.Request{Header: map[string]any{"ALG": "none"}}, "header", "ALG"},
+	})
+}
+
+// TestMintReserved covers the names that a request may not set freely.
+func TestMintReserved(t *testing.T) {
+	tests := map[string]refused{}
+	for name, use := range map[string]string{
+		"iss": "iss", "sub": "sub", "aud": "aud", "exp": "ttl", "nbf": "nbf", "iat": "leave it out", "jti": "jti", "EXP": "ttl", "Iat": "leave it out",
+	} {
+		tests["claim "+name] = refused{token.Request{Claims: map[string]any{name: "x"}}, "claims", use}
+	}
+	for _, name := range []string{
+		"alg", "kid", "typ", "cty", "crit", "b64", "zip", "enc", "jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256", "epk", "apu", "apv", "iv", "tag", "p2s", "p2c",
+	} {
+		tests["header "+name] = refused{token.Request{Header: map[string]any{name: "x"}}, "header", name}
+	}
+	checkMintRefuses(t, tests)
+}
+
+func checkMintRefuses(t *testing.T, tests map[string]refused) {
+	t.Helper()
+	for name, test := range tests {
+		_, err := token.Mint(t.Context(), minter(jwk.EdDSA), test.request)
+		refused, ok := errors.AsType[*token.RequestError](err)
+		if !ok || refused.Field != test.field || !strings.Contains(err.Error(), test.names) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestMintKeepsRequest checks that the caller's maps stay as they were.
+func TestMintKeepsRequest(t *testing.T) {
+	request := token.Request{Claims: map[string]any{"a": 1}, Header: map[string]any{"b": 2}}
+	if _, err := token.Mint(t.Context(), minter(jwk.EdDSA), request); err != nil {
+		t.Fatal(err)
+	}
+	want := token.Request{Claims: map[string]any{"a": 1}, Header: map[string]any{"b": 2}}
+	if diff := cmp.Diff(want, request); diff != "" {
+		t.Errorf("request (-before +after):\n%s", diff)
+	}
+}
