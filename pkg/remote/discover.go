@@ -1,0 +1,107 @@
+package remote
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// Metadata is what an issuer says about itself, as far as keys go.
+type Metadata struct {
+	Issuer  string // equal to the asked one, letter by letter
+	JWKSURL string // jwks_uri, for New or Fetch
+	URL     string // where the metadata was found
+}
+
+// Discover asks an issuer where its keys are. It looks where OpenID Connect
+// Discovery 1.0 section 4 puts the metadata, then where RFC 8414 section 3
+// does, which differs for an issuer with a path:
+//
+//	https://HOST/PATH/.well-known/openid-configuration
+//	https://HOST/.well-known/oauth-authorization-server/PATH
+//
+// Options.Timeout holds for the whole. Errors: ErrAddress, ErrUnavailable.
+func Discover(ctx context.Context, issuer string, o Options) (Metadata, error) {
+	o = o.complete()
+	openID, oauth, err := wellKnown(issuer, o.InsecureHTTP)
+	if err != nil {
+		return Metadata{}, err
+	}
+	ctx, cancel := o.limit(ctx)
+	defer cancel()
+	m, err := o.metadata(ctx, openID, issuer)
+	if err == nil {
+		return m, nil
+	}
+	m, oauthErr := o.metadata(ctx, oauth, issuer)
+	if oauthErr == nil {
+		return m, nil
+	}
+	return Metadata{}, fmt.Errorf("%w; %w", err, oauthErr)
+}
+
+// wellKnown returns the two places where the metadata of issuer may be.
+func wellKnown(issuer string, insecureHTTP bool) (openID, oauth *url.URL, err error) {
+	u, err := parseAddress(issuer, insecureHTTP)
+	if err != nil {
+		return nil, nil, err
+	}
+	if strings.ContainsAny(issuer, "?#") {
+		return nil, nil, fmt.Errorf("%w: %s: an issuer has no query and no fragment", ErrAddress, display(u))
+	}
+	root := u.Scheme + "://" + u.Host
+	path := strings.TrimSuffix(u.EscapedPath(), "/")
+	if openID, err = parseAddress(root+path+"/.well-known/openid-configuration", insecureHTTP); err != nil {
+		return nil, nil, err
+	}
+	oauth, err = parseAddress(root+"/.well-known/oauth-authorization-server"+path, insecureHTTP)
+	return openID, oauth, err
+}
+
+// metadata fetches and judges one document.
+func (o Options) metadata(ctx context.Context, place *url.URL, issuer string) (Metadata, error) {
+	r, err := o.get(ctx, place, http.Header{"Accept": {"application/json"}})
+	if err != nil {
+		return Metadata{}, err
+	}
+	m, err := parseMetadata(r.body)
+	if err != nil {
+		return Metadata{}, unavailable(place, err)
+	}
+	if m.Issuer != issuer {
+		return Metadata{}, unavailable(place, fmt.Errorf("it speaks for the issuer %.200q, not for %q", m.Issuer, issuer))
+	}
+	jwks, err := parseAddress(m.JWKSURL, o.InsecureHTTP)
+	if err != nil {
+		// The address is the issuer's mistake, not the caller's.
+		return Metadata{}, unavailable(place, fmt.Errorf("jwks_uri: %v", err))
+	}
+	if place.Scheme == "https" && jwks.Scheme != "https" && !o.InsecureHTTP {
+		return Metadata{}, unavailable(place, errors.New("jwks_uri must be https, as the issuer is"))
+	}
+	m.URL = place.String()
+	return m, nil
+}
+
+// parseMetadata reads the two members that matter. Their names are exact, which
+// a struct would not insist on.
+func parseMetadata(body []byte) (Metadata, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(body, &members); err != nil {
+		return Metadata{}, fmt.Errorf("the metadata is not a JSON object: %v", err)
+	}
+	var m Metadata
+	for _, want := range []struct {
+		name string
+		to   *string
+	}{{"issuer", &m.Issuer}, {"jwks_uri", &m.JWKSURL}} {
+		if err := json.Unmarshal(members[want.name], want.to); err != nil || *want.to == "" {
+			return Metadata{}, fmt.Errorf("the metadata has no member %s that is a string", want.name)
+		}
+	}
+	return m, nil
+}

@@ -1,0 +1,403 @@
+package remote_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/jwk"
+	"github.com/jwksctl/jwksctl/pkg/remote"
+	"github.com/jwksctl/jwksctl/pkg/token"
+)
+
+var (
+	_ token.KeySource = (*remote.Source)(nil)
+	_ token.KeySource = remote.Static(nil)
+)
+
+// holds asserts that the source has exactly one key under the kid of each key.
+func holds(t *testing.T, s *remote.Source, keys ...jwk.PublicKey) {
+	t.Helper()
+	for _, key := range keys {
+		got, err := s.Keys(t.Context(), key.KeyID())
+		if err != nil || len(got) != 1 || !got[0].Equal(key) {
+			t.Errorf("after %d keys, error %v: want the key %s", len(got), err, key.KeyID())
+		}
+	}
+}
+
+// denies asserts that the source knows that there is no such key.
+func denies(t *testing.T, s *remote.Source, kid string) {
+	t.Helper()
+	if got, err := s.Keys(t.Context(), kid); err != nil || len(got) != 0 {
+		t.Errorf("kid %s: %d keys, error %v, want none", kid, len(got), err)
+	}
+}
+
+func asked(t *testing.T, server *origin, want int) {
+	t.Helper()
+	if got := len(server.requests()); got != want {
+		t.Errorf("%d requests, want %d", got, want)
+	}
+}
+
+func TestKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newKey(t), newKey(t)
+		server, source := newOrigin(t, says(setOf(t, a, b)), remote.Options{})
+		asked(t, server, 0)
+		holds(t, source, a, b)
+		all, err := source.Keys(t.Context(), "")
+		if err != nil || len(all) != 2 {
+			t.Fatalf("%d keys, error %v, want both", len(all), err)
+		}
+		all[0] = b // what a caller does to its answer is its own business
+		holds(t, source, a, b)
+
+		doc, err := source.Document(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc.Set.Keys[0], doc.Raw[0] = b, 'x'
+		again, err := source.Document(t.Context())
+		if err != nil || !again.Set.Keys[0].Equal(a) || again.Raw[0] != '{' {
+			t.Errorf("a caller changed the cache, error %v", err)
+		}
+		asked(t, server, 1)
+	})
+}
+
+func TestAsksAgainWhenNoLongerFresh(t *testing.T) {
+	tests := []struct {
+		control string
+		per     time.Duration // one request in this time
+	}{
+		{"max-age=30", 30 * time.Second},
+		{"no-store", time.Second},
+		{"no-cache", time.Second},
+		{"max-age=0", time.Second},
+	}
+	for _, tt := range tests {
+		t.Run(tt.control, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newKey(t)
+				server, source := newOrigin(t, says(setOf(t, a), "Cache-Control", tt.control), remote.Options{})
+				for range 3 {
+					holds(t, source, a)
+					time.Sleep(tt.per - time.Millisecond)
+					holds(t, source, a)
+					time.Sleep(time.Millisecond)
+				}
+				asked(t, server, 3)
+			})
+		})
+	}
+}
+
+func TestNotModified(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newKey(t), newKey(t)
+		const modified = "Mon, 01 Jun 2026 10:00:00 GMT"
+		server, source := newOrigin(t, says(setOf(t, a),
+			"ETag", `"v1"`, "Last-Modified", modified, "Cache-Control", "max-age=60", "Age", "10"), remote.Options{})
+		holds(t, source, a)
+
+		server.answers(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("ETag", `"v1"`)
+			w.WriteHeader(http.StatusNotModified)
+		})
+		time.Sleep(50 * time.Second)
+		holds(t, source, a)
+		asked(t, server, 2)
+		last := server.requests()[1]
+		if last.Get("If-None-Match") != `"v1"` || last.Get("If-Modified-Since") != modified {
+			t.Errorf("the request is not conditional: %v", last)
+		}
+
+		// What the 304 left out holds on, but the age of the first answer does not.
+		time.Sleep(60*time.Second - time.Millisecond)
+		holds(t, source, a)
+		asked(t, server, 2)
+		server.answers(says(setOf(t, a, b), "ETag", `"v2"`))
+		time.Sleep(time.Millisecond)
+		holds(t, source, a)
+		asked(t, server, 3)
+		if doc, err := source.Document(t.Context()); err != nil || doc.ETag != `"v2"` {
+			t.Errorf("ETag %s, error %v", doc.ETag, err)
+		}
+	})
+}
+
+// A key that its issuer pulled is gone with the next document, however that
+// came to be fetched.
+func TestWithdrawnKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newKey(t), newKey(t)
+		server, source := newOrigin(t, says(setOf(t, a)), remote.Options{})
+		holds(t, source, a)
+		server.answers(says(setOf(t, b)))
+		holds(t, source, b)
+		denies(t, source, a.KeyID())
+
+		server.answers(says(setOf(t, a)))
+		time.Sleep(5 * time.Minute)
+		holds(t, source, a)
+		time.Sleep(30 * time.Second)
+		denies(t, source, b.KeyID())
+	})
+}
+
+func TestUnknownKidGetsPastProxies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newKey(t), newKey(t)
+		stale, current := says(setOf(t, a), "ETag", `"v1"`), says(setOf(t, a, b))
+		server, source := newOrigin(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Cache-Control") == "no-cache" {
+				current(w, r)
+			} else {
+				stale(w, r)
+			}
+		}, remote.Options{})
+		holds(t, source, b)
+		asked(t, server, 2)
+		if got := server.requests()[0].Get("Cache-Control"); got != "" {
+			t.Errorf("the first request says %q: a herd of verifiers should be served by the proxy", got)
+		}
+	})
+}
+
+func TestKidStorm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newKey(t), newKey(t)
+		server, source := newOrigin(t, says(setOf(t, a)), remote.Options{})
+		for i := range 20 {
+			denies(t, source, fmt.Sprintf("random-%d", i))
+			holds(t, source, a)
+			time.Sleep(500 * time.Millisecond)
+		}
+		asked(t, server, 2)
+
+		server.answers(says(setOf(t, a, b)))
+		time.Sleep(20*time.Second - time.Millisecond)
+		denies(t, source, b.KeyID())
+		asked(t, server, 2)
+		time.Sleep(time.Millisecond)
+		holds(t, source, a, b)
+		asked(t, server, 3)
+	})
+}
+
+// A storm while the issuer is down must not lift the limit either.
+func TestKidStormInOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newKey(t)
+		server, source := newOrigin(t, says(setOf(t, a), "Cache-Control", "max-age=3600"), remote.Options{})
+		holds(t, source, a)
+		server.answers(fails(http.StatusServiceUnavailable))
+		for i := range 80 {
+			denies(t, source, fmt.Sprintf("random-%d", i))
+			holds(t, source, a)
+			time.Sleep(500 * time.Millisecond)
+		}
+		asked(t, server, 3)
+	})
+}
+
+func TestOutage(t *testing.T) {
+	private := `{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"p","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"}]}`
+	outages := map[string]http.HandlerFunc{
+		"503":         fails(http.StatusServiceUnavailable),
+		"hang":        hangs,
+		"html":        says("<html>"),
+		"empty set":   says(`{"keys":[]}`),
+		"truncated":   says(`{"keys":[{`),
+		"no good key": says(private),
+		"a new 304":   fails(http.StatusNotModified),
+	}
+	for name, outage := range outages {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a, b := newKey(t), newKey(t)
+				server, source := newOrigin(t, says(setOf(t, a), "Cache-Control", "max-age=60"), remote.Options{MaxStale: 10 * time.Minute})
+				holds(t, source, a)
+				begin := time.Now()
+				until := func(d time.Duration) { time.Sleep(time.Until(begin.Add(d))) }
+				server.answers(outage)
+
+				// Fresh: the document is the issuer's last word.
+				denies(t, source, b.KeyID())
+				until(time.Minute)
+				// Stale: it still vouches, but no longer denies.
+				holds(t, source, a)
+				_, err := source.Keys(t.Context(), b.KeyID())
+				checkUnavailable(t, err, "localhost")
+				asked(t, server, 3)
+				until(10*time.Minute + 50*time.Second)
+				holds(t, source, a)
+				until(11 * time.Minute)
+				_, err = source.Keys(t.Context(), a.KeyID())
+				checkUnavailable(t, err, "localhost")
+				_, err = source.Document(t.Context())
+				checkUnavailable(t, err, "localhost")
+
+				server.answers(says(setOf(t, b)))
+				time.Sleep(time.Minute)
+				holds(t, source, b)
+				time.Sleep(30 * time.Second)
+				denies(t, source, a.KeyID())
+			})
+		})
+	}
+}
+
+func TestOutageBeforeTheFirstAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newKey(t)
+		server, source := newOrigin(t, fails(http.StatusServiceUnavailable), remote.Options{})
+		// Tries at 0, 2, 6, 14, 30, 62, 122, 182 s and so on: a minute apart at most.
+		for range 3000 {
+			_, err := source.Keys(t.Context(), a.KeyID())
+			checkUnavailable(t, err, "503")
+			time.Sleep(time.Second)
+		}
+		asked(t, server, 54)
+		server.answers(says(setOf(t, a)))
+		time.Sleep(2 * time.Second)
+		holds(t, source, a)
+
+		// A good answer ends the patience that the bad ones taught.
+		server.answers(fails(http.StatusServiceUnavailable))
+		time.Sleep(5 * time.Minute)
+		holds(t, source, a)
+		server.answers(says(setOf(t, a)))
+		time.Sleep(2 * time.Second)
+		holds(t, source, a)
+		asked(t, server, 57)
+	})
+}
+
+func TestMustRevalidateIsNotUsedStale(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newKey(t)
+		server, source := newOrigin(t, says(setOf(t, a), "Cache-Control", "max-age=60, must-revalidate"), remote.Options{})
+		holds(t, source, a)
+		server.answers(fails(http.StatusServiceUnavailable))
+		time.Sleep(time.Minute - time.Millisecond)
+		holds(t, source, a)
+		time.Sleep(time.Millisecond)
+		_, err := source.Keys(t.Context(), a.KeyID())
+		checkUnavailable(t, err, "503")
+	})
+}
+
+func TestOneRequestAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newKey(t), newKey(t)
+		body := setOf(t, a, b)
+		server, source := newOrigin(t, func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(time.Second)
+			says(body)(w, r)
+		}, remote.Options{})
+		var wg sync.WaitGroup
+		for i := range 50 {
+			wg.Go(func() { holds(t, source, []jwk.PublicKey{a, b}[i%2]) })
+		}
+		wg.Wait()
+		asked(t, server, 1)
+
+		// Fifty tokens that name the same new key need one request too.
+		c := newKey(t)
+		body = setOf(t, c)
+		for range 50 {
+			wg.Go(func() { holds(t, source, c) })
+		}
+		wg.Wait()
+		asked(t, server, 2)
+	})
+}
+
+func TestOneRequestAtATimeInOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, source := newOrigin(t, hangs, remote.Options{})
+		begin := time.Now()
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() {
+				_, err := source.Keys(t.Context(), "any")
+				checkUnavailable(t, err, "no whole answer within 5s")
+			})
+		}
+		wg.Wait()
+		asked(t, server, 1)
+		if d := time.Since(begin); d != 5*time.Second {
+			t.Errorf("the last caller waited %s", d)
+		}
+	})
+}
+
+func TestCallerGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newKey(t)
+		body := setOf(t, a)
+		server, source := newOrigin(t, func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(3 * time.Second)
+			says(body)(w, r)
+		}, remote.Options{})
+
+		var wg sync.WaitGroup
+		impatient := func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			begin := time.Now()
+			_, err := source.Keys(ctx, a.KeyID())
+			if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, remote.ErrUnavailable) {
+				t.Errorf("the impatient caller got %v", err)
+			}
+			if d := time.Since(begin); d != time.Second {
+				t.Errorf("the impatient caller waited %s", d)
+			}
+		}
+		wg.Go(impatient) // starts the request
+		synctest.Wait()
+		wg.Go(impatient) // waits for it
+		wg.Go(func() { holds(t, source, a) })
+		wg.Wait()
+		asked(t, server, 1)
+	})
+}
+
+// Callers that give up do not buy the issuer more requests.
+func TestImpatientKidStorm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newKey(t)
+		server, source := newOrigin(t, says(setOf(t, a)), remote.Options{})
+		holds(t, source, a)
+		server.answers(hangs)
+		for i := range 20 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			_, err := source.Keys(ctx, fmt.Sprintf("random-%d", i))
+			cancel()
+			if i == 0 && !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("error is %v", err)
+			}
+			time.Sleep(500 * time.Millisecond)
+		}
+		asked(t, server, 2)
+	})
+}
+
+func TestStatic(t *testing.T) {
+	a, b := newKey(t), newKey(t)
+	source := remote.Static{a, b}
+	for kid, want := range map[string]int{a.KeyID(): 1, b.KeyID(): 1, "": 2, "other": 0} {
+		got, err := source.Keys(t.Context(), kid)
+		if err != nil || len(got) != want {
+			t.Errorf("kid %q: %d keys, error %v, want %d", kid, len(got), err, want)
+		}
+	}
+}
