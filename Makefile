@@ -1,0 +1,86 @@
+GO          ?= go
+FUZZTIME    ?= 60s
+COVER_FLOOR ?= 85
+TESTFLAGS   ?=
+
+PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+
+# The binary is static, so the tests run what ships. Only the race detector
+# needs cgo.
+export CGO_ENABLED = 0
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## build and serve on http://127.0.0.1:8080
+	.build/jwksctl serve
+
+.PHONY: build
+build: ## build .build/jwksctl
+	$(GO) build -trimpath -ldflags='-s -w' -o .build/jwksctl ./cmd/jwksctl
+
+.PHONY: test
+test: ## run every test
+	$(GO) test $(TESTFLAGS) ./...
+
+.PHONY: race
+race: ## run every test under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) ./...
+
+.PHONY: cover
+cover: ## run every test and hold the coverage of pkg/ above the floor
+	@mkdir -p .build
+	$(GO) test $(TESTFLAGS) -coverpkg=./pkg/... -coverprofile=.build/cover.out ./...
+	@$(GO) tool cover -func=.build/cover.out | awk -v floor=$(COVER_FLOOR) ' \
+		/^total:/ { total = $$NF + 0 } \
+		END { printf "coverage of pkg/: %.1f%%, must be above %s%%\n", total, floor; exit !(total > floor) }'
+
+.PHONY: fuzz
+fuzz: ## fuzz each target for FUZZTIME (60s)
+	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' cmd pkg | while IFS=: read -r file func; do \
+		echo "==> $$file $${func#func }"; \
+		$(GO) test -run='^$$' -fuzz="^$${func#func }\$$" -fuzztime=$(FUZZTIME) "./$${file%/*}" </dev/null || exit 1; \
+	done
+
+.PHONY: vet
+vet: ## go vet, on each system that we build for
+	$(GO) vet ./...
+	GOOS=darwin $(GO) vet ./...
+	GOOS=windows $(GO) vet ./...
+
+.PHONY: lint
+lint: ## golangci-lint, at the version that .ci/lint/go.mod names
+	$(GO) tool -modfile=.ci/lint/go.mod golangci-lint run
+	@! grep -rl --include='*_test.go' 'time\.Sleep(' cmd pkg | xargs -r grep -L '"testing/synctest"' | grep . \
+		|| { echo 'tests above sleep outside of a synctest bubble' >&2; exit 1; }
+
+.PHONY: fmt
+fmt: ## format the code
+	$(GO) tool -modfile=.ci/lint/go.mod golangci-lint fmt
+
+.PHONY: tidy
+tidy: ## check that go.mod and go.sum are tidy
+	$(GO) mod tidy -diff
+	$(GO) mod verify
+
+.PHONY: vuln
+vuln: ## look for known vulnerabilities in what we call
+	$(GO) tool -modfile=.ci/vuln/go.mod govulncheck ./...
+
+# Without -trimpath, so that this shares what the tests and go vet compiled.
+.PHONY: cross $(PLATFORMS)
+cross: $(PLATFORMS) ## build for linux, darwin and windows on amd64 and arm64
+$(PLATFORMS):
+	GOOS=$(@D) GOARCH=$(@F) $(GO) build -o .build/$@/ ./cmd/jwksctl
+
+.PHONY: ci
+ci: ## everything that must hold before a change lands
+	.ci/run
+
+.PHONY: clean
+clean: ## delete what was built
+	rm -rf .build
