@@ -142,10 +142,23 @@ func halfContext(k jwk.PublicKey) []byte {
 // how an ambiguous commit is not done twice.
 type decision func(ks Keyset, now time.Time, m Means) (Keyset, Effect, error)
 
+// supply gives a decision the fresh key that it may need, the zero value if it
+// needs none. It is asked before the clock is read, since it may take seconds.
+type supply func(ks Keyset) (jwk.PrivateKey, error)
+
+// made supplies a new key if the keyset asks for one.
+func (r *Ring) made(needed func(Keyset) bool) supply {
+	return func(ks Keyset) (jwk.PrivateKey, error) {
+		if !needed(ks) {
+			return jwk.PrivateKey{}, nil
+		}
+		return r.spare.take(ks.Policy, r.generate)
+	}
+}
+
 // change carries a decision through: read, decide, swap, and again if another
-// process was first. needsKey tells from the keyset whether the decision wants
-// a fresh key; the key is made before the clock is read.
-func (r *Ring) change(ctx context.Context, needsKey func(Keyset) bool, decide decision) error {
+// process was first.
+func (r *Ring) change(ctx context.Context, fresh supply, decide decision) error {
 	r.writes.Lock()
 	defer r.writes.Unlock()
 	var failed error
@@ -159,13 +172,11 @@ func (r *Ring) change(ctx context.Context, needsKey func(Keyset) bool, decide de
 			return err
 		}
 		m := Means{Opened: v.openedHalf}
-		var fresh jwk.PrivateKey
-		if needsKey(v.ks) {
-			if fresh, err = r.spare.take(v.ks.Policy, r.generate); err != nil {
-				return err
-			}
-			m.Fresh = fresh.Public()
+		key, err := fresh(v.ks)
+		if err != nil {
+			return err
 		}
+		m.Fresh = key.Public()
 		now := r.watch.read()
 		if refusal := r.watch.trouble(now, v.ks, v.storeTime(now)); refusal != nil {
 			return r.refused(refusal)
@@ -174,7 +185,7 @@ func (r *Ring) change(ctx context.Context, needsKey func(Keyset) bool, decide de
 		if err != nil || effect.Empty() {
 			return r.refused(err)
 		}
-		err = r.swap(ctx, v.ks.Version, next, effect, map[string]jwk.PrivateKey{m.Fresh.KeyID(): fresh}, now)
+		err = r.swap(ctx, v.ks.Version, next, effect, map[string]jwk.PrivateKey{m.Fresh.KeyID(): key}, now)
 		if err == nil {
 			r.committed(effect)
 			_, err = r.refresh(ctx)

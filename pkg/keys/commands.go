@@ -99,6 +99,29 @@ func (ks Keyset) Revoke(now time.Time, kid string, m Means, o Order) (Keyset, Ef
 	return next, effect, nil
 }
 
+// Import makes a key from elsewhere, which the means must bring as the fresh
+// one, the pending key in place of the one that was; that one never signed, so
+// it may leave at once. The new one waits at the gate like any other. A kid that
+// the keyset knows is refused: no kid comes back, and none has two lives.
+func (ks Keyset) Import(now time.Time, m Means) (Keyset, Effect, error) {
+	kid := m.Fresh.KeyID()
+	if p, ok := ks.Pending(); ok && p.KeyID() == kid {
+		return ks, Effect{}, nil
+	}
+	if ks.holds(kid) {
+		return ks, Effect{}, &Refusal{Guard: GuardKnown, Text: fmt.Sprintf("the keyset knows key %s already; a kid has one life", kid)}
+	}
+	d := ks.draft(now)
+	if p, ok := ks.Pending(); ok {
+		d.discard(p.KeyID(), "replaced by an imported key")
+	}
+	d.publish(m.Fresh)
+	d.at(kid).Imported = true
+	d.record(Import, kid)
+	next, effect := d.done()
+	return next, effect, nil
+}
+
 // WithdrawnFrom says until when a key that is revoked at now may still be seen.
 func (ks Keyset) WithdrawnFrom(now time.Time) Withdrawal {
 	p := ks.Policy
@@ -136,7 +159,8 @@ func (ks Keyset) SetPolicy(now time.Time, p Policy, m Means) (Keyset, Effect, er
 	d.ks.TokensUntil = latest(ks.TokensUntil, d.ks.ActsUntil.Add(was.TokenTTL+was.ClockSkew))
 	d.ks.Policy = p
 	d.record(SetPolicy, "")
-	if k, ok := d.ks.Pending(); ok && !p.makes(k.JWK) {
+	otherKeys := p.Algorithm != was.Algorithm || p.KeySize != was.KeySize
+	if k, ok := d.ks.Pending(); ok && otherKeys && !p.makes(k.JWK) {
 		d.discard(k.KeyID(), fmt.Sprintf("replaced when the policy changed to %s", p.Algorithm))
 		d.publishFresh(m)
 	}

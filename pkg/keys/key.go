@@ -36,6 +36,10 @@ type Key struct {
 
 	Reason string `json:"reason,omitempty"` // why it was rotated early, revoked or replaced
 	Forced bool   `json:"forced,omitempty"` // it signed before ready_at, because somebody insisted
+
+	// Imported keys exist elsewhere too, and could be brought in once more after
+	// they have left. So the history never forgets them.
+	Imported bool `json:"imported,omitempty"`
 }
 
 // KeyID is the key's RFC 7638 thumbprint: one kid is one key for ever.

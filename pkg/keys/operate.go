@@ -3,19 +3,22 @@ package keys
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"sync"
 	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/jwk"
 )
 
 // Step takes every timed step that is due, until none is, or a guard holds the
 // rest back. It makes the keys that it needs.
 func (r *Ring) Step(ctx context.Context) error {
+	needed := func(ks Keyset) bool { return due(ks.NeedsKey(), r.watch.read().wall) }
 	for range attempts {
 		var held []*Refusal
 		var more bool
-		err := r.change(ctx,
-			func(ks Keyset) bool { return due(ks.NeedsKey(), r.watch.read().wall) },
+		err := r.change(ctx, r.made(needed),
 			func(ks Keyset, now time.Time, m Means) (Keyset, Effect, error) {
 				next, effect, refused := ks.Advance(now, m)
 				held, more = refused, due(next.Next(), now)
@@ -35,12 +38,14 @@ func due(at, now time.Time) bool { return !at.IsZero() && !at.After(now) }
 
 func always(Keyset) bool { return true }
 
+func nothing(Keyset) (jwk.PrivateKey, error) { return jwk.PrivateKey{}, nil }
+
 // Rotate retires the key that is active now and has its successor sign. It is
 // done when that key is no longer active, whoever did it. The errors are
 // *Refusal and ErrUnavailable.
 func (r *Ring) Rotate(ctx context.Context, o Order) error {
 	from := r.Keyset().Active().KeyID()
-	return r.change(ctx, always, func(ks Keyset, now time.Time, m Means) (Keyset, Effect, error) {
+	return r.change(ctx, r.made(always), func(ks Keyset, now time.Time, m Means) (Keyset, Effect, error) {
 		if ks.Active().KeyID() != from {
 			return ks, Effect{}, nil
 		}
@@ -51,10 +56,10 @@ func (r *Ring) Rotate(ctx context.Context, o Order) error {
 // Revoke pulls a key at once and then publishes a successor where one is
 // missing. The errors are *Refusal, ErrUnknownKey and ErrUnavailable.
 func (r *Ring) Revoke(ctx context.Context, kid string, o Order) error {
-	needsKey := func(ks Keyset) bool { // a forced take-over may have nothing else to fall back on
+	needed := func(ks Keyset) bool { // a forced take-over may have nothing else to fall back on
 		return o.Force && ks.Active().KeyID() == kid
 	}
-	err := r.change(ctx, needsKey, func(ks Keyset, now time.Time, m Means) (Keyset, Effect, error) {
+	err := r.change(ctx, r.made(needed), func(ks Keyset, now time.Time, m Means) (Keyset, Effect, error) {
 		return ks.Revoke(now, kid, m, o)
 	})
 	if err != nil {
@@ -68,10 +73,29 @@ func (r *Ring) Revoke(ctx context.Context, kid string, o Order) error {
 	return nil
 }
 
+// Import makes a key from elsewhere the pending one; see Keyset.Import.
+func (r *Ring) Import(ctx context.Context, key jwk.PrivateKey) error {
+	return r.change(ctx, func(Keyset) (jwk.PrivateKey, error) { return key, nil }, Keyset.Import)
+}
+
+// Export returns the private half of the active or the pending key. The other
+// errors besides ErrUnreadable are ErrUnknownKey, for a key whose private half
+// nobody has.
+func (r *Ring) Export(kid string) (jwk.PrivateKey, error) {
+	h, ok := r.view.Load().halves[kid]
+	switch {
+	case !ok:
+		return jwk.PrivateKey{}, fmt.Errorf("%w with a private half: %s", ErrUnknownKey, kid)
+	case h.err != nil:
+		return jwk.PrivateKey{}, fmt.Errorf("%w: key %s: %v", ErrUnreadable, kid, h.err)
+	}
+	return h.key, nil
+}
+
 // SetPolicy lays the settings over the policy and returns what that changed.
 func (r *Ring) SetPolicy(ctx context.Context, s Settings) ([]Difference, error) {
 	var changed []Difference
-	err := r.change(ctx, func(Keyset) bool { return false }, func(ks Keyset, now time.Time, m Means) (Keyset, Effect, error) {
+	err := r.change(ctx, nothing, func(ks Keyset, now time.Time, m Means) (Keyset, Effect, error) {
 		p, err := ks.Policy.With(s)
 		if err != nil {
 			return ks, Effect{}, err

@@ -15,6 +15,7 @@ const (
 	GuardCap        Guard = "cap"        // the JWK Set is full
 	GuardUnreadable Guard = "unreadable" // the next key's private half cannot be opened
 	GuardStandby    Guard = "standby"    // no key is there to take over
+	GuardKnown      Guard = "known"      // a kid must not come back
 	GuardClock      Guard = "clock"      // this process's clock cannot be trusted
 )
 

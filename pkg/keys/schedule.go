@@ -19,6 +19,7 @@ const (
 	Expire       Step = "expire"   // timed
 	MakeSpecimen Step = "specimen" // timed: due whenever the policy wants another specimen than there is
 	Revoke       Step = "revoke"
+	Import       Step = "import"
 	SetPolicy    Step = "policy"
 )
 
@@ -155,7 +156,7 @@ func (ks Keyset) Advance(now time.Time, m Means) (Keyset, Effect, []*Refusal) {
 			}
 		case MakeSpecimen:
 			fresh = d.specimen(fresh)
-		case Bootstrap, Revoke, SetPolicy:
+		case Bootstrap, Revoke, Import, SetPolicy:
 		}
 	}
 	next, effect := d.done()

@@ -95,20 +95,32 @@ func (d *draft) expire(kid string) {
 }
 
 // bury moves a key that is no longer published into the history, which forgets
-// the oldest expired key first and a revoked one last.
+// the oldest expired key first, a revoked one after those, an imported one never.
 func (d *draft) bury(kid string) {
 	d.ks.History = slices.Insert(d.ks.History, 0, *d.at(kid))
 	d.ks.Keys = slices.DeleteFunc(d.ks.Keys, func(k Key) bool { return k.KeyID() == kid })
 	for len(d.ks.History) > maxHistory {
-		last := len(d.ks.History) - 1
-		for i := last; i >= 0; i-- {
-			if d.ks.History[i].RevokedAt.IsZero() {
-				last = i
-				break
-			}
+		i := d.forgettable()
+		if i < 0 {
+			return
 		}
-		d.ks.History = slices.Delete(d.ks.History, last, last+1)
+		d.ks.History = slices.Delete(d.ks.History, i, i+1)
 	}
+}
+
+// forgettable is the key of the history that is missed least, -1 if there is none.
+func (d *draft) forgettable() int {
+	revoked := -1
+	for i, k := range slices.Backward(d.ks.History) {
+		switch {
+		case k.Imported:
+		case k.RevokedAt.IsZero():
+			return i
+		case revoked < 0:
+			revoked = i
+		}
+	}
+	return revoked
 }
 
 // discard takes out a key that never signed. It needs no farewell: there is no
