@@ -32,6 +32,7 @@ func (r *Ring) refresh(ctx context.Context) (*view, error) {
 			return nil, err
 		}
 		r.show(v)
+		r.testify(ctx, v.ks)
 		return v, nil
 	}
 	return nil, fmt.Errorf("%w: %w", ErrUnavailable, errMoved)
@@ -49,14 +50,14 @@ func (r *Ring) read(ctx context.Context) (*view, error) {
 	}
 	old := r.view.Load()
 	next := view{at: at, store: rec.Now}
-	switch {
-	case old != nil && rec.Version < old.ks.Version:
-		return nil, fmt.Errorf("%w: the store went back from version %d to %d", ErrDocument, old.ks.Version, rec.Version)
-	case old != nil && rec.Version == old.ks.Version && len(old.unreadable()) == 0:
+	if old != nil && rec.Version == old.ks.Version && len(old.unreadable()) == 0 {
 		next.ks, next.halves, next.document = old.ks, old.halves, old.document
 		return &next, nil
 	}
 	if next.ks, err = decodeKeyset(rec); err != nil {
+		return nil, err
+	}
+	if err := r.remembers(next.ks, old); err != nil {
 		return nil, err
 	}
 	if err := r.openHalves(ctx, &next, old); err != nil {

@@ -178,3 +178,44 @@ func (ks Keyset) LeewayFrom(now time.Time) time.Time {
 	}
 	return from
 }
+
+// merge is the keyset that continues both a restored document and the newer one
+// that was seen before. What was seen decides. What only the restored one knows
+// was made by a process that had not seen it: keys that signed there stay for
+// their tokens, the others never mattered.
+func (ks Keyset) merge(seen Keyset, now time.Time) (Keyset, Effect) {
+	d := seen.draft(now)
+	d.ks.Epoch, d.ks.Version = max(ks.Epoch, seen.Epoch)+1, ks.Version
+	d.ks.ActsUntil = latest(latest(ks.ActsUntil, seen.ActsUntil), now.Add(ks.Policy.MaxStaleness+ks.Policy.ClockSkew))
+	d.ks.DocsUntil = latest(latest(ks.DocsUntil, seen.DocsUntil), d.ks.ActsUntil.Add(2*ks.Policy.JWKSMaxAge))
+	d.ks.TokensUntil = latest(latest(ks.TokensUntil, seen.TokensUntil), d.ks.ActsUntil.Add(ks.Policy.TokenTTL+ks.Policy.ClockSkew))
+	for _, k := range slices.Concat(ks.specimens(), seen.specimens()) {
+		d.effect.Delete = append(d.effect.Delete, k.KeyID()) // a new one is quickly made
+	}
+	d.ks.Specimen = nil
+	for _, k := range ks.Keys {
+		if known := d.at(k.KeyID()); known != nil && known.RetiredAt.IsZero() {
+			continue // its half may be the one that signs
+		}
+		d.effect.Delete = append(d.effect.Delete, k.KeyID())
+		if seen.holds(k.KeyID()) || k.ActiveAt.IsZero() {
+			continue
+		}
+		d.ks.Keys = append(d.ks.Keys, k)
+		if k.RetiredAt.IsZero() {
+			d.retire(k.KeyID())
+		}
+		d.at(k.KeyID()).DestroyedAt = now
+	}
+	if p, ok := d.ks.Pending(); ok {
+		k := d.at(p.KeyID())
+		k.ReadyAt = latest(k.ReadyAt, d.readyAt()) // whoever acted on the backup did not publish it
+	}
+	for _, k := range ks.History {
+		if !d.ks.holds(k.KeyID()) {
+			d.ks.History = append(d.ks.History, k)
+		}
+	}
+	d.record(Accept, "")
+	return d.done()
+}

@@ -27,7 +27,7 @@ const (
 // Keyset is the one document, as it is stored:
 //
 //	{
-//	  "schema": 1, "version": 7, "changed_at": "2026-01-02T15:04:05Z",
+//	  "schema": 1, "id": "Fb3k…", "version": 7, "changed_at": "2026-01-02T15:04:05Z",
 //	  "sealing_key": "seal-0123456789abcdef",
 //	  "policy": {"rotation_interval": "24h0m0s", …},
 //	  "acts_until": …, "docs_until": …, "tokens_until": …,
@@ -40,6 +40,8 @@ const (
 // was.
 type Keyset struct {
 	Schema     int       `json:"schema"`
+	ID         string    `json:"id"`              // the kid of its first key: tells keysets apart
+	Epoch      uint64    `json:"epoch,omitempty"` // how often a restored backup was accepted
 	Version    uint64    `json:"version"`
 	ChangedAt  time.Time `json:"changed_at"`  // the newest reading of any clock that changed it
 	SealingKey string    `json:"sealing_key"` // the name of the key that seals the private halves
@@ -102,8 +104,8 @@ func (ks Keyset) validate() error {
 	if ks.Schema != schema {
 		return fmt.Errorf("schema %d is not %d; use the jwksctl that wrote it", ks.Schema, schema)
 	}
-	if ks.Version == 0 || ks.SealingKey == "" || ks.ChangedAt.IsZero() {
-		return errors.New("version, sealing_key or changed_at is missing")
+	if ks.Version == 0 || ks.ID == "" || ks.SealingKey == "" || ks.ChangedAt.IsZero() {
+		return errors.New("id, version, sealing_key or changed_at is missing")
 	}
 	if err := ks.Policy.validate(); err != nil {
 		return err

@@ -91,7 +91,9 @@ func (p Policy) With(s Settings) (Policy, error) {
 	if s.Algorithm != "" {
 		q.Algorithm = s.Algorithm
 	}
-	if !slices.Contains(q.Algorithm.Sizes(), q.KeySize) {
+	if sizes := q.Algorithm.Sizes(); len(sizes) == 0 {
+		q.KeySize = 0
+	} else if !slices.Contains(sizes, q.KeySize) {
 		q.KeySize = q.Algorithm.DefaultSize()
 	}
 	if s.KeySize != 0 {

@@ -16,6 +16,7 @@ const (
 	GuardUnreadable Guard = "unreadable" // the next key's private half cannot be opened
 	GuardStandby    Guard = "standby"    // no key is there to take over
 	GuardKnown      Guard = "known"      // a kid must not come back
+	GuardRestored   Guard = "restored"   // the store lost what this machine has seen
 	GuardClock      Guard = "clock"      // this process's clock cannot be trusted
 )
 

@@ -34,6 +34,10 @@ type Options struct {
 	Clock  Clock        // the zero value is the machine's
 	Log    *slog.Logger // nil discards
 
+	// Witness remembers on this machine what the store must not forget; nil if
+	// nothing does.
+	Witness Witness
+
 	// Generate makes keys; nil means jwk.Generate. It is called in the
 	// background, ahead of need.
 	Generate func(jwk.Algorithm, int) (jwk.PrivateKey, error)
@@ -45,6 +49,7 @@ type Options struct {
 type Ring struct {
 	store    Store
 	sealer   Sealer
+	witness  Witness
 	watch    *watch
 	log      *slog.Logger
 	generate func(jwk.Algorithm, int) (jwk.PrivateKey, error)
@@ -54,6 +59,8 @@ type Ring struct {
 	writes sync.Mutex // held by whoever refreshes or changes the keyset
 	spare  spare
 	tally  tally
+
+	testified mark // what the witness was last told; guarded by writes
 }
 
 // view is what the process knows at one time. It is never changed.
@@ -72,8 +79,8 @@ type half struct {
 }
 
 // Read returns the keyset as it stands in the store now, for who only looks at
-// it: no private half is opened and nothing is created.
-func Read(ctx context.Context, s Store) (Keyset, error) {
+// it: no private half is opened and nothing is created. The witness may be nil.
+func Read(ctx context.Context, s Store, w Witness) (Keyset, error) {
 	rec, err := s.Load(ctx)
 	if errors.Is(err, ErrNoKeyset) {
 		return Keyset{}, err
@@ -81,7 +88,11 @@ func Read(ctx context.Context, s Store) (Keyset, error) {
 	if err != nil {
 		return Keyset{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	return decodeKeyset(rec)
+	ks, err := decodeKeyset(rec)
+	if err != nil {
+		return Keyset{}, err
+	}
+	return ks, ks.agrees(w)
 }
 
 // Open reads the keyset and opens the private halves. It never creates
@@ -127,7 +138,7 @@ func Found(ctx context.Context, o Options, p Policy) (*Ring, error) {
 }
 
 func newRing(o Options) *Ring {
-	r := &Ring{store: o.Store, sealer: o.Sealer, watch: newWatch(o.Clock), log: o.Log, generate: o.Generate}
+	r := &Ring{store: o.Store, sealer: o.Sealer, witness: o.Witness, watch: newWatch(o.Clock), log: o.Log, generate: o.Generate}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}

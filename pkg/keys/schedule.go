@@ -20,6 +20,7 @@ const (
 	MakeSpecimen Step = "specimen" // timed: due whenever the policy wants another specimen than there is
 	Revoke       Step = "revoke"
 	Import       Step = "import"
+	Accept       Step = "accept" // of a restored backup
 	SetPolicy    Step = "policy"
 )
 
@@ -156,7 +157,7 @@ func (ks Keyset) Advance(now time.Time, m Means) (Keyset, Effect, []*Refusal) {
 			}
 		case MakeSpecimen:
 			fresh = d.specimen(fresh)
-		case Bootstrap, Revoke, Import, SetPolicy:
+		case Bootstrap, Revoke, Import, Accept, SetPolicy:
 		}
 	}
 	next, effect := d.done()

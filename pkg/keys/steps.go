@@ -63,12 +63,17 @@ func (d *draft) add(k Key) {
 
 // rotate makes the key kid the active one and retires the one that was.
 func (d *draft) rotate(kid string) {
-	p := d.ks.Policy
-	old := d.at(d.ks.Active().KeyID())
-	old.RetiredAt = d.now
-	old.DestroyAt = latest(d.now.Add(p.MaxStaleness+p.ClockSkew), d.ks.ActsUntil)
-	old.ExpiresAt = latest(d.now.Add(p.MaxStaleness+p.TokenTTL+2*p.ClockSkew), d.ks.TokensUntil).Add(p.Leeway)
+	d.retire(d.ks.Active().KeyID())
 	d.activate(kid)
+}
+
+// retire ends a key's signing. Whoever has not seen that goes on signing with
+// it for D, and its tokens live for T after that.
+func (d *draft) retire(kid string) {
+	k, p := d.at(kid), d.ks.Policy
+	k.RetiredAt = d.now
+	k.DestroyAt = latest(d.now.Add(p.MaxStaleness+p.ClockSkew), d.ks.ActsUntil)
+	k.ExpiresAt = latest(d.now.Add(p.MaxStaleness+p.TokenTTL+2*p.ClockSkew), d.ks.TokensUntil).Add(p.Leeway)
 }
 
 func (d *draft) activate(kid string) {
@@ -157,7 +162,7 @@ func (d *draft) specimen(fresh jwk.PublicKey) jwk.PublicKey {
 // found is the first version of a keyset: an active key and a pending one that
 // may follow at once, since no cache holds any document without it.
 func found(p Policy, sealingKey string, now time.Time, active, pending jwk.PublicKey) (Keyset, Effect) {
-	d := Keyset{Schema: schema, SealingKey: sealingKey, Policy: p}.draft(now)
+	d := Keyset{Schema: schema, ID: active.KeyID(), SealingKey: sealingKey, Policy: p}.draft(now)
 	d.add(Key{JWK: active, CreatedAt: now, ReadyAt: now, ActiveAt: now})
 	d.add(Key{JWK: pending, CreatedAt: now, ReadyAt: now})
 	d.record(Bootstrap, active.KeyID())

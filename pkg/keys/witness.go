@@ -1,0 +1,184 @@
+package keys
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Witness keeps the newest document that a machine has seen, outside of the
+// store. A store that was restored from a backup has forgotten which keys have
+// left since, and cannot know it: with a witness, such a store is refused until
+// an operator accepts it, and then the witness says what was forgotten.
+//
+// What it cannot do: a machine that has no witness yet believes what it finds;
+// a change that no machine with a witness has read is not in one; and a store
+// that was wiped and founded anew is another keyset, about which a witness of
+// the old one says nothing.
+type Witness interface {
+	// Load returns the document that was kept, nil if there is none.
+	Load() ([]byte, error)
+
+	// Update replaces the document by what decide makes of it, durably and so
+	// that no other process's update comes between; nil leaves it as it is.
+	Update(decide func(document []byte) []byte) error
+}
+
+// errWitness says that the witness file itself is of no use.
+var errWitness = errors.New("the witness cannot be used; if it is damaged, move it away, and this machine believes the store as it is")
+
+// older tells whether ks comes before other in the life of one keyset.
+func (ks Keyset) older(other Keyset) bool {
+	if ks.Epoch != other.Epoch {
+		return ks.Epoch < other.Epoch
+	}
+	return ks.Version < other.Version
+}
+
+// forgets says what ks has forgotten that was seen before, if anything: it is
+// older, is another document of the same version, or publishes a key that has
+// left.
+func (ks Keyset) forgets(seen Keyset) error {
+	if ks.ID != seen.ID {
+		return nil
+	}
+	refuse := func(format string, args ...any) error {
+		return &Refusal{Guard: GuardRestored, Text: fmt.Sprintf(format, args...) +
+			": was the store restored from a backup? 'jwksctl keys accept-restore' puts back what is missing"}
+	}
+	if ks.older(seen) {
+		return refuse("the store holds version %d of the keyset, this machine has seen version %d", ks.Version, seen.Version)
+	}
+	if ks.Epoch == seen.Epoch && ks.Version == seen.Version {
+		a, errA := ks.encode()
+		b, errB := seen.encode()
+		if errA != nil || errB != nil || !bytes.Equal(a, b) {
+			return refuse("the store holds another version %d of the keyset than this machine has seen", ks.Version)
+		}
+	}
+	for _, k := range ks.Keys {
+		if slices.ContainsFunc(seen.History, func(gone Key) bool { return gone.KeyID() == k.KeyID() }) {
+			return refuse("the store publishes key %s, which has left", k.KeyID())
+		}
+	}
+	return nil
+}
+
+// testimony is the keyset that a witness has kept, if it has.
+func testimony(w Witness) (Keyset, bool, error) {
+	if w == nil {
+		return Keyset{}, false, nil
+	}
+	document, err := w.Load()
+	if err != nil || document == nil {
+		return Keyset{}, false, err
+	}
+	seen, err := decodeTestimony(document)
+	if err != nil {
+		return Keyset{}, false, fmt.Errorf("%w: %v", errWitness, err)
+	}
+	return seen, true, nil
+}
+
+func decodeTestimony(document []byte) (Keyset, error) {
+	var ks Keyset
+	if err := decodeStrict(document, &ks); err != nil {
+		return ks, err
+	}
+	return ks, ks.validate()
+}
+
+// agrees holds a keyset against the witness.
+func (ks Keyset) agrees(w Witness) error {
+	seen, ok, err := testimony(w)
+	if err != nil || !ok {
+		return err
+	}
+	return ks.forgets(seen)
+}
+
+// remembers holds a document against what this process and this machine have
+// seen before.
+func (r *Ring) remembers(ks Keyset, old *view) error {
+	if old != nil {
+		return ks.forgets(old.ks) // the witness has kept what is in old
+	}
+	return ks.agrees(r.witness)
+}
+
+// testify has the witness keep a document, unless it has a newer one.
+func (r *Ring) testify(ctx context.Context, ks Keyset) {
+	if r.witness == nil || r.testified == (mark{ks.ID, ks.Epoch, ks.Version}) {
+		return
+	}
+	document, err := ks.encode()
+	if err == nil {
+		err = r.witness.Update(func(old []byte) []byte {
+			if seen, err := decodeTestimony(old); err == nil && seen.ID == ks.ID && ks.older(seen) {
+				return nil
+			}
+			return document
+		})
+	}
+	if err != nil {
+		// Nothing depends on it now; but a restored backup may pass unnoticed.
+		r.log.WarnContext(ctx, "the witness could not be written", "error", err.Error())
+		return
+	}
+	r.testified = mark{ks.ID, ks.Epoch, ks.Version}
+}
+
+// mark names one document.
+type mark struct {
+	id             string
+	epoch, version uint64
+}
+
+// AcceptRestore goes on with a store that was restored from a backup. The
+// document becomes the one that the witness has kept, so that what was revoked
+// or has expired stays so; what the store alone knows is added where it is
+// public. A key whose private half the backup lacks cannot sign: the active one
+// is then unreadable, and a rotation is the way out.
+//
+// It is no error if there is nothing to accept.
+func AcceptRestore(ctx context.Context, o Options) (*Ring, error) {
+	r := newRing(o)
+	rec, err := r.store.Load(ctx)
+	if errors.Is(err, ErrNoKeyset) {
+		return nil, err
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	restored, err := decodeKeyset(rec)
+	if err != nil {
+		return nil, err
+	}
+	seen, ok, err := testimony(r.witness)
+	if err != nil {
+		return nil, err
+	}
+	if ok && restored.forgets(seen) != nil {
+		if err := r.accept(ctx, restored, seen); err != nil {
+			return nil, err
+		}
+	}
+	return r, r.Refresh(ctx)
+}
+
+// accept commits the merged document over the restored one.
+func (r *Ring) accept(ctx context.Context, restored, seen Keyset) error {
+	now := r.watch.read()
+	next, effect := restored.merge(seen, now.wall)
+	r.watch.obey(next.Policy)
+	if refusal := r.watch.trouble(now, next, now.wall); refusal != nil {
+		return refusal
+	}
+	if err := r.swap(ctx, restored.Version, next, effect, nil, now); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	r.committed(effect)
+	return nil
+}
