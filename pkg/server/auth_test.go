@@ -1,0 +1,307 @@
+package server
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/jwksctl/jwksctl/pkg/keys"
+	"github.com/jwksctl/jwksctl/pkg/token"
+)
+
+const (
+	jsonType = "application/json"
+	formType = "application/x-www-form-urlencoded"
+)
+
+// verify checks a token by the keys that the server publishes.
+func (b *rig) verify(t *testing.T, compact string, at time.Time) error {
+	t.Helper()
+	v := token.Verifier{
+		Keys: b.ring, Issuer: b.ring.Keyset().Policy.Issuer, InsecureSkipAudience: true,
+		Now: func() time.Time { return at },
+	}
+	_, err := v.Verify(t.Context(), compact)
+	return err
+}
+
+// granted is the answer of /auth as a client reads it.
+type granted struct {
+	Token       string
+	AccessToken string `json:"access_token"`
+	TokenType   string `json:"token_type"`
+	ExpiresIn   int64  `json:"expires_in"`
+	KeyID       string `json:"kid"`
+}
+
+func decodeGrant(t *testing.T, r *http.Response) granted {
+	t.Helper()
+	body := read(t, r)
+	var g granted
+	if err := json.Unmarshal([]byte(body), &g); r.StatusCode != http.StatusOK || err != nil {
+		t.Fatalf("status %d, %v: %s", r.StatusCode, err, body)
+	}
+	return g
+}
+
+func TestAuthBodies(t *testing.T) {
+	b := newRig(t, keys.Settings{}, func(o *Options) { o.Audience = []string{"api"} })
+	hour := float64(3600)
+	for _, tt := range []struct {
+		name, contentType, body string
+		want                    map[string]any // besides iss, iat, jti and exp; "life" is exp - iat
+	}{
+		{"empty", "", "", map[string]any{}},
+		{"empty of any type", "text/plain", "", map[string]any{}},
+		{"form", formType, "username=alice&password=x&remember=on", map[string]any{"sub": "alice"}},
+		{"whole form", formType + "; charset=utf-8", "sub=bob&aud=a&aud=b&scope=r+w&ttl=60&username=no", map[string]any{"sub": "bob", "aud": []any{"a", "b"}, "scope": "r w", "life": 60.0}},
+		{"login", jsonType, `{"username":"alice","password":"x","csrf":"y"}`, map[string]any{"sub": "alice"}},
+		{"login of nobody", jsonType, `{"username":"","password":""}`, map[string]any{}},
+		{"JSON", jsonType, `{"sub":"bob","username":"no","aud":["a","b"],"scope":"r w","ttl":"2m","claims":{"n":1,"deep":{"a":[true,null]}}}`, map[string]any{
+			"sub": "bob", "aud": []any{"a", "b"}, "scope": "r w", "life": 120.0, "n": 1.0, "deep": map[string]any{"a": []any{true, nil}},
+		}},
+		{"nulls", jsonType, `{"sub":null,"aud":null,"ttl":null,"claims":null}`, map[string]any{}},
+		{"one audience", jsonType, `{"aud":"other"}`, map[string]any{"aud": "other"}},
+		{"no audience", jsonType, `{"aud":[]}`, map[string]any{}},
+		{"ttl of a fraction", jsonType, `{"ttl":1.9}`, map[string]any{"life": 1.0}},
+		{"the longest ttl", jsonType, `{"ttl":"1h"}`, map[string]any{}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := b.do("POST", "/auth", tt.body, "Content-Type", tt.contentType)
+			if r.Header.Get("Cache-Control") != "no-store" || r.Header.Get("Content-Type") != jsonType {
+				t.Errorf("headers %v", r.Header)
+			}
+			g := decodeGrant(t, r)
+			if g.AccessToken != g.Token || g.TokenType != "Bearer" || g.KeyID != b.ring.Keyset().Active().KeyID() {
+				t.Errorf("answer %+v", g)
+			}
+			if err := b.verify(t, g.Token, b.clock.Now()); err != nil {
+				t.Fatal(err)
+			}
+			claims := payload(t, g.Token)
+			want := maps.Clone(tt.want)
+			life, ok := want["life"].(float64)
+			if !ok {
+				life = hour
+			}
+			delete(want, "life")
+			if got := claims["exp"].(float64) - claims["iat"].(float64); got != life || g.ExpiresIn != int64(life) {
+				t.Errorf("exp - iat = %v, expires_in = %d, want %v", got, g.ExpiresIn, life)
+			}
+			if _, ok := want["aud"]; !ok {
+				want["aud"] = "api"
+			}
+			want["iss"] = "https://issuer.example"
+			for _, always := range []string{"iat", "exp", "jti"} {
+				delete(claims, always)
+			}
+			if diff := cmp.Diff(want, claims); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// payload reads the claims as any JSON reader would.
+func payload(t *testing.T, compact string) map[string]any {
+	t.Helper()
+	parts, err := token.Split(compact, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var claims map[string]any
+	if err := json.Unmarshal(parts.Payload, &claims); err != nil {
+		t.Fatal(err)
+	}
+	return claims
+}
+
+func TestAuthRefuses(t *testing.T) {
+	b := newRig(t, keys.Settings{})
+	for _, tt := range []struct {
+		name, target, contentType, body string
+		status                          int
+		detail                          string
+	}{
+		{"another type", "/auth", "text/plain", "x", 415, "must be empty"},
+		{"no type", "/auth", "", "x", 415, "must be empty"},
+		{"multipart", "/auth", "multipart/form-data; boundary=b", "--b--", 415, "must be empty"},
+		{"too large", "/auth", jsonType, strings.Repeat(" ", maxBody+1), 413, "larger than 65536"},
+		{"not JSON", "/auth", jsonType, "{", 400, "JSON"},
+		{"no object", "/auth", jsonType, `["sub"]`, 400, "object"},
+		{"two objects", "/auth", jsonType, `{}{}`, 400, "follows"},
+		{"a name twice", "/auth", jsonType, `{"sub":"a","sub":"b"}`, 400, "twice"},
+		{"an unknown member", "/auth", jsonType, `{"subject":"a"}`, 400, `"subject" is unknown`},
+		{"sub of the wrong kind", "/auth", jsonType, `{"sub":1}`, 400, "sub must be a string"},
+		{"username of the wrong kind", "/auth", jsonType, `{"username":["a"]}`, 400, "username must be a string"},
+		{"scope of the wrong kind", "/auth", jsonType, `{"scope":["a"]}`, 400, "scope must be a string"},
+		{"aud of the wrong kind", "/auth", jsonType, `{"aud":["a",1]}`, 400, "aud must be a string or an array"},
+		{"an empty audience", "/auth", jsonType, `{"aud":[""]}`, 400, "audience is empty"},
+		{"claims of the wrong kind", "/auth", jsonType, `{"claims":"a"}`, 400, "claims must be an object"},
+		{"a reserved claim", "/auth", jsonType, `{"claims":{"exp":1}}`, 400, "use ttl"},
+		{"a claim that looks like another", "/auth", jsonType, `{"claims":{"Exp":1}}`, 400, "Exp"},
+		{"ttl beyond the limit", "/auth", jsonType, `{"ttl":3601}`, 400, "1h0m0s at most"},
+		{"ttl far beyond", "/auth", jsonType, `{"ttl":1e300}`, 400, "1h0m0s at most"},
+		{"expired, ttl beyond the limit", "/auth?expired", jsonType, `{"ttl":3601}`, 400, "1h0m0s at most"},
+		{"ttl of nothing", "/auth", jsonType, `{"ttl":0}`, 400, "ttl must be"},
+		{"ttl below a second", "/auth", jsonType, `{"ttl":"900ms"}`, 400, "ttl must be"},
+		{"ttl below zero", "/auth", jsonType, `{"ttl":-1e300}`, 400, "ttl must be"},
+		{"ttl that is no number", "/auth", formType, "ttl=NaN", 400, "ttl must be"},
+		{"ttl of the wrong kind", "/auth", jsonType, `{"ttl":{}}`, 400, "ttl must be"},
+		{"form with two subjects", "/auth", formType, "sub=a&sub=b", 400, "sub is given more than once"},
+		{"form with claims", "/auth", formType, "claims=%7B%7D", 400, "JSON only"},
+		{"a broken form", "/auth", formType, "a=%zz", 400, "sound form"},
+		{"broken UTF-8", "/auth", formType, "sub=%ff", 400, "UTF-8"},
+		{"expired of another word", "/auth?expired=yes", "", "", 400, "expired is true"},
+		{"expired in capitals", "/auth?expired=TRUE", "", "", 400, "expired is true"},
+		{"expired twice", "/auth?expired=true&expired=true", "", "", 400, "expired is true"},
+		{"a broken query", "/auth?a=%zz", "", "", 400, "query"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			wantProblem(t, b.do("POST", tt.target, tt.body, "Content-Type", tt.contentType), tt.status, tt.detail)
+		})
+	}
+	wantProblem(t, b.do("POST", "/auth", "{}", "Content-Type", jsonType, "Content-Encoding", "gzip"), 415, "compressed")
+}
+
+func TestAuthExpired(t *testing.T) {
+	b := newRig(t, keys.Settings{})
+	for _, query := range []string{"?expired", "?expired=", "?expired=true", "?expired=1", "?x=y&expired=true"} {
+		g := decodeGrant(t, b.do("POST", "/auth"+query, `{"sub":"a","ttl":60}`, "Content-Type", jsonType))
+		claims := payload(t, g.Token)
+		end := float64(b.clock.Now().Add(-time.Hour).Unix())
+		if claims["exp"] != end || claims["iat"] != end-60 || claims["sub"] != "a" || g.ExpiresIn != 0 {
+			t.Errorf("%s: claims %v, expires_in %d", query, claims, g.ExpiresIn)
+		}
+		if g.KeyID != b.ring.Keyset().Specimen.KeyID() {
+			t.Errorf("%s: signed by %s", query, g.KeyID)
+		}
+		if set := read(t, b.do("GET", "/jwks", "")); strings.Contains(set, g.KeyID) {
+			t.Errorf("%s: its kid is in the JWK Set", query)
+		}
+		if err := b.verify(t, g.Token, time.Unix(int64(end)-30, 0)); err == nil {
+			t.Errorf("%s: it verifies at a time when it was not expired", query)
+		}
+	}
+	for _, query := range []string{"?expired=false", "?expired=0", "?x=y", ""} {
+		if g := decodeGrant(t, b.do("POST", "/auth"+query, "")); g.ExpiresIn != 3600 {
+			t.Errorf("%q: expires_in %d", query, g.ExpiresIn)
+		}
+	}
+	no := false
+	b = newRig(t, keys.Settings{ExpiredTokens: &no})
+	wantProblem(t, b.do("POST", "/auth?expired", ""), http.StatusForbidden, "expired_tokens")
+}
+
+func TestAuthAccept(t *testing.T) {
+	b := newRig(t, keys.Settings{})
+	for accept, bare := range map[string]bool{
+		"application/jwt":                         true,
+		"Application/JWT, */*;q=0.1":              true,
+		"application/json;q=0.5, application/jwt": true,
+		"application/jwt, application/json":       false,
+		"application/jwt;q=0.5, application/json": false,
+		"application/jwt;q=0":                     false,
+		"application/jwt;q=much":                  false,
+		"*/*":                                     false,
+		"application/*":                           false,
+		"text/html, ;;, application/jwt":          true,
+		"":                                        false,
+	} {
+		r := b.do("POST", "/auth", "", "Accept", accept)
+		body := read(t, r)
+		got := r.Header.Get("Content-Type") == "application/jwt"
+		if got != bare || got == json.Valid([]byte(body)) || r.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("Accept %q: %v, body %.20s", accept, r.Header, body)
+		}
+		if err := b.verify(t, body, b.clock.Now()); bare && err != nil {
+			t.Errorf("Accept %q: %v", accept, err)
+		}
+	}
+}
+
+func TestAuthAuthorization(t *testing.T) {
+	b := newRig(t, keys.Settings{})
+	for _, tt := range []struct {
+		authorization, body string
+		want                any
+	}{
+		{"Basic YWxpY2U6c2VjcmV0", "", "alice"},
+		{"Basic YWxpY2U6c2VjcmV0", `{"username":"bob"}`, "bob"},
+		{"Basic YWxpY2U6c2VjcmV0", `{"username":""}`, "alice"},
+		{"Basic garbage", "", nil},
+		{"Basic OnNlY3JldA==", "", nil},
+		{"Bearer garbage", "", nil},
+		{"Digest username=x", "", nil},
+		{"garbage", "", nil},
+	} {
+		g := decodeGrant(t, b.do("POST", "/auth", tt.body, "Authorization", tt.authorization, "Content-Type", jsonType))
+		if got := payload(t, g.Token)["sub"]; got != tt.want {
+			t.Errorf("%s %s: sub = %v, want %v", tt.authorization, tt.body, got, tt.want)
+		}
+	}
+}
+
+func TestAuthStale(t *testing.T) {
+	b := newRig(t, keys.Settings{MaxStaleness: time.Minute})
+	b.clock.Advance(time.Minute + time.Second)
+	for _, target := range []string{"/auth", "/auth?expired"} {
+		r := b.do("POST", target, "")
+		if r.Header.Get("Retry-After") == "" {
+			t.Errorf("%s: no Retry-After", target)
+		}
+		wantProblem(t, r, http.StatusServiceUnavailable, "not confirmed")
+	}
+}
+
+func FuzzAuthBody(f *testing.F) {
+	for _, body := range []string{"", `{"username":"a","password":"b"}`, `{"ttl":1e9,"claims":{"a":[{}]}}`, `{"sub":"\ud800"}`, "{", "sub=a&aud=b&aud=c&ttl=5m", "%zz", "ttl=-Inf"} {
+		f.Add(jsonType, []byte(body))
+		f.Add(formType, []byte(body))
+	}
+	f.Add("a/b;c", []byte("x"))
+	f.Fuzz(func(t *testing.T, contentType string, body []byte) {
+		request, err := parseBody(contentType, body)
+		if err != nil {
+			if p, known := classify(err); !known || p.status/100 != 4 {
+				t.Errorf("%v is answered %d", err, p.status)
+			}
+			return
+		}
+		if request.TTL != 0 && (request.TTL < time.Second || request.TTL%time.Second != 0) {
+			t.Errorf("ttl %v", request.TTL)
+		}
+		if request.Header != nil || request.Issuer != "" || request.Type != "" {
+			t.Errorf("the body has a say in more than its members: %+v", request)
+		}
+	})
+}
+
+func FuzzAuthQuery(f *testing.F) {
+	for _, query := range []string{"", "expired", "expired=true", "expired=0&expired=1", "a=%zz", "expired=;", "&&="} {
+		f.Add(query)
+	}
+	f.Fuzz(func(t *testing.T, query string) {
+		expired, err := wantsExpired(query)
+		if expired && (err != nil || !strings.Contains(query, "xpired") && !strings.Contains(query, "%")) {
+			t.Errorf("%q asks for an expired token (%v)", query, err)
+		}
+	})
+}
+
+func FuzzHeaders(f *testing.F) {
+	f.Add(`"a", W/"b"`, "application/jwt;q=0.5, */*", "req-1")
+	f.Add(`*`, ";;,", strings.Repeat("x", 65))
+	f.Fuzz(func(t *testing.T, ifNoneMatch, accept, id string) {
+		matches([]string{ifNoneMatch}, `"tag"`)
+		prefersJWT([]string{accept})
+		if saneID(id) && (len(id) > 64 || strings.ContainsAny(id, " \r\n\t\"{}")) {
+			t.Errorf("%q passes for an id", id)
+		}
+	})
+}

@@ -1,0 +1,219 @@
+package server
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/jwksctl/jwksctl/pkg/jwk"
+	"github.com/jwksctl/jwksctl/pkg/keys"
+)
+
+func TestDocumentHeaders(t *testing.T) {
+	b := newRig(t, keys.Settings{JWKSMaxAge: 90 * time.Second})
+	for _, path := range documents() {
+		get, head := b.do("GET", path, "", "X-Request-Id", "1"), b.do("HEAD", path, "", "X-Request-Id", "1")
+		body := read(t, get)
+		if got := read(t, head); got != "" {
+			t.Errorf("HEAD %s has a body: %q", path, got)
+		}
+		if diff := cmp.Diff(get.Header, head.Header); diff != "" {
+			t.Errorf("HEAD %s differs from GET: %s", path, diff)
+		}
+		want := http.Header{
+			"Cache-Control":               {"public, max-age=90, must-revalidate"},
+			"Access-Control-Allow-Origin": {"*"},
+			"X-Content-Type-Options":      {"nosniff"},
+		}
+		for name := range want {
+			if diff := cmp.Diff(want[name], get.Header[name]); diff != "" {
+				t.Errorf("%s: %s: %s", path, name, diff)
+			}
+		}
+		kind := "application/json"
+		if strings.Contains(path, "jwks") {
+			kind = "application/jwk-set+json"
+		}
+		if got := get.Header.Get("Content-Type"); got != kind {
+			t.Errorf("%s: Content-Type = %q, want %q", path, got, kind)
+		}
+		if !json.Valid([]byte(body)) || get.Header.Get("Content-Length") == "" {
+			t.Errorf("%s: Content-Length %q of %q", path, get.Header.Get("Content-Length"), body)
+		}
+	}
+}
+
+func TestIfNoneMatch(t *testing.T) {
+	b := newRig(t, keys.Settings{})
+	etag := b.do("GET", "/jwks", "").Header.Get("Etag")
+	if !strings.HasPrefix(etag, `"`) || len(etag) < 20 {
+		t.Fatalf("ETag = %s, want a strong one", etag)
+	}
+	for _, tt := range []struct {
+		name  string
+		lines []string
+		want  int
+	}{
+		{"same", []string{etag}, 304},
+		{"weak", []string{"W/" + etag}, 304},
+		{"any", []string{"*"}, 304},
+		{"in a list", []string{`"a", W/"b,c" ,` + etag}, 304},
+		{"on a second line", []string{`"a"`, etag}, 304},
+		{"other", []string{`"other"`}, 200},
+		{"inside another", []string{`"x` + strings.Trim(etag, `"`) + `"`}, 200},
+		{"unquoted", []string{strings.Trim(etag, `"`)}, 200},
+		{"open", []string{etag[:len(etag)-1]}, 200},
+		{"empty", []string{""}, 200},
+		{"none", nil, 200},
+	} {
+		for _, method := range []string{"GET", "HEAD"} {
+			r := httptest.NewRequest(method, "/jwks", nil)
+			r.Header["If-None-Match"] = tt.lines
+			w := httptest.NewRecorder()
+			b.Handler().ServeHTTP(w, r)
+			if w.Code != tt.want {
+				t.Errorf("%s, %s: status = %d, want %d", method, tt.name, w.Code, tt.want)
+			}
+			if w.Code != http.StatusNotModified {
+				continue
+			}
+			if w.Body.Len() > 0 || w.Header().Get("Etag") != etag || w.Header().Get("Cache-Control") == "" || w.Header().Get("Access-Control-Allow-Origin") != "*" {
+				t.Errorf("%s, %s: 304 with %v and %d bytes", method, tt.name, w.Header(), w.Body.Len())
+			}
+		}
+	}
+}
+
+func TestPreflight(t *testing.T) {
+	b := newRig(t, keys.Settings{})
+	r := b.do("OPTIONS", "/jwks", "", "Origin", "https://app.example", "Access-Control-Request-Method", "GET")
+	for name, want := range map[string]string{
+		"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Methods": "GET, HEAD",
+		"Access-Control-Allow-Headers": "*, Authorization", "Allow": "GET, HEAD, OPTIONS",
+	} {
+		if got := r.Header.Get(name); got != want {
+			t.Errorf("%s = %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestDiscovery(t *testing.T) {
+	for issuer, uri := range map[string]string{
+		"https://a.example":      "https://a.example/.well-known/jwks.json",
+		"https://a.example/":     "https://a.example/.well-known/jwks.json",
+		"https://a.example/base": "https://a.example/base/.well-known/jwks.json",
+	} {
+		b := newRig(t, keys.Settings{Issuer: issuer})
+		body := read(t, b.do("GET", "/.well-known/openid-configuration", ""))
+		var got map[string]any
+		if err := json.Unmarshal([]byte(body), &got); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]any{
+			"issuer": issuer, "jwks_uri": uri,
+			"response_types_supported":              []any{"id_token"},
+			"subject_types_supported":               []any{"public"},
+			"id_token_signing_alg_values_supported": []any{"RS256"},
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+		if other := read(t, b.do("GET", "/.well-known/oauth-authorization-server", "")); other != body {
+			t.Errorf("oauth-authorization-server differs: %s", other)
+		}
+	}
+}
+
+func TestDiscoveryFollowsThePolicy(t *testing.T) {
+	b := newRig(t, keys.Settings{})
+	before := b.do("GET", "/.well-known/openid-configuration", "").Header.Get("Etag")
+	if _, err := b.ring.SetPolicy(t.Context(), keys.Settings{Algorithm: jwk.PS256, Issuer: "https://new.example"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.ring.Step(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r := b.do("GET", "/.well-known/openid-configuration", "", "If-None-Match", before)
+	var got metadata
+	if err := json.Unmarshal([]byte(read(t, r)), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Issuer != "https://new.example" || !slices.Equal(got.Algorithms, []jwk.Algorithm{jwk.RS256, jwk.PS256}) {
+		t.Errorf("after the change: %+v", got)
+	}
+}
+
+func TestStaleKeysetIsNotPublished(t *testing.T) {
+	b := newRig(t, keys.Settings{MaxStaleness: time.Minute})
+	b.clock.Advance(time.Minute)
+	if r := b.do("GET", "/jwks", ""); r.StatusCode != http.StatusOK {
+		t.Errorf("within max_staleness: %d", r.StatusCode)
+	}
+	b.clock.Advance(time.Second)
+	etag := "*" // not even 304
+	for _, path := range documents() {
+		r := b.do("GET", path, "", "If-None-Match", etag)
+		if r.Header.Get("Retry-After") == "" || r.Header.Get("Etag") != "" || r.Header.Get("Access-Control-Allow-Origin") != "*" {
+			t.Errorf("%s: headers %v", path, r.Header)
+		}
+		wantProblem(t, r, http.StatusServiceUnavailable, "not confirmed")
+	}
+	if strings.Contains(b.logged.String(), `"level":"WARN"`) || strings.Contains(b.logged.String(), `"level":"ERROR"`) {
+		t.Errorf("a stale keyset is logged with each request: %s", b.logged)
+	}
+	if err := b.ring.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r := b.do("GET", "/jwks", ""); r.StatusCode != http.StatusOK {
+		t.Errorf("after a refresh: %d", r.StatusCode)
+	}
+}
+
+func TestRotationIsPublished(t *testing.T) {
+	b := newRig(t, keys.Settings{})
+	before := b.do("GET", "/jwks", "")
+	if err := b.ring.Rotate(t.Context(), keys.Order{}); err != nil {
+		t.Fatal(err)
+	}
+	after := b.do("GET", "/jwks", "", "If-None-Match", before.Header.Get("Etag"))
+	if after.StatusCode != http.StatusOK {
+		t.Fatalf("status = %d after a rotation", after.StatusCode)
+	}
+	set, problems, err := jwk.ParseSet([]byte(read(t, after)))
+	if err != nil || len(problems) > 0 || len(set.Keys) != 3 {
+		t.Errorf("%d keys, %v, %v; want the active, the pending and the retired one", len(set.Keys), problems, err)
+	}
+}
+
+// bareWriter is a ResponseWriter that allocates nothing itself.
+type bareWriter struct{ h http.Header }
+
+func (w *bareWriter) Header() http.Header         { return w.h }
+func (w *bareWriter) Write(b []byte) (int, error) { return len(b), nil }
+func (w *bareWriter) WriteHeader(int)             {}
+
+func TestJWKSAllocatesNothing(t *testing.T) {
+	b := newRig(t, keys.Settings{}, func(o *Options) { o.Log = nil })
+	handler := b.Handler()
+	etag := b.do("GET", "/jwks", "").Header.Get("Etag")
+	for name, header := range map[string]http.Header{
+		"200": {"X-Request-Id": {"abc"}},
+		"304": {"If-None-Match": {etag}},
+	} {
+		r := httptest.NewRequest("GET", "/jwks", nil)
+		r.Header = header
+		w := &bareWriter{http.Header{}}
+		if n := testing.AllocsPerRun(1000, func() {
+			clear(w.h)
+			handler.ServeHTTP(w, r)
+		}); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}

@@ -1,0 +1,124 @@
+package server
+
+import (
+	"net/http"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/jwksctl/jwksctl/pkg/jwk"
+)
+
+const (
+	kindValid   = "valid"
+	kindExpired = "expired"
+
+	otherRoute = "other" // every path that is not a route
+)
+
+// metrics are what a server counts.
+type metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	tokens   *prometheus.CounterVec
+	signing  prometheus.Histogram
+
+	// Looked up once, because a lookup by labels allocates. Not changed after New.
+	latency map[string]prometheus.Observer
+	often   map[requestLabels]prometheus.Counter
+}
+
+type requestLabels struct {
+	route, method string
+	status        int
+}
+
+func newMetrics(s *Server) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "jwksctl_http_requests_total", Help: "Requests answered.",
+		}, []string{"route", "status", "method"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "jwksctl_http_request_duration_seconds", Help: "Time from a request's header to the end of its handler.",
+			Buckets: prometheus.ExponentialBuckets(50e-6, 4, 10), // 50 µs to 13 s
+		}, []string{"route"}),
+		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "jwksctl_tokens_total", Help: "Tokens given out.",
+		}, []string{"alg", "kind"}),
+		signing: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "jwksctl_sign_duration_seconds", Help: "Time to put a token together and sign it, without the wait before.",
+			Buckets: prometheus.ExponentialBuckets(25e-6, 2, 14), // 25 µs to 0.2 s
+		}),
+		latency: make(map[string]prometheus.Observer),
+		often:   make(map[requestLabels]prometheus.Counter),
+	}
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "jwksctl_build_info", Help: "1, with what the program is in the labels.",
+		ConstLabels: prometheus.Labels{"version": s.o.Version, "goversion": runtime.Version()},
+	})
+	build.Set(1)
+	m.registry.MustRegister(m.requests, m.seconds, m.tokens, m.signing, build, &ringCollector{s},
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.know(otherRoute, false)
+	return m
+}
+
+// know prepares what is counted for a route. Documents, which are asked for
+// often, are counted without a lookup by labels.
+func (m *metrics) know(route string, document bool) {
+	m.latency[route] = m.seconds.WithLabelValues(route)
+	if !document {
+		return
+	}
+	for _, method := range []string{http.MethodGet, http.MethodHead} {
+		for _, status := range []int{http.StatusOK, http.StatusNotModified} {
+			m.often[requestLabels{route, method, status}] = m.requests.WithLabelValues(route, strconv.Itoa(status), method)
+		}
+	}
+}
+
+// count takes down one request and tells which route it took.
+func (m *metrics) count(r *http.Request, status int, took time.Duration) (route string) {
+	route = r.Pattern
+	latency, ok := m.latency[route]
+	if !ok {
+		route = otherRoute
+		latency = m.latency[route]
+	}
+	latency.Observe(took.Seconds())
+	counter, ok := m.often[requestLabels{route, r.Method, status}]
+	if !ok {
+		counter = m.requests.WithLabelValues(route, strconv.Itoa(status), methodLabel(r.Method))
+	}
+	counter.Inc()
+	return route
+}
+
+// methodLabel bounds the values that anybody can make us remember or log.
+func methodLabel(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+		http.MethodDelete, http.MethodOptions, http.MethodConnect, http.MethodTrace:
+		return method
+	}
+	return "other"
+}
+
+func (m *metrics) signed(alg jwk.Algorithm, kind string, took time.Duration) {
+	m.tokens.WithLabelValues(alg.String(), kind).Inc()
+	m.signing.Observe(took.Seconds())
+}
+
+func (m *metrics) serve() func(*response, *http.Request) error {
+	h := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+	return func(w *response, r *http.Request) error {
+		h.ServeHTTP(w, r)
+		return nil
+	}
+}

@@ -1,0 +1,304 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/jwk"
+	"github.com/jwksctl/jwksctl/pkg/keys"
+)
+
+// lines are the log lines so far.
+func (b *rig) lines(t *testing.T) []map[string]any {
+	t.Helper()
+	var out []map[string]any
+	for line := range strings.Lines(b.logged.String()) {
+		var m map[string]any
+		if err := json.Unmarshal([]byte(line), &m); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+func TestRequestIDs(t *testing.T) {
+	b := newRig(t, keys.Settings{})
+	for given, kept := range map[string]bool{
+		"req-1": true, "a.B_c:d/e+f=": true, strings.Repeat("x", 64): true,
+		"": false, strings.Repeat("x", 65): false, "a b": false, "a\"b": false, "ä": false, "a\nb": false,
+	} {
+		for _, target := range []string{"/auth", "/jwks", "/nothing"} {
+			r := b.do("POST", target, "", "X-Request-Id", given)
+			got := r.Header.Get("X-Request-Id")
+			if (got == given) != kept || got == "" {
+				t.Errorf("%s: given %q, got %q", target, given, got)
+			}
+			lines := b.lines(t)
+			if last := lines[len(lines)-1]; last["id"] != got {
+				t.Errorf("%s: logged %v, answered %q", target, last["id"], got)
+			}
+		}
+	}
+	r := httptest.NewRequest("POST", "/auth", nil)
+	r.Header["X-Request-Id"] = []string{"one", "two"}
+	w := httptest.NewRecorder()
+	b.Handler().ServeHTTP(w, r)
+	if got := w.Header()["X-Request-Id"]; len(got) != 1 || got[0] == "one" || got[0] == "two" {
+		t.Errorf("two ids gave %q", got)
+	}
+}
+
+func TestRequestLog(t *testing.T) {
+	b := newRig(t, keys.Settings{})
+	for _, tt := range []struct {
+		method, target, level, route string
+		status                       float64
+	}{
+		{"GET", "/jwks", "DEBUG", "/jwks", 200},
+		{"GET", "/secret-path?q=secret", "DEBUG", "other", 404},
+		{"POST", "/auth?expired=nonsense", "INFO", "/auth", 400},
+		{"POST", "/auth", "INFO", "/auth", 200},
+	} {
+		b.do(tt.method, tt.target, "")
+		lines := b.lines(t)
+		last := lines[len(lines)-1]
+		if last["level"] != tt.level || last["route"] != tt.route || last["status"] != tt.status || last["method"] != tt.method || last["client"] != "192.0.2.1" {
+			t.Errorf("%s %s: %v", tt.method, tt.target, last)
+		}
+	}
+	if log := b.logged.String(); strings.Contains(log, "secret") || strings.Contains(log, "nonsense") {
+		t.Errorf("the log repeats a path or a query: %s", log)
+	}
+}
+
+func TestPanicIsAnsweredAndLogged(t *testing.T) {
+	b := newRig(t, keys.Settings{})
+	b.mux.Handle("/panic", endpoint{b.Server, []string{"GET"}, false, func(w *response, _ *http.Request) error {
+		w.Header().Set("Content-Length", "5")
+		panic("out of order")
+	}})
+	b.mux.Handle("/late", endpoint{b.Server, []string{"GET"}, false, func(w *response, _ *http.Request) error {
+		w.WriteHeader(http.StatusOK)
+		panic("too late")
+	}})
+	b.mux.Handle("/abort", endpoint{b.Server, []string{"GET"}, false, func(*response, *http.Request) error {
+		panic(http.ErrAbortHandler)
+	}})
+	b.mux.Handle("/unknown", endpoint{b.Server, []string{"GET"}, false, func(*response, *http.Request) error {
+		return fmt.Errorf("disk %d is full", 7)
+	}})
+
+	r := b.do("GET", "/panic", "", "X-Request-Id", "p1")
+	if r.Header.Get("Content-Length") != "" {
+		t.Error("the length of the other answer was kept")
+	}
+	wantProblem(t, r, http.StatusInternalServerError, "internal error")
+	if log := b.logged.String(); !strings.Contains(log, "out of order") || !strings.Contains(log, "observe_test.go") || !strings.Contains(log, `"id":"p1"`) {
+		t.Errorf("the log lacks the panic, its stack or its id: %s", log)
+	}
+	for path, logged := range map[string]bool{"/late": true, "/abort": false} {
+		func() {
+			defer func() {
+				if err, ok := recover().(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
+					t.Errorf("%s: panics with %v, want http.ErrAbortHandler", path, err)
+				}
+			}()
+			before := len(b.lines(t))
+			defer func() {
+				if got := len(b.lines(t))-before == 2; got != logged {
+					t.Errorf("%s: logged the panic: %v, want %v", path, got, logged)
+				}
+			}()
+			b.do("GET", path, "")
+		}()
+	}
+	r = b.do("GET", "/unknown", "")
+	id := r.Header.Get("X-Request-Id")
+	wantProblem(t, r, http.StatusInternalServerError, "internal error")
+	if log := b.logged.String(); !strings.Contains(log, "disk 7 is full") || !strings.Contains(log, id) {
+		t.Errorf("the log lacks the error or its id: %s", log)
+	}
+	if r := b.do("GET", "/jwks", ""); r.StatusCode != http.StatusOK {
+		t.Errorf("after all that: %d", r.StatusCode)
+	}
+}
+
+func TestNothingSecretIsLogged(t *testing.T) {
+	b := newRig(t, keys.Settings{}, func(o *Options) { o.RateLimit = 50 })
+	key, _, _, err := b.ring.SigningKey(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := key.MarshalPKCS8()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const password = "correct-horse-battery"
+	var tokens []string
+	for range 10 {
+		for _, target := range []string{"/auth", "/auth?expired", "/auth?expired=" + password, "/" + password} {
+			r := b.do("POST", target, `{"username":"alice","password":"`+password+`"}`, "Content-Type", jsonType,
+				"Authorization", "Bearer "+password, "Cookie", password, "X-Request-Id", "", "Referer", password)
+			body := read(t, r)
+			var g granted
+			if json.Unmarshal([]byte(body), &g) == nil && g.Token != "" {
+				tokens = append(tokens, g.Token)
+			}
+		}
+		b.do("POST", "/auth", `{"sub":"`+password, "Content-Type", jsonType)
+		b.do("POST", "/auth", `{"claims":{"exp":"`+password+`"}}`, "Content-Type", jsonType)
+		b.do("POST", "/auth", "", "X-Request-Id", tokens[len(tokens)-1])
+	}
+	if err := b.ring.Rotate(t.Context(), keys.Order{}); err != nil {
+		t.Fatal(err)
+	}
+	b.clock.Advance(48 * time.Hour) // stale
+	b.do("POST", "/auth", "", "Authorization", "Basic "+password)
+	read(t, b.do("GET", "/metrics", ""))
+
+	log := b.logged.String()
+	if len(tokens) < 10 || !strings.Contains(log, `"status":429`) || !strings.Contains(log, `"status":503`) {
+		t.Fatalf("%d tokens, not a busy server", len(tokens))
+	}
+	if strings.Contains(log, password) || strings.Contains(log, "alice") {
+		t.Error("the log holds what a caller sent")
+	}
+	for _, compact := range tokens {
+		for part := range strings.SplitSeq(compact, ".") {
+			if strings.Contains(log, part) {
+				t.Errorf("the log holds a part of a token: %.20s", part)
+			}
+		}
+	}
+	for chunk := range slices.Chunk(der, 24) {
+		for _, form := range []string{"%x", "%s", "%v"} {
+			if bytes.Contains([]byte(log), fmt.Appendf(nil, form, chunk)) {
+				t.Error("the log holds private bytes")
+			}
+		}
+	}
+}
+
+func TestReadiness(t *testing.T) {
+	b := newRig(t, keys.Settings{MaxStaleness: time.Minute})
+	get := func() (int, map[string]any) {
+		r := b.do("GET", "/readyz", "")
+		var got map[string]any
+		if err := json.Unmarshal([]byte(read(t, r)), &got); err != nil {
+			t.Fatal(err)
+		}
+		if r.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("Cache-Control = %q", r.Header.Get("Cache-Control"))
+		}
+		return r.StatusCode, got
+	}
+	b.clock.Advance(3 * time.Second)
+	ks := b.ring.Keyset()
+	if code, got := get(); code != 200 || got["ready"] != true || got["kid"] != ks.Active().KeyID() || got["snapshot_age_seconds"] != 3.0 ||
+		got["next_rotation"] != ks.NextRotation().UTC().Format(time.RFC3339) {
+		t.Errorf("%d %v", code, got)
+	}
+	b.clock.Advance(time.Minute)
+	if code, got := get(); code != 503 || got["ready"] != false || !strings.Contains(fmt.Sprint(got["reason"]), "not confirmed") {
+		t.Errorf("stale: %d %v", code, got)
+	}
+	if err := b.ring.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.draining.Store(true)
+	if code, got := get(); code != 503 || got["reason"] != errDraining.Error() {
+		t.Errorf("draining: %d %v", code, got)
+	}
+	if r := b.do("GET", "/livez", ""); r.StatusCode != 200 {
+		t.Errorf("livez while draining: %d", r.StatusCode)
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	b := newRig(t, keys.Settings{MaxStaleness: time.Minute})
+	etag := b.do("GET", "/jwks", "").Header.Get("Etag")
+	b.do("GET", "/jwks", "", "If-None-Match", etag)
+	b.do("POST", "/auth", "")
+	b.do("POST", "/auth?expired", "")
+	b.do("BREW", "/pot", "")
+	b.clock.Advance(2 * time.Second)
+	if err := b.ring.Rotate(t.Context(), keys.Order{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.ring.Rotate(t.Context(), keys.Order{}); err == nil {
+		t.Fatal("a second rotation passed the gate")
+	}
+	b.clock.Advance(2 * time.Second)
+	next := b.ring.Keyset().NextRotation().Sub(b.clock.Now()).Seconds()
+	wantMetrics(t, b, map[string]string{
+		`jwksctl_http_requests_total{method="GET",route="/jwks",status="200"}`:   "1",
+		`jwksctl_http_requests_total{method="GET",route="/jwks",status="304"}`:   "1",
+		`jwksctl_http_requests_total{method="POST",route="/auth",status="200"}`:  "2",
+		`jwksctl_http_requests_total{method="other",route="other",status="404"}`: "1",
+		`jwksctl_http_request_duration_seconds_count{route="/auth"}`:             "2",
+		`jwksctl_tokens_total{alg="RS256",kind="valid"}`:                         "1",
+		`jwksctl_tokens_total{alg="RS256",kind="expired"}`:                       "1",
+		`jwksctl_sign_duration_seconds_count`:                                    "2",
+		`jwksctl_keys{state="active"}`:                                           "1",
+		`jwksctl_keys{state="pending"}`:                                          "1",
+		`jwksctl_keys{state="retired"}`:                                          "1",
+		`jwksctl_keys{state="revoked"}`:                                          "0",
+		`jwksctl_keys{state="expired"}`:                                          "0",
+		`jwksctl_next_rotation_seconds`:                                          fmt.Sprint(next),
+		`jwksctl_snapshot_age_seconds`:                                           "2",
+		`jwksctl_ready`:                                                          "1",
+		`jwksctl_unreadable_keys`:                                                "0",
+		`jwksctl_steps_total{step="activate"}`:                                   "1",
+		`jwksctl_steps_refused_total{guard="gate"}`:                              "1",
+	})
+	if text := read(t, b.do("GET", "/metrics", "")); !strings.Contains(text, `version="v1.2.3"`) || !strings.Contains(text, "go_goroutines") || !strings.Contains(text, "process_") {
+		t.Error("build info, Go or process metrics are missing")
+	}
+	b.clock.Advance(time.Minute)
+	wantMetrics(t, b, map[string]string{`jwksctl_ready`: "0", `jwksctl_snapshot_age_seconds`: "62"})
+}
+
+// wantMetrics reads the text format: one series and its value a line.
+func wantMetrics(t *testing.T, b *rig, want map[string]string) {
+	t.Helper()
+	got := map[string]string{}
+	for line := range strings.Lines(read(t, b.do("GET", "/metrics", ""))) {
+		if i := strings.LastIndexByte(line, ' '); i > 0 && line[0] != '#' {
+			got[line[:i]] = strings.TrimSpace(line[i+1:])
+		}
+	}
+	for _, series := range slices.Sorted(maps.Keys(want)) {
+		if got[series] != want[series] {
+			t.Errorf("%s = %q, want %s", series, got[series], want[series])
+		}
+	}
+}
+
+func TestErrorTable(t *testing.T) {
+	for _, tt := range []struct {
+		err    error
+		status int
+	}{
+		{keys.ErrStale, 503},
+		{keys.ErrUnreadable, 503},
+		{keys.ErrUnavailable, 503},
+		{errOverload, 503},
+		{keys.ErrNoSpecimen, 403},
+		{jwk.ErrSignature, 500},
+	} {
+		p, known := classify(fmt.Errorf("somewhere: %w, at /secret", tt.err))
+		if p.status != tt.status || known != (tt.status != 500) || strings.Contains(p.detail, "secret") || (p.status == 503) != (p.retry > 0) {
+			t.Errorf("%v: %+v, known %v", tt.err, p, known)
+		}
+	}
+}

@@ -1,0 +1,411 @@
+package server
+
+import (
+	"bufio"
+	"context"
+	"crypto/ed25519"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/jwk"
+	"github.com/jwksctl/jwksctl/pkg/keys"
+	"github.com/jwksctl/jwksctl/pkg/keys/keystest"
+)
+
+// pipes is a listener in memory, so that its connections live in the bubble of
+// a test and obey its clock.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), closed: make(chan struct{})} }
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+func (p *pipes) Close() error   { p.once.Do(func() { close(p.closed) }); return nil }
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
+
+func (p *pipes) dial(ctx context.Context) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	select {
+	case p.conns <- theirs:
+		return ours, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// client speaks HTTP over the pipes.
+func (p *pipes) client() *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return p.dial(ctx) },
+	}}
+}
+
+// serving is a server that serves on pipes in the bubble of a test.
+type serving struct {
+	*Server
+	pipes *pipes
+	stop  context.CancelFunc
+	ended chan error
+}
+
+func serve(t *testing.T, change ...func(*Options)) *serving {
+	t.Helper()
+	o := Options{Ring: newRing(t, time.Now, keys.Settings{})}
+	for _, f := range change {
+		f(&o)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	s := &serving{Server: New(o), pipes: newPipes(), stop: stop, ended: make(chan error, 1)}
+	go func() { s.ended <- s.Serve(ctx, s.pipes) }()
+	t.Cleanup(stop)
+	return s
+}
+
+// block adds a route whose requests stay in flight until release is called.
+func (s *serving) block() (release func()) {
+	held := make(chan struct{})
+	s.mux.Handle("/block", endpoint{s.Server, []string{"GET"}, false, func(w *response, r *http.Request) error {
+		select {
+		case <-held:
+			return w.json(http.StatusOK, "application/json", "done")
+		case <-r.Context().Done():
+			return r.Context().Err()
+		}
+	}})
+	return sync.OnceFunc(func() { close(held) })
+}
+
+func get(t *testing.T, c *http.Client, path string) (int, error) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://server"+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := c.Do(r)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	_, err = io.Copy(io.Discard, response.Body)
+	return response.StatusCode, err
+}
+
+func TestDrainLetsRequestsFinish(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t)
+		release := s.block()
+		client := s.pipes.client()
+		answered := make(chan int, 1)
+		go func() {
+			status, err := get(t, client, "/block")
+			if err != nil {
+				t.Error(err)
+			}
+			answered <- status
+		}()
+		synctest.Wait()
+		s.stop()
+		synctest.Wait()
+		if err := s.ready(s.o.Ring.Status()); !errors.Is(err, errDraining) {
+			t.Errorf("while draining ready says %v", err)
+		}
+		if _, err := s.pipes.dial(t.Context()); err == nil {
+			t.Error("while draining a connection is accepted")
+		}
+		time.Sleep(5 * time.Second)
+		release()
+		if status := <-answered; status != http.StatusOK {
+			t.Errorf("the request in flight got %d", status)
+		}
+		if err := <-s.ended; err != nil {
+			t.Errorf("Serve = %v", err)
+		}
+		client.CloseIdleConnections()
+	})
+}
+
+func TestDrainEndsAfterItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t, func(o *Options) { o.DrainTimeout = 3 * time.Second })
+		defer s.block()()
+		client := s.pipes.client()
+		failed := make(chan error, 1)
+		go func() {
+			_, err := get(t, client, "/block")
+			failed <- err
+		}()
+		synctest.Wait()
+		start := time.Now()
+		s.stop()
+		if err := <-s.ended; err != nil || time.Since(start) < 3*time.Second || time.Since(start) > 4*time.Second {
+			t.Errorf("Serve = %v after %v", err, time.Since(start))
+		}
+		if err := <-failed; err == nil {
+			t.Error("the request that did not end was not cut off")
+		}
+	})
+}
+
+func TestServeReportsABrokenListener(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t)
+		synctest.Wait()
+		_ = s.pipes.Close()
+		if err := <-s.ended; !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Serve = %v", err)
+		}
+	})
+}
+
+func TestSlowClientsAreCutOff(t *testing.T) {
+	for name, tt := range map[string]struct {
+		send    string
+		within  time.Duration
+		answer  string // what the client reads before the end
+		reading bool   // it takes the answer as it comes
+	}{
+		"nothing":       {"", headerTimeout, "", true},
+		"half a header": {"GET /jwks HTTP/1.1\r\nHost: a\r\nX: ", headerTimeout, "", true},
+		"half a body":   {"POST /auth HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{", readTimeout, "HTTP/1.1 408", true},
+		"then idle":     {"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n", idleTimeout, "HTTP/1.1 200", true},
+		"never reads":   {"GET /jwks HTTP/1.1\r\nHost: a\r\n\r\n", writeTimeout, "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := serve(t)
+				conn, err := s.pipes.dial(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				start := time.Now()
+				if _, err := io.WriteString(conn, tt.send); err != nil {
+					t.Fatal(err)
+				}
+				if !tt.reading {
+					time.Sleep(tt.within + time.Second)
+					synctest.Wait()
+				}
+				answer, _ := io.ReadAll(conn)
+				if took := time.Since(start); took > tt.within+time.Second {
+					t.Errorf("held for %v, want %v at most", took, tt.within)
+				}
+				if !strings.HasPrefix(string(answer), tt.answer) || (tt.answer == "" && strings.Contains(string(answer), "200 OK")) {
+					t.Errorf("answer = %.60q", answer)
+				}
+				_ = conn.Close()
+				s.stop()
+				<-s.ended
+			})
+		})
+	}
+}
+
+func TestHeadersAreLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t)
+		conn, err := s.pipes.dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { // net/http stops reading somewhere in it
+			_, _ = io.WriteString(conn, "GET /jwks HTTP/1.1\r\nHost: a\r\nX: "+strings.Repeat("x", 2*maxHeaderBytes)+"\r\n\r\n")
+		}()
+		r, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || r.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+			t.Errorf("%v, %v", r, err)
+		}
+		_ = conn.Close()
+		s.stop()
+		<-s.ended
+	})
+}
+
+func TestConnectionsAreLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t, func(o *Options) { o.MaxConnections = 2 })
+		dial := func() (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			return s.pipes.dial(ctx)
+		}
+		first, err := dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := dial(); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a third connection: %v", err)
+		}
+		_ = first.Close()
+		synctest.Wait()
+		third, err := dial()
+		if err != nil {
+			t.Errorf("after one was closed: %v", err)
+		}
+		s.stop() // while Accept waits for a place
+		if err := <-s.ended; err != nil {
+			t.Error(err)
+		}
+		_, _ = second.Close(), third.Close()
+	})
+}
+
+func TestTLSServesHTTP2(t *testing.T) {
+	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{"server"}, NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(nil, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, func(o *Options) {
+		o.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, MinVersion: tls.VersionTLS12}
+	})
+	roots := x509.NewCertPool()
+	roots.AddCert(certificate)
+	client := s.pipes.client()
+	transport := client.Transport.(*http.Transport)
+	transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	transport.ForceAttemptHTTP2 = true
+	defer transport.CloseIdleConnections()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://server/jwks", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if response.ProtoMajor != 2 || response.StatusCode != http.StatusOK {
+		t.Errorf("%s %s", response.Proto, response.Status)
+	}
+	s.stop()
+	if err := <-s.ended; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestReadersDuringRotations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t)
+		done, reading := context.WithCancel(t.Context())
+		var readers sync.WaitGroup
+		for range 4 {
+			client := s.pipes.client()
+			readers.Go(func() {
+				defer client.CloseIdleConnections()
+				for done.Err() == nil {
+					s.readOnce(t, client)
+					time.Sleep(10 * time.Millisecond)
+				}
+			})
+		}
+		for range 10 {
+			time.Sleep(time.Second)
+			if err := s.o.Ring.Rotate(t.Context(), keys.Order{Force: true}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		reading()
+		readers.Wait()
+		s.stop()
+		if err := <-s.ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// readOnce holds the JWK Set that a reader gets to be whole and to have the key
+// that signs.
+func (s *serving) readOnce(t *testing.T, client *http.Client) {
+	before := s.o.Ring.Keyset().Active().KeyID()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://server/jwks", nil)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	response, err := client.Do(r)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	set, problems, err := jwk.ParseSet(body)
+	if err != nil || len(problems) > 0 || len(set.ByKeyID(before)) != 1 {
+		t.Errorf("the set misses %s: %v %v", before, problems, err)
+	}
+}
+
+func TestExpiredTokensWaitForTheSpecimen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t)
+		no, yes := false, true
+		for _, wanted := range []*bool{&no, &yes} { // leaves the ring without a specimen that it should have
+			if _, err := s.o.Ring.SetPolicy(t.Context(), keys.Settings{ExpiredTokens: wanted}); err != nil {
+				t.Fatal(err)
+			}
+			if wanted == &no {
+				if err := s.o.Ring.Step(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		b := &rig{Server: s.Server, ring: s.o.Ring, clock: keystest.NewClock(), logged: &lockedBuffer{}}
+		start := time.Now()
+		answered := make(chan *http.Response, 1)
+		go func() { answered <- b.do("POST", "/auth?expired", "") }()
+		synctest.Wait()
+		if len(s.gate.places) != 0 {
+			t.Error("who waits for the specimen takes a place from those who can be served")
+		}
+		if r := <-answered; r.StatusCode != http.StatusServiceUnavailable || time.Since(start) != authTimeout {
+			t.Errorf("without a specimen: %d after %v", r.StatusCode, time.Since(start))
+		}
+		go func() { answered <- b.do("POST", "/auth?expired", "") }()
+		synctest.Wait()
+		if err := s.o.Ring.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if r := <-answered; r.StatusCode != http.StatusOK {
+			t.Errorf("once there is a specimen: %d", r.StatusCode)
+		}
+		s.stop()
+		<-s.ended
+	})
+}

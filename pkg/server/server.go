@@ -1,0 +1,145 @@
+package server
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/keys"
+)
+
+// Options are the parts and limits of a Server. Only Ring is required.
+type Options struct {
+	Ring     *keys.Ring
+	Audience []string // aud of tokens whose request names none
+
+	RateLimit      float64       // requests to /auth a second and client address; 0 is no limit
+	MaxConnections int           // open at once; 0 means 1024
+	DrainTimeout   time.Duration // how long requests in flight may take once Serve is told to end; 0 means 10s
+	TLS            *tls.Config   // with its certificates, to serve HTTPS; nil serves HTTP
+
+	Log     *slog.Logger     // nil discards
+	Now     func() time.Time // nil means time.Now
+	Version string           // of the program, for the build info metric
+}
+
+// Server answers requests. It may be used by many goroutines.
+type Server struct {
+	o         Options
+	mux       *http.ServeMux
+	metrics   *metrics
+	limiter   *limiter // nil: no limit
+	gate      gate
+	responses sync.Pool // of *response, so that a request does not allocate one
+	draining  atomic.Bool
+
+	// Header values that are the same in each response, made once.
+	anyOrigin, noSniff []string
+}
+
+// queueLength is how many requests may wait for each signature that can be made
+// at once. It bounds the wait: the last in the queue is served after as many
+// signatures.
+const queueLength = 64
+
+// New makes a server. It starts nothing.
+func New(o Options) *Server {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.MaxConnections <= 0 {
+		o.MaxConnections = 1024
+	}
+	if o.DrainTimeout <= 0 {
+		o.DrainTimeout = 10 * time.Second
+	}
+	s := &Server{
+		o: o, mux: http.NewServeMux(),
+		anyOrigin: []string{"*"}, noSniff: []string{"nosniff"},
+	}
+	workers := runtime.GOMAXPROCS(0)
+	s.gate = newGate(workers, queueLength*workers)
+	if o.RateLimit > 0 {
+		s.limiter = newLimiter(o.RateLimit)
+	}
+	s.route()
+	return s
+}
+
+// Handler is the whole tree of routes.
+func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.observe) }
+
+// endpoint is what stands behind a path.
+type endpoint struct {
+	server  *Server
+	methods []string
+	public  bool // scripts of any origin may read it
+	serve   func(w *response, r *http.Request) error
+}
+
+func (s *Server) route() {
+	read := []string{http.MethodGet, http.MethodHead}
+	jwks := &published{ring: s.o.Ring, contentType: "application/jwk-set+json", render: renderSet}
+	discovery := &published{ring: s.o.Ring, contentType: "application/json", render: s.renderDiscovery}
+	routes := map[string]endpoint{
+		"/jwks":                                   {s, read, true, jwks.serve},
+		"/.well-known/jwks.json":                  {s, read, true, jwks.serve},
+		"/.well-known/openid-configuration":       {s, read, true, discovery.serve},
+		"/.well-known/oauth-authorization-server": {s, read, true, discovery.serve},
+		authRoute:                                 {s, []string{http.MethodPost}, false, s.auth},
+		"/livez":                                  {s, read, false, s.livez},
+		"/readyz":                                 {s, read, false, s.readyz},
+	}
+	s.metrics = newMetrics(s)
+	routes["/metrics"] = endpoint{s, read, false, s.metrics.serve()}
+	for path, e := range routes {
+		s.mux.Handle(path, e)
+		s.metrics.know(path, e.public)
+	}
+	s.mux.Handle("/", endpoint{server: s}) // every other path
+}
+
+func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	rec, ok := w.(*response)
+	if !ok {
+		rec = &response{ResponseWriter: w}
+	}
+	if e.public {
+		rec.Header()["Access-Control-Allow-Origin"] = e.server.anyOrigin
+	}
+	if err := e.answer(rec, r); err != nil {
+		e.server.fail(rec, r, err)
+	}
+}
+
+func (e endpoint) answer(w *response, r *http.Request) error {
+	if e.serve == nil {
+		return &problem{status: http.StatusNotFound, detail: "there is nothing at this path"}
+	}
+	if slices.Contains(e.methods, r.Method) {
+		return e.serve(w, r)
+	}
+	allow := strings.Join(e.methods, ", ")
+	if e.public {
+		allow += ", OPTIONS"
+	}
+	w.Header().Set("Allow", allow)
+	if !e.public || r.Method != http.MethodOptions {
+		return &problem{status: http.StatusMethodNotAllowed, detail: "this path takes " + allow}
+	}
+	h := w.Header()
+	h.Set("Access-Control-Allow-Methods", strings.Join(e.methods, ", "))
+	h.Set("Access-Control-Allow-Headers", "*, Authorization")
+	h.Set("Access-Control-Max-Age", "86400")
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}

@@ -1,0 +1,192 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/jwk"
+	"github.com/jwksctl/jwksctl/pkg/keys"
+	"github.com/jwksctl/jwksctl/pkg/keys/keystest"
+	"github.com/jwksctl/jwksctl/pkg/seal"
+	"github.com/jwksctl/jwksctl/pkg/store/memory"
+)
+
+// rig is a server on a real ring, with a clock to move and a log to read.
+type rig struct {
+	*Server
+	ring   *keys.Ring
+	clock  *keystest.Clock
+	logged *lockedBuffer
+}
+
+// lockedBuffer may be read while it is written.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// newRing founds a keyset in memory and has its timed steps taken.
+func newRing(t testing.TB, now func() time.Time, s keys.Settings) *keys.Ring {
+	t.Helper()
+	if s.Issuer == "" {
+		s.Issuer = "https://issuer.example"
+	}
+	if s.Algorithm == "" {
+		s.Algorithm = jwk.RS256 // the default; the keys are ready-made
+	}
+	policy, err := keys.NewPolicy(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealer, err := seal.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := keys.Found(t.Context(), keys.Options{
+		Store: memory.New(now), Sealer: sealer, Clock: keys.Clock{Now: now}, Generate: keystest.Generator(),
+	}, policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ring.Step(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return ring
+}
+
+func newRig(t testing.TB, s keys.Settings, change ...func(*Options)) *rig {
+	t.Helper()
+	b := &rig{clock: keystest.NewClock(), logged: &lockedBuffer{}}
+	b.ring = newRing(t, b.clock.Now, s)
+	o := Options{
+		Ring: b.ring, Now: b.clock.Now, Version: "v1.2.3",
+		Log: slog.New(slog.NewJSONHandler(b.logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	b.Server = New(o)
+	return b
+}
+
+// do sends one request. Headers come as name, value, name, value.
+func (b *rig) do(method, target, body string, header ...string) *http.Response {
+	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Add(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	b.Handler().ServeHTTP(w, r)
+	return w.Result()
+}
+
+func read(t testing.TB, r *http.Response) string {
+	t.Helper()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
+// wantProblem holds a response to be a problem document of that status.
+func wantProblem(t *testing.T, r *http.Response, status int, detail string) {
+	t.Helper()
+	body := read(t, r)
+	var p struct {
+		Type      string
+		Title     string
+		Status    int
+		Detail    string
+		RequestID string `json:"request_id"`
+	}
+	if err := json.Unmarshal([]byte(body), &p); err != nil {
+		t.Fatalf("status %d, not a problem document: %v: %s", r.StatusCode, err, body)
+	}
+	switch {
+	case r.StatusCode != status || p.Status != status:
+		t.Errorf("status = %d, document says %d, want %d: %s", r.StatusCode, p.Status, status, body)
+	case r.Header.Get("Content-Type") != "application/problem+json":
+		t.Errorf("Content-Type = %q", r.Header.Get("Content-Type"))
+	case r.Header.Get("Cache-Control") != "no-store":
+		t.Errorf("Cache-Control = %q, want no-store", r.Header.Get("Cache-Control"))
+	case p.Type != "about:blank" || p.Title != http.StatusText(status):
+		t.Errorf("type, title = %q, %q", p.Type, p.Title)
+	case p.RequestID == "" || p.RequestID != r.Header.Get("X-Request-Id"):
+		t.Errorf("request_id = %q, header has %q", p.RequestID, r.Header.Get("X-Request-Id"))
+	case !strings.Contains(p.Detail, detail):
+		t.Errorf("detail = %q, want it to contain %q", p.Detail, detail)
+	}
+}
+
+// documents are the routes that everybody may read and cache.
+func documents() []string {
+	return []string{"/jwks", "/.well-known/jwks.json", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"}
+}
+
+func TestEveryRouteAndMethod(t *testing.T) {
+	b := newRig(t, keys.Settings{})
+	readable := map[string]int{"GET": 200, "HEAD": 200}
+	withPreflight := map[string]int{"GET": 200, "HEAD": 200, "OPTIONS": 204}
+	routes := map[string]map[string]int{
+		"/auth": {"POST": 200}, "/livez": readable, "/readyz": readable, "/metrics": readable,
+	}
+	for _, path := range documents() {
+		routes[path] = withPreflight
+	}
+	for path, methods := range routes {
+		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"} {
+			t.Run(method+" "+path, func(t *testing.T) {
+				r := b.do(method, path, "")
+				if got := r.Header.Get("X-Content-Type-Options"); got != "nosniff" {
+					t.Errorf("X-Content-Type-Options = %q", got)
+				}
+				if want, ok := methods[method]; ok {
+					if r.StatusCode != want {
+						t.Errorf("status = %d, want %d", r.StatusCode, want)
+					}
+					return
+				}
+				wantProblem(t, r, http.StatusMethodNotAllowed, "this path takes")
+				for m := range methods {
+					if !strings.Contains(r.Header.Get("Allow"), m) {
+						t.Errorf("Allow = %q, without %s", r.Header.Get("Allow"), m)
+					}
+				}
+			})
+		}
+	}
+	for _, path := range []string{"/", "/nothing", "/jwks/", "/auth/x", "/debug/pprof/"} {
+		wantProblem(t, b.do("GET", path, ""), http.StatusNotFound, "nothing at this path")
+	}
+}
+
+func TestPprofHandler(t *testing.T) {
+	for path, want := range map[string]int{"/debug/pprof/": 200, "/debug/pprof/cmdline": 200, "/debug/pprof/goroutine": 200, "/jwks": 404} {
+		w := httptest.NewRecorder()
+		PprofHandler().ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		if w.Code != want {
+			t.Errorf("GET %s = %d, want %d", path, w.Code, want)
+		}
+	}
+}
