@@ -1,0 +1,91 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/jwksctl/jwksctl/pkg/config"
+	"github.com/jwksctl/jwksctl/pkg/token"
+)
+
+// newHelp is cobra's help command, but an unknown topic is an error.
+func (a *app) newHelp(root *cobra.Command) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "help [COMMAND | TOPIC]",
+		Short: "Help about a command, or one of the topics exit-codes, environment, config, key-states",
+		Example: `  jwksctl help exit-codes
+  jwksctl help keys rotate`,
+	}
+	c.RunE = func(_ *cobra.Command, args []string) error {
+		found, rest, err := root.Find(args)
+		if err != nil || len(rest) > 0 {
+			return noCommand(root, args)
+		}
+		a.started = true
+		found.InitDefaultHelpFlag()
+		return found.Help()
+	}
+	root.SetHelpCommand(c)
+	return c
+}
+
+// helpTopics are pages of help that are no command.
+func helpTopics() []*cobra.Command {
+	topic := func(name, short, long string) *cobra.Command {
+		return &cobra.Command{Use: name, Short: short, Long: long}
+	}
+	return []*cobra.Command{
+		topic("exit-codes", "What each exit code says", exitCodeHelp()),
+		topic("environment", "The environment variables", environmentHelp()),
+		topic("config", "The settings file", configHelp()),
+		topic("key-states", "The states of a key", keyStateHelp),
+	}
+}
+
+func exitCodeHelp() string {
+	var b strings.Builder
+	for _, c := range exitCodes() {
+		fmt.Fprintf(&b, "  %3d  %s\n", c.code, c.text)
+	}
+	b.WriteString(`
+A token is rejected if and only if the code of verify is 1 or from 10 to 19. The checks
+come in the order 2, 10, 11, 3, 12, 13, 1, 14, 15, 17, 16, and the first that fails gives
+the code. healthcheck gives 0 or 1 only.
+
+Each reason that 'verify -o json' gives, with the code that it leads to:
+`)
+	for _, r := range token.Reasons() {
+		fmt.Fprintf(&b, "  %3d  %-18s %s\n", verdictCode(r.Class), r.Reason, r.Meaning)
+	}
+	return b.String()
+}
+
+func environmentHelp() string {
+	var b strings.Builder
+	b.WriteString("A flag wins over a variable, a variable over the file, the file over the default.\n" +
+		"A variable that begins with JWKSCTL_ and is none of these is an error.\n\n")
+	fmt.Fprintf(&b, "  %-28s %s\n", config.FileVariable, "the settings file, if --config is not given")
+	for _, k := range config.Keys() {
+		fmt.Fprintf(&b, "  %-28s %s\n", k.Variable, k.Usage)
+	}
+	fmt.Fprintf(&b, "  %-28s %s\n", "NO_COLOR", "if not empty, print no colours")
+	fmt.Fprintf(&b, "  %-28s %s\n", "XDG_STATE_HOME", "where the default store lies, in the folder jwksctl")
+	return b.String()
+}
+
+func configHelp() string {
+	return "The file that --config or " + config.FileVariable + " names: YAML, TOML or JSON, as its ending says. No file\n" +
+		"is picked up by itself. These are all keys with their defaults:\n\n" + config.YAML()
+}
+
+const keyStateHelp = `  pending   published, does not sign yet: caches have it before the first signature
+  active    published and signs; there is exactly one
+  retired   published, signs no longer: stays until the last token that it signed died
+  expired   not published: left on schedule
+  revoked   not published: pulled at once, for a reason that is recorded
+
+The state follows from the stamps that 'jwksctl keys show' prints. Beside the others
+stands one specimen, an expired key that was never published: it signs what
+'jwksctl token --expired' and 'POST /auth?expired=true' give.`

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/config"
+)
+
+// tokenInput is the token that a command was given: as an argument, in @FILE,
+// or on standard input. A trailing newline and a leading "Bearer " are forgiven,
+// since that is how tokens come out of files and headers.
+func (a *app) tokenInput(args []string) (string, error) {
+	source := "-"
+	switch {
+	case len(args) == 1:
+		source = args[0]
+	case a.terminal(a.stdin):
+		return "", badUsage("no token: give it as an argument, in @FILE, or on standard input")
+	}
+	text := source
+	path, file := strings.CutPrefix(source, "@")
+	if file || source == "-" {
+		data, err := a.read(path)
+		if err != nil {
+			return "", usageError{err}
+		}
+		text = string(data)
+	}
+	text = strings.TrimSpace(text)
+	if len(text) > 7 && strings.EqualFold(text[:7], "Bearer ") {
+		text = strings.TrimSpace(text[7:])
+	}
+	if text == "" {
+		return "", badUsage("the token is empty")
+	}
+	return text, nil
+}
+
+// interruptibleReader ends a read together with its context. Standard input may
+// stay silent for ever, and an interrupt must end such a command too.
+type interruptibleReader struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (r *interruptibleReader) Read(b []byte) (int, error) {
+	type result struct {
+		n   int
+		err error
+	}
+	own := make([]byte, len(b)) // a read that is left behind must not write into b
+	done := make(chan result, 1)
+	go func() {
+		n, err := r.Reader.Read(own)
+		done <- result{n, err}
+	}()
+	select {
+	case <-r.ctx.Done():
+		return 0, context.Cause(r.ctx)
+	case got := <-done:
+		return copy(b, own[:got.n]), got.err
+	}
+}
+
+// parseTime reads RFC 3339, Unix seconds, or a time relative to now: now,
+// now+30m, +30m, -1d.
+func parseTime(text string, now time.Time) (time.Time, error) {
+	wrong := fmt.Errorf("%q is no time: want RFC 3339 (2026-01-02T15:04:05Z), Unix seconds, or now+30m, -1d", text)
+	if text == "" {
+		return time.Time{}, errors.New("the time is empty")
+	}
+	relative := strings.TrimPrefix(text, "now")
+	if relative == "" {
+		return now, nil
+	}
+	if sign := relative[0]; sign == '+' || sign == '-' {
+		d, err := config.ParseDuration(relative[1:])
+		if err != nil || d < 0 {
+			return time.Time{}, wrong
+		}
+		if sign == '-' {
+			d = -d
+		}
+		return now.Add(d), nil
+	}
+	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return time.Unix(seconds, 0), nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}, wrong
+	}
+	return t, nil
+}
+
+// roughly is a duration as people say it: its two largest units.
+func roughly(d time.Duration) string {
+	if d < 0 {
+		return "-" + roughly(-d)
+	}
+	units := []struct {
+		size time.Duration
+		name string
+	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "m"}, {time.Second, "s"}}
+	var parts []string
+	d = d.Round(time.Second)
+	for _, u := range units {
+		if n := d / u.size; n > 0 || (len(parts) == 0 && u.size == time.Second) {
+			parts = append(parts, fmt.Sprintf("%d%s", n, u.name))
+			d -= n * u.size
+		} else if len(parts) > 0 {
+			break
+		}
+		if len(parts) == 2 {
+			break
+		}
+	}
+	return strings.Join(parts, "")
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/jwksctl/jwksctl/pkg/token"
+)
+
+func (a *app) newInspect() *cobra.Command {
+	var out output
+	c := &cobra.Command{
+		Use:     "inspect [TOKEN | @FILE | -]",
+		Aliases: []string{"decode"},
+		Short:   "Show what a token says, without believing it",
+		Long: `Show the header and the claims of a token. Nothing is verified: anybody can write
+such a token. Use 'jwksctl verify' before you act on it.`,
+		Example: `  jwksctl inspect "$TOKEN"
+  jwksctl token | jwksctl inspect -o json | jq .claims`,
+		Args: cobra.MaximumNArgs(1),
+	}
+	outputFlag(c, &out, "text")
+	c.RunE = a.run(func(_ context.Context, args []string) error { return a.inspect(out, args) })
+	return c
+}
+
+func (a *app) inspect(out output, args []string) error {
+	compact, err := a.tokenInput(args)
+	if err != nil {
+		return err
+	}
+	a.say("%s", a.paint(a.stderr, yellow, "nothing was verified: anybody can write such a token"))
+	u := token.Inspect(compact)
+	if out.json {
+		return a.printJSON(u)
+	}
+	for _, problem := range u.Problems {
+		a.say("%s %s", a.paint(a.stderr, red, "problem:"), problem)
+	}
+	a.print("header %s\n", indented(u.Header))
+	if u.Claims == nil {
+		a.print("payload %q\n", u.Payload)
+	} else {
+		a.print("claims %s\n", indented(u.Claims))
+		a.printTimes(u.Claims)
+	}
+	a.print("signature %d bytes, not verified\n", u.Signature)
+	return nil
+}
+
+func indented(raw json.RawMessage) string {
+	var b bytes.Buffer
+	if len(raw) == 0 || json.Indent(&b, raw, "", "  ") != nil {
+		return "(unreadable)"
+	}
+	return b.String()
+}
+
+// printTimes shows the claims that are times as people read them.
+func (a *app) printTimes(claims json.RawMessage) {
+	var times map[string]any
+	if json.Unmarshal(claims, &times) != nil {
+		return
+	}
+	for _, name := range []string{"iat", "nbf", "exp"} {
+		if seconds, ok := times[name].(float64); ok && seconds > 0 && seconds < 1e11 {
+			t := time.Unix(int64(seconds), 0)
+			a.print("%s %s (%s)\n", name, t.UTC().Format(time.RFC3339), distance(t, a.now()))
+		}
+	}
+}
+
+// distance says how far a moment is from now.
+func distance(t, now time.Time) string {
+	if t.After(now) {
+		return "in " + roughly(t.Sub(now))
+	}
+	return roughly(now.Sub(t)) + " ago"
+}

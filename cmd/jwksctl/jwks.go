@@ -1,0 +1,36 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/jwksctl/jwksctl/pkg/config"
+	"github.com/jwksctl/jwksctl/pkg/jwk"
+)
+
+func (a *app) newJWKS() *cobra.Command {
+	show := a.keysCommand(&cobra.Command{
+		Use:     "show",
+		Short:   "Print the JWK Set as it is published now",
+		Example: "  jwksctl jwks show > jwks.json",
+		Args:    cobra.NoArgs,
+	}, a.jwksShow)
+	c := &cobra.Command{
+		Use:   "jwks",
+		Short: "Print the JWK Set as it is published now",
+		Example: `  jwksctl jwks > jwks.json
+  jwksctl jwks | jq -r '.keys[].kid'`,
+		Args: noCommand,
+	}
+	c.AddCommand(show)
+	return a.keysCommand(c, a.jwksShow)
+}
+
+func (a *app) jwksShow(ctx context.Context, cfg config.Config, _ []string) error {
+	ks, err := readKeyset(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	return a.printJSON(jwk.Set{Keys: ks.Public(a.now())})
+}

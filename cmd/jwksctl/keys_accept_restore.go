@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/jwksctl/jwksctl/pkg/config"
+	"github.com/jwksctl/jwksctl/pkg/keys"
+)
+
+func (a *app) newKeysAcceptRestore() *cobra.Command {
+	return a.keysCommand(&cobra.Command{
+		Use:   "accept-restore",
+		Short: "Go on with a store that was restored from a backup",
+		Long: `Go on with a store that was restored from a backup. Such a store is refused by every
+command, because it has forgotten which keys were revoked or have expired since. What
+this machine has seen lies in a witness file beside the sealing key; accepting puts
+that back, so that what was gone stays gone. If the backup is so old that it lacks the
+private half of the active key, 'jwksctl keys rotate' has another one sign.
+
+A machine without the witness file cannot tell that a store was restored.`,
+		Example: `  jwksctl keys accept-restore`,
+		Args:    cobra.NoArgs,
+	}, func(ctx context.Context, cfg config.Config, _ []string) error {
+		s, err := openStore(ctx, cfg)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = s.Close() }() // every write was committed by itself
+		sealer, err := openSealer(cfg, false)
+		if err != nil {
+			return err
+		}
+		ring, err := keys.AcceptRestore(ctx, keys.Options{Store: s, Sealer: sealer, Witness: openWitness(cfg)})
+		if err != nil {
+			return err
+		}
+		if err := ring.Step(ctx); err != nil {
+			a.say("jwksctl: a step that is due was not taken: %v", err)
+		}
+		ks := ring.Keyset()
+		a.print("%s\n", ks.Active().KeyID())
+		a.say("the keyset goes on at version %d, epoch %d", ks.Version, ks.Epoch)
+		if err := ring.Status().Ready(); err != nil {
+			a.say("%s %v; 'jwksctl keys rotate' has another key sign", a.paint(a.stderr, yellow, "warning:"), err)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/jwksctl/jwksctl/pkg/config"
+	"github.com/jwksctl/jwksctl/pkg/keys"
+)
+
+type keysPlanOptions struct {
+	out   output
+	until string
+}
+
+func (a *app) newKeysPlan() *cobra.Command {
+	var o keysPlanOptions
+	c := &cobra.Command{
+		Use:   "plan",
+		Short: "Show what the schedule will do, and when",
+		Long: `Show what the schedule will do, and when, if nobody asks for anything. It is the
+schedule itself that is run, on keys that are yet to be made. On a terminal the lives
+of the keys are drawn; piped, each step is a line: TIME, STEP, KID.`,
+		Example: `  jwksctl keys plan
+  jwksctl keys plan --until +7d -o json`,
+		Args: cobra.NoArgs,
+	}
+	c.Flags().StringVar(&o.until, "until", "", "how far to look: RFC 3339, Unix seconds, or +7d (default: three rotations)")
+	outputFlag(c, &o.out, "table")
+	return a.keysCommand(c, func(ctx context.Context, cfg config.Config, _ []string) error { return a.keysPlan(ctx, cfg, o) })
+}
+
+func (a *app) keysPlan(ctx context.Context, cfg config.Config, o keysPlanOptions) error {
+	ks, err := readKeyset(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	now := a.now()
+	until := now.Add(3 * ks.Policy.RotationInterval)
+	if o.until != "" {
+		if until, err = parseTime(o.until, now); err != nil {
+			return badUsage("--until: %v", err)
+		}
+	}
+	if until.Before(now) {
+		return badUsage("--until: %s has passed", until.UTC().Format(time.RFC3339))
+	}
+	if most := now.Add(maxPlanned * ks.Policy.RotationInterval); until.After(most) {
+		return badUsage("--until: more than %d rotations ahead; the furthest is %s", maxPlanned, most.UTC().Format(time.RFC3339))
+	}
+	events, err := ks.Forecast(now, until)
+	if err != nil {
+		return err
+	}
+	if o.out.json {
+		if events == nil {
+			events = []keys.Event{}
+		}
+		return a.printJSON(events)
+	}
+	if a.terminal(a.stdout) {
+		a.drawPlan(ks, events, now, until)
+	}
+	var rows [][]string
+	for _, e := range events {
+		kid := e.KeyID
+		if kid == "" {
+			kid = "(new key)"
+		}
+		rows = append(rows, []string{a.when(e.At, now), string(e.Step), kid})
+	}
+	a.table([]string{"WHEN", "STEP", "KID"}, rows)
+	return nil
+}
+
+const maxPlanned = 1000
+
+// drawPlan draws a line for each known key: what it does over the planned time.
+func (a *app) drawPlan(ks keys.Keyset, events []keys.Event, now, until time.Time) {
+	const label = 10 // the beginning of a kid is enough to tell keys apart
+	columns := min(max(a.width(a.stdout), 40), 100) - label - 2
+	at := func(column int) time.Time {
+		return now.Add(time.Duration(int64(until.Sub(now)) / int64(columns) * int64(column)))
+	}
+	symbols := map[keys.State]string{keys.Pending: "·", keys.Active: "█", keys.Retired: "░", keys.Expired: " ", keys.Revoked: " "}
+	for _, k := range ks.Sorted(now) {
+		if !rowOf(k, ks, now).Published {
+			continue
+		}
+		life := foreseen(k, events)
+		var line strings.Builder
+		for column := range columns {
+			line.WriteString(symbols[life(at(column), now)])
+		}
+		a.print("%-*s  %s\n", label, k.KeyID()[:label], line.String())
+	}
+	left, right := now.Local().Format(time.DateTime), until.Local().Format(time.DateTime)
+	gap := max(columns-len(left)-len(right), 1)
+	a.print("%-*s  %s%s%s\n", label, "", left, strings.Repeat(" ", gap), right)
+	a.print("%-*s  · pending   █ active   ░ retired\n\n", label, "")
+}
+
+// foreseen is a key's state as a function of time, by its stamps as they are
+// now and by the planned steps.
+func foreseen(k keys.Key, events []keys.Event) func(at, now time.Time) keys.State {
+	return func(at, now time.Time) keys.State {
+		state := k.State(now)
+		for _, e := range events {
+			switch {
+			case e.At.After(at):
+				return state
+			case e.Step == keys.Activate && e.KeyID == k.KeyID():
+				state = keys.Active
+			case e.Step == keys.Activate && state == keys.Active:
+				state = keys.Retired
+			case e.Step == keys.Expire && e.KeyID == k.KeyID():
+				state = keys.Expired
+			}
+		}
+		return state
+	}
+}

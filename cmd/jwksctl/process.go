@@ -1,0 +1,99 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// process is all that a command may touch of the process it runs in.
+type process struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	environ        []string
+	now            func() time.Time
+	terminal       func(stream any) bool // whether a stream is a terminal
+	width          func(stream any) int  // columns of a terminal, 0 if unknown
+	color          colorMode             // set by --no-color
+}
+
+// colorMode is what the command line says about colours.
+type colorMode struct{ off bool }
+
+func (p *process) getenv(name string) string {
+	for _, pair := range slices.Backward(p.environ) {
+		if value, ok := strings.CutPrefix(pair, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// say writes a line for people to standard error.
+func (p *process) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(p.stderr, format+"\n", args...) // there is nobody left to tell
+}
+
+// print writes a result. A result that does not arrive is a failure, whatever
+// the command achieved: see resultWriter.
+func (p *process) print(format string, args ...any) {
+	_, _ = fmt.Fprintf(p.stdout, format, args...)
+}
+
+// printJSON writes a value as indented JSON.
+func (p *process) printJSON(v any) error {
+	e := json.NewEncoder(p.stdout)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// resultWriter remembers the first error of standard output.
+type resultWriter struct {
+	io.Writer
+	err error
+}
+
+func (w *resultWriter) Write(b []byte) (int, error) {
+	n, err := w.Writer.Write(b)
+	if err != nil && w.err == nil {
+		w.err = err
+	}
+	return n, err
+}
+
+// table writes rows: aligned and with its heading on a terminal, one line a row
+// with tabs between the cells when piped, for cut and awk.
+func (p *process) table(heading []string, rows [][]string) {
+	if !p.terminal(p.stdout) {
+		for _, row := range rows {
+			p.print("%s\n", strings.Join(row, "\t"))
+		}
+		return
+	}
+	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	for _, row := range append([][]string{heading}, rows...) {
+		_, _ = fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	_ = w.Flush()
+}
+
+// paint wraps text in a colour if the stream takes it: https://no-color.org.
+func (p *process) paint(stream io.Writer, code, text string) string {
+	if p.color.off || p.getenv("NO_COLOR") != "" || p.getenv("TERM") == "dumb" || !p.terminal(stream) {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+const (
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+	bold   = "1"
+	faint  = "2"
+)

@@ -1,0 +1,247 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/jwksctl/jwksctl/pkg/config"
+	"github.com/jwksctl/jwksctl/pkg/token"
+)
+
+type tokenOptions struct {
+	flags *pflag.FlagSet
+	out   output
+
+	iss, sub, scope, jti, typ string
+	aud                       []string
+	ttl                       durationFlag
+	nbf                       string
+	claims, jsonClaims        []string
+	claimsFile                string
+	header                    []string
+	expired                   bool
+}
+
+func (a *app) newToken() *cobra.Command {
+	var o tokenOptions
+	c := &cobra.Command{
+		Use:   "token",
+		Short: "Mint a token, with no server running",
+		Long: `Mint a token from the store, with no server running. On an empty store it makes the
+keys first. Standard output is the token and one newline, nothing else.
+
+iat, exp and jti are always set; iss is the recorded issuer unless --iss is given.`,
+		Example: `  TOKEN=$(jwksctl token --sub ci --aud api)
+  jwksctl token --sub alice --scope "read write" --ttl 5m
+  jwksctl token --claim team=blue --claim-json 'roles=["admin"]'
+  jwksctl token --claims @claims.json -o json
+  jwksctl token --expired                  # signed by an expired key; must be refused`,
+		Args: cobra.NoArgs,
+	}
+	f := c.Flags()
+	f.StringVar(&o.iss, "iss", "", "issuer; default: the recorded one")
+	f.StringVar(&o.sub, "sub", "", "subject")
+	f.StringArrayVar(&o.aud, "aud", nil, "audience; may be repeated")
+	f.StringVar(&o.scope, "scope", "", "scopes, separated by spaces")
+	f.Var(&o.ttl, "ttl", "life, such as 5m; default and most: the policy's token_ttl")
+	f.StringVar(&o.nbf, "nbf", "", "not valid before this time: RFC 3339, Unix seconds, or now+5m")
+	f.StringVar(&o.jti, "jti", "", "token id; default: random")
+	f.StringVar(&o.typ, "typ", "", "typ of the header (default \"JWT\")")
+	f.StringArrayVar(&o.claims, "claim", nil, "further claim k=v with a string value; may be repeated")
+	f.StringArrayVar(&o.jsonClaims, "claim-json", nil, "further claim k=JSON; may be repeated")
+	f.StringVar(&o.claimsFile, "claims", "", "further claims: a JSON object in @FILE, or @- for standard input")
+	f.StringArrayVar(&o.header, "header", nil, "further header member k=v; may be repeated")
+	f.BoolVar(&o.expired, "expired", false, "sign with an expired key that is in no JWK Set; exp lies an hour back")
+	f.SetNormalizeFunc(longClaimNames)
+	config.Flags(f, "audience")
+	_ = f.MarkHidden("audience")
+	outputFlag(c, &o.out, "token")
+	o.flags = f
+	c.RunE = a.run(func(ctx context.Context, _ []string) error { return a.token(ctx, o) })
+	return c
+}
+
+// longClaimNames lets the claims' long names stand for the short ones.
+func longClaimNames(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+	long := map[string]string{"issuer": "iss", "subject": "sub"}
+	if short, ok := long[name]; ok {
+		name = short
+	}
+	return pflag.NormalizedName(name)
+}
+
+func (a *app) token(ctx context.Context, o tokenOptions) error {
+	request, err := a.tokenRequest(o)
+	if err != nil {
+		return err
+	}
+	cfg, err := a.settings(o.flags)
+	if err != nil {
+		return err
+	}
+	if len(request.Audience) == 0 {
+		request.Audience = cfg.Audience
+	}
+	ring, err := a.openRing(ctx, cfg, nil, baseURL(cfg, cfg.Port))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = ring.Close() }() // every write was committed by itself
+	if err := agree(cfg, ring.Keyset()); err != nil {
+		return err
+	}
+	if !ring.founded || o.expired { // a first token must not wait for a specimen that nobody asked for
+		if err := ring.Step(ctx); err != nil {
+			a.say("jwksctl: a step that is due was not taken: %v", err)
+		}
+	}
+	if request.Issuer == "" {
+		request.Issuer = ring.Keyset().Policy.Issuer
+	}
+	var signer token.Signer = ring
+	if o.expired {
+		signer = ring.Specimen(request.TTL)
+	}
+	minted, err := token.Mint(ctx, signer, request)
+	if err != nil {
+		return err
+	}
+	if o.out.json {
+		return a.printJSON(map[string]any{
+			"token": minted.Compact, "kid": minted.KeyID, "alg": minted.Algorithm,
+			"exp": minted.ExpiresAt.Unix(), "claims": minted.Claims,
+		})
+	}
+	a.print("%s\n", minted.Compact)
+	return nil
+}
+
+func (a *app) tokenRequest(o tokenOptions) (token.Request, error) {
+	r := token.Request{
+		Issuer: o.iss, Subject: o.sub, Audience: o.aud, Scope: o.scope, TTL: o.ttl.d, ID: o.jti, Type: o.typ,
+		Claims: map[string]any{}, Header: map[string]any{},
+	}
+	if o.nbf != "" {
+		t, err := parseTime(o.nbf, a.now())
+		if err != nil {
+			return r, badUsage("--nbf: %v", err)
+		}
+		r.NotBefore = &t
+	}
+	if err := a.readClaims(o.claimsFile, r.Claims); err != nil {
+		return r, badUsage("--claims: %v", err)
+	}
+	err := errors.Join(
+		assign("--claim", o.claims, r.Claims, func(v string) (any, error) { return v, nil }),
+		assign("--claim-json", o.jsonClaims, r.Claims, decodeJSON),
+		assign("--header", o.header, r.Header, func(v string) (any, error) { return v, nil }))
+	return r, err
+}
+
+// readClaims reads the JSON object that --claims names.
+func (a *app) readClaims(name string, into map[string]any) error {
+	if name == "" {
+		return nil
+	}
+	path, ok := strings.CutPrefix(name, "@")
+	if !ok {
+		return fmt.Errorf("want @FILE, not %q", name)
+	}
+	data, err := a.read(path)
+	if err != nil {
+		return err
+	}
+	v, err := decodeJSON(string(data))
+	if err != nil {
+		return err
+	}
+	object, ok := v.(map[string]any)
+	if !ok {
+		return errors.New("want a JSON object")
+	}
+	maps.Copy(into, object)
+	return nil
+}
+
+// assign takes k=v flags into a map.
+func assign(flag string, pairs []string, into map[string]any, value func(string) (any, error)) error {
+	for _, pair := range pairs {
+		k, text, ok := strings.Cut(pair, "=")
+		if !ok || k == "" {
+			return badUsage("%s: want name=value, not %q", flag, pair)
+		}
+		if _, twice := into[k]; twice {
+			return badUsage("%s: %q is given twice", flag, k)
+		}
+		v, err := value(text)
+		if err != nil {
+			return badUsage("%s %s: %v", flag, k, err)
+		}
+		into[k] = v
+	}
+	return nil
+}
+
+// decodeJSON reads one JSON value and keeps big numbers as they are.
+func decodeJSON(text string) (any, error) {
+	d := json.NewDecoder(bytes.NewReader([]byte(text)))
+	d.UseNumber()
+	var v any
+	if err := d.Decode(&v); err != nil {
+		return nil, fmt.Errorf("not JSON: %v", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("not JSON: there is more behind the value")
+	}
+	return v, nil
+}
+
+// durationFlag is a duration with a unit, days included.
+type durationFlag struct{ d time.Duration }
+
+func (f *durationFlag) String() string {
+	if f.d == 0 {
+		return ""
+	}
+	return f.d.String()
+}
+func (f *durationFlag) Type() string { return "duration" }
+
+func (f *durationFlag) Set(text string) error {
+	d, err := config.ParseDuration(text)
+	if err == nil && d < 0 {
+		err = errors.New("must not be negative")
+	}
+	f.d = d
+	return err
+}
+
+// read reads a file, or standard input for "-", up to what any input may have.
+func (a *app) read(path string) ([]byte, error) {
+	const most = 1 << 20
+	in := a.stdin
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = f.Close() }() // only read
+		in = f
+	}
+	data, err := io.ReadAll(io.LimitReader(in, most+1))
+	if err == nil && len(data) > most {
+		err = fmt.Errorf("%s has more than %d bytes", path, most)
+	}
+	return data, err
+}
