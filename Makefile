@@ -1,5 +1,6 @@
 GO          ?= go
 FUZZTIME    ?= 60s
+SOAKTIME    ?= 10m
 COVER_FLOOR ?= 85
 TESTFLAGS   ?=
 
@@ -45,6 +46,10 @@ fuzz: ## fuzz each target for FUZZTIME (60s)
 		echo "==> $$file $${func#func }"; \
 		$(GO) test -run='^$$' -fuzz="^$${func#func }\$$" -fuzztime=$(FUZZTIME) "./$${file%/*}" </dev/null || exit 1; \
 	done
+
+.PHONY: soak
+soak: ## three real servers on one store for SOAKTIME (10m), with kills and a revocation
+	$(GO) test -tags=soak -count=1 -v -run=TestSoak -timeout=2h ./cmd/jwksctl -soak.for=$(SOAKTIME)
 
 .PHONY: vet
 vet: ## go vet, on each system that we build for

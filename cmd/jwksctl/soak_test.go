@@ -1,0 +1,362 @@
+//go:build soak
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/jwk"
+	"github.com/jwksctl/jwksctl/pkg/remote"
+	"github.com/jwksctl/jwksctl/pkg/token"
+)
+
+var soakFor = flag.Duration("soak.for", 10*time.Minute, "how long TestSoak runs")
+
+// The policy under test, as --rotation-interval 10s derives it.
+const (
+	soakMaxAge = time.Second // M
+	soakLeeway = time.Second // L
+	soakIssuer = "https://soak.example"
+)
+
+// TestSoak runs three real servers on one SQLite file with keys that rotate each
+// ten seconds, mints all the time, kills servers with SIGKILL and revokes a key
+// in the middle. A checker keeps every JWK Set that it fetched for as long as a
+// cache may whose readers ignore Age, and demands that each of them verifies
+// every token that is alive. A token that one of them cannot verify is a miss.
+func TestSoak(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), *soakFor)
+	defer cancel()
+	s := &soak{t: t, home: t.TempDir(), bin: filepath.Join(t.TempDir(), "jwksctl"), revoked: map[string]time.Time{}, count: map[string]int{}}
+	build := exec.CommandContext(ctx, "go", "build", "-o", s.bin, ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	for i := range 3 {
+		s.servers = append(s.servers, &soakServer{ready: filepath.Join(s.home, fmt.Sprintf("ready-%d", i))})
+		s.launch(s.servers[i])
+	}
+	var wg sync.WaitGroup
+	for i, server := range s.servers {
+		for range 2 {
+			wg.Go(func() { s.every(ctx, 40*time.Millisecond, func() { s.mint(server) }) })
+		}
+		wg.Go(func() { s.every(ctx, 100*time.Millisecond, func() { s.fetch(server) }) })
+		wg.Go(func() {
+			s.every(ctx, time.Duration(17+6*i)*time.Second, func() { s.kill(server) })
+		})
+	}
+	wg.Go(func() { s.every(ctx, 100*time.Millisecond, s.check) })
+	wg.Go(func() {
+		select {
+		case <-ctx.Done():
+		case <-time.After(*soakFor / 2):
+			s.revoke()
+		}
+	})
+	wg.Wait()
+	for _, server := range s.servers {
+		_ = server.cmd.Process.Kill()
+		_ = server.cmd.Wait()
+	}
+	s.report()
+}
+
+type soak struct {
+	t         *testing.T
+	home, bin string
+	servers   []*soakServer
+
+	mu      sync.Mutex
+	tokens  []soakToken
+	docs    []soakDoc
+	revoked map[string]time.Time
+	count   map[string]int
+	misses  []string
+	gone    []time.Duration // from revocation until each server's JWK Set was without the key
+}
+
+type soakServer struct {
+	ready string
+
+	mu  sync.Mutex
+	cmd *exec.Cmd
+	url string
+}
+
+type soakToken struct {
+	compact, kid string
+	end          time.Time // exp + L
+	checked      map[int]bool
+}
+
+// soakDoc is a JWK Set as a cache holds it.
+type soakDoc struct {
+	id    int
+	set   jwk.Set
+	kids  map[string]bool
+	until time.Time // the last moment at which a cache may use it
+}
+
+func (s *soak) every(ctx context.Context, d time.Duration, do func()) {
+	tick := time.NewTicker(d)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			do()
+		}
+	}
+}
+
+func (s *soak) env() []string {
+	return append(os.Environ(), "HOME="+s.home, "XDG_STATE_HOME="+s.home)
+}
+
+// launch starts a server and waits until it is ready.
+func (s *soak) launch(server *soakServer) {
+	_ = os.Remove(server.ready)
+	cmd := exec.Command(s.bin, "serve", "--port", "0", "--ready-file", server.ready, "--issuer", soakIssuer,
+		"--rotation-interval", "10s", "--log-level", "error")
+	cmd.Env = s.env()
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		s.t.Error(err)
+		return
+	}
+	for range 1000 {
+		if url, err := os.ReadFile(server.ready); err == nil {
+			server.mu.Lock()
+			server.cmd, server.url = cmd, strings.TrimSpace(string(url))
+			server.mu.Unlock()
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	s.t.Error("a server did not become ready")
+}
+
+// kill ends a server in the middle of whatever it does, and starts it again.
+func (s *soak) kill(server *soakServer) {
+	server.mu.Lock()
+	cmd := server.cmd
+	server.url = ""
+	server.mu.Unlock()
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	s.add("kills")
+	time.Sleep(rand.N(500 * time.Millisecond))
+	s.launch(server)
+}
+
+func (server *soakServer) address() string {
+	server.mu.Lock()
+	defer server.mu.Unlock()
+	return server.url
+}
+
+func (s *soak) add(what string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count[what]++
+}
+
+func (s *soak) ask(server *soakServer, method, path string) ([]byte, error) {
+	url := server.address()
+	if url == "" {
+		return nil, errors.New("down")
+	}
+	request, err := http.NewRequest(method, url+path, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		s.add(fmt.Sprintf("answers %d", response.StatusCode))
+		return nil, errors.New(response.Status)
+	}
+	return io.ReadAll(response.Body)
+}
+
+func (s *soak) mint(server *soakServer) {
+	body, err := s.ask(server, http.MethodPost, "/auth")
+	if err != nil {
+		return
+	}
+	var answer struct{ Token, Kid string }
+	if err := json.Unmarshal(body, &answer); err != nil {
+		s.t.Error(err)
+		return
+	}
+	var claims struct{ Exp int64 }
+	if err := json.Unmarshal(token.Inspect(answer.Token).Claims, &claims); err != nil {
+		s.t.Error(err)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count["tokens"]++
+	s.count["kid "+answer.Kid]++
+	s.tokens = append(s.tokens, soakToken{answer.Token, answer.Kid, time.Unix(claims.Exp, 0).Add(soakLeeway), map[int]bool{}})
+}
+
+func (s *soak) fetch(server *soakServer) {
+	body, err := s.ask(server, http.MethodGet, "/.well-known/jwks.json")
+	if err != nil {
+		return
+	}
+	received := time.Now()
+	set, _, err := jwk.ParseSet(body)
+	if err != nil {
+		s.t.Error(err)
+		return
+	}
+	doc := soakDoc{set: set, kids: map[string]bool{}, until: received.Add(2 * soakMaxAge)}
+	for _, k := range set.Keys {
+		doc.kids[k.KeyID()] = true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count["documents"]++
+	doc.id = s.count["documents"]
+	s.docs = append(s.docs, doc)
+	s.count["largest set"] = max(s.count["largest set"], len(set.Keys))
+}
+
+// check holds every live token against every document that a cache may hold:
+// by kid each time, and by its signature once for each of a few documents.
+func (s *soak) check() {
+	now := time.Now()
+	s.mu.Lock()
+	s.docs = slices.DeleteFunc(s.docs, func(d soakDoc) bool { return now.After(d.until) })
+	s.tokens = slices.DeleteFunc(s.tokens, func(t soakToken) bool { return now.After(t.end) })
+	docs, tokens := slices.Clone(s.docs), slices.Clone(s.tokens)
+	revoked := maps.Clone(s.revoked)
+	s.mu.Unlock()
+	verified, looked := 0, 0
+	for _, t := range tokens {
+		if !revoked[t.kid].IsZero() {
+			continue
+		}
+		for _, d := range docs {
+			looked++
+			if !d.kids[t.kid] {
+				s.miss("document %d lacks kid %s of a token that lives until %s", d.id, t.kid, t.end)
+			}
+		}
+		if len(docs) == 0 {
+			continue
+		}
+		oldest := docs[0]
+		if len(t.checked) < 3 && !t.checked[oldest.id] && now.Before(t.end) {
+			t.checked[oldest.id] = true
+			verified++
+			v := token.Verifier{Keys: remote.Static(oldest.set.Keys), Issuer: soakIssuer, Leeway: soakLeeway}
+			if _, err := v.Verify(context.Background(), t.compact); err != nil && time.Now().Before(t.end) {
+				s.miss("a good token is refused: %v", err)
+			}
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count["lookups"] += looked
+	s.count["verifications"] += verified
+}
+
+func (s *soak) miss(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.misses = append(s.misses, fmt.Sprintf(format, args...))
+}
+
+// revoke pulls the active key by the command line, and measures how long after
+// the start of that command each server's JWK Set is without it.
+func (s *soak) revoke() {
+	for range 100 { // until the standby is ready
+		out, err := s.run("keys", "list", "--state", "active")
+		if err != nil {
+			s.t.Error(err)
+			return
+		}
+		kid, _, _ := strings.Cut(out, "\t")
+		started := time.Now()
+		s.mu.Lock()
+		s.revoked[kid] = started // its tokens are worthless from here on
+		s.mu.Unlock()
+		if _, err = s.run("keys", "revoke", kid, "--confirm", kid, "--reason", "soak"); err == nil {
+			s.measureGone(kid, started)
+			return
+		}
+		s.mu.Lock()
+		delete(s.revoked, kid)
+		s.mu.Unlock()
+		time.Sleep(100 * time.Millisecond)
+	}
+	s.t.Error("the active key could not be revoked")
+}
+
+func (s *soak) measureGone(kid string, since time.Time) {
+	for _, server := range s.servers {
+		for range 1000 {
+			body, err := s.ask(server, http.MethodGet, "/jwks")
+			if err == nil && !bytes.Contains(body, []byte(kid)) {
+				s.mu.Lock()
+				s.gone = append(s.gone, time.Since(since).Round(time.Millisecond))
+				s.mu.Unlock()
+				break
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+}
+
+func (s *soak) run(args ...string) (string, error) {
+	cmd := exec.Command(s.bin, args...)
+	cmd.Env = s.env()
+	out, err := cmd.Output()
+	return string(out), err
+}
+
+func (s *soak) report() {
+	rotations := -1
+	for what := range s.count {
+		if strings.HasPrefix(what, "kid ") {
+			rotations++
+			delete(s.count, what)
+		}
+	}
+	s.t.Logf("%v: %d rotations, %d misses", *soakFor, rotations, len(s.misses))
+	for _, what := range slices.Sorted(maps.Keys(s.count)) {
+		s.t.Logf("%-14s %d", what, s.count[what])
+	}
+	s.t.Logf("the revoked key left the three servers' JWK Sets after %v", s.gone)
+	for _, miss := range s.misses[:min(len(s.misses), 20)] {
+		s.t.Error(miss)
+	}
+	if s.count["tokens"] == 0 || s.count["verifications"] == 0 || rotations < 1 || len(s.gone) == 0 {
+		s.t.Error("the run proves nothing: no tokens, verifications, rotations or revocation")
+	}
+}
