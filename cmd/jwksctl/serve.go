@@ -189,12 +189,9 @@ func tlsOf(cfg config.Config) (*tls.Config, error) {
 	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
 }
 
-// adopt brings the policy of a keyset that was there before in line with what
-// was stated, and says what that changes.
+// adopt brings the policy of the keyset, which another process may have made, in
+// line with what was stated, and says what that changes.
 func adopt(ctx context.Context, ring opened, cfg config.Config, log *slog.Logger, url string) error {
-	if ring.founded {
-		return nil
-	}
 	stated, err := policySettings(cfg)
 	if err != nil {
 		return err

@@ -188,7 +188,7 @@ func (r *Ring) change(ctx context.Context, fresh supply, decide decision) error 
 		}
 		err = r.swap(ctx, v.ks.Version, next, effect, map[string]jwk.PrivateKey{m.Fresh.KeyID(): key}, now)
 		if err == nil {
-			r.committed(effect)
+			r.committed(ctx, effect)
 			_, err = r.refresh(ctx)
 			return err
 		}

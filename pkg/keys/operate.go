@@ -184,7 +184,7 @@ func (t *tally) copy() (map[Step]uint64, map[Guard]uint64) {
 }
 
 // committed counts and logs what a swap made true.
-func (r *Ring) committed(e Effect) {
+func (r *Ring) committed(ctx context.Context, e Effect) {
 	r.tally.mu.Lock()
 	defer r.tally.mu.Unlock()
 	if r.tally.steps == nil {
@@ -192,7 +192,7 @@ func (r *Ring) committed(e Effect) {
 	}
 	for _, ev := range e.Events {
 		r.tally.steps[ev.Step]++
-		r.log.Info("keyset changed", "step", string(ev.Step), "kid", ev.KeyID)
+		r.log.InfoContext(ctx, "keyset changed", "step", string(ev.Step), "kid", ev.KeyID)
 	}
 }
 

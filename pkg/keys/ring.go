@@ -112,29 +112,40 @@ func Open(ctx context.Context, o Options) (*Ring, error) {
 // what it made.
 func Found(ctx context.Context, o Options, p Policy) (*Ring, error) {
 	r := newRing(o)
-	err := r.Refresh(ctx)
-	if !errors.Is(err, ErrNoKeyset) {
-		return r, err
+	var failed error
+	for range attempts {
+		err := r.Refresh(ctx)
+		if err == nil {
+			return r, nil
+		}
+		if !errors.Is(err, ErrNoKeyset) {
+			return nil, err
+		}
+		if err := p.validate(); err != nil {
+			return nil, err
+		}
+		// Whatever this says, the next refresh tells what is true.
+		if failed = r.found(ctx, p); ctx.Err() != nil {
+			break
+		}
 	}
-	if err := p.validate(); err != nil {
-		return nil, err
-	}
+	return nil, fmt.Errorf("%w: %w", ErrUnavailable, failed)
+}
+
+// found tries once to create the keyset.
+func (r *Ring) found(ctx context.Context, p Policy) error {
 	active, pending, err := r.makePair(p)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	now := r.watch.look()
 	ks, effect := found(p, r.sealer.Name(), now.wall, active.Public(), pending.Public())
 	put := map[string]jwk.PrivateKey{active.Public().KeyID(): active, pending.Public().KeyID(): pending}
-	err = r.swap(ctx, 0, ks, effect, put, now)
-	if err == nil {
-		r.committed(effect)
+	if err := r.swap(ctx, 0, ks, effect, put, now); err != nil {
+		return err
 	}
-	// Whatever the swap said, the store now tells what is true.
-	if again := r.Refresh(ctx); again != nil {
-		return nil, errors.Join(again, err)
-	}
-	return r, nil
+	r.committed(ctx, effect)
+	return nil
 }
 
 func newRing(o Options) *Ring {

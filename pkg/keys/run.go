@@ -31,7 +31,13 @@ func (r *Ring) Run(ctx context.Context) {
 	edges := edges{ring: r}
 	for making := false; ; {
 		edges.note(ctx, "keyset", r.turn(ctx))
-		edges.note(ctx, "ready", r.Status().Ready())
+		status := r.Status()
+		edges.note(ctx, "readiness", status.Ready())
+		if status.Clock != nil { // a nil *Refusal is no nil error
+			edges.note(ctx, "clock", status.Clock)
+		} else {
+			edges.note(ctx, "clock", nil)
+		}
 		if !making && r.wantsSpare() {
 			making = true
 			go r.makeSpare(made) //nolint:contextcheck // making a key cannot be interrupted; its result is dropped

@@ -179,6 +179,6 @@ func (r *Ring) accept(ctx context.Context, restored, seen Keyset) error {
 	if err := r.swap(ctx, restored.Version, next, effect, nil, now); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	r.committed(effect)
+	r.committed(ctx, effect)
 	return nil
 }
