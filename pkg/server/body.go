@@ -3,12 +3,10 @@ package server
 import (
 	"encoding/json"
 	"maps"
-	"math"
 	"mime"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/jwksctl/jwksctl/pkg/token"
@@ -119,7 +117,7 @@ func shape(name string) string {
 	case "claims":
 		return "an object"
 	case "ttl":
-		return `a number of seconds or a duration such as "5m", and 1s or more`
+		return `a number of seconds or a duration such as "5m", of 1s or more`
 	default:
 		return "a string"
 	}
@@ -154,13 +152,8 @@ func lifetime(value any) (time.Duration, bool) {
 		text = value
 	}
 	d, err := time.ParseDuration(text)
-	if err != nil {
-		seconds, err := strconv.ParseFloat(text, 64)
-		if err != nil || math.IsNaN(seconds) {
-			return 0, false
-		}
-		const century = 100 * 365 * 24 * 60 * 60 // more fits no Duration, and no policy
-		d = time.Duration(max(0, min(seconds, century))) * time.Second
+	if err != nil { // a bare number counts seconds
+		d, err = time.ParseDuration(text + "s")
 	}
-	return d.Truncate(time.Second), d >= time.Second
+	return d.Truncate(time.Second), err == nil && d >= time.Second
 }

@@ -42,7 +42,7 @@ func (s *Server) readyz(w *response, _ *http.Request) error {
 	status := s.o.Ring.Status()
 	answer := readiness{
 		Ready: true, KeyID: status.Keyset.Active().KeyID(),
-		NextRotation: status.Keyset.NextRotation().UTC(), SnapshotAge: status.Age.Seconds(),
+		NextRotation: status.Keyset.NextRotation().UTC().Truncate(time.Second), SnapshotAge: status.Age.Seconds(),
 	}
 	code := http.StatusOK
 	if err := s.ready(status); err != nil {

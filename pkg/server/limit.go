@@ -92,32 +92,23 @@ func (l *limiter) take(address string, now time.Time) (wait time.Duration) {
 // the system's backlog.
 type limitListener struct {
 	net.Listener
-	slots  chan struct{}
-	closed chan struct{}
-	once   sync.Once
+	slots chan struct{}
 }
 
 func newLimitListener(l net.Listener, limit int) *limitListener {
-	return &limitListener{Listener: l, slots: make(chan struct{}, limit), closed: make(chan struct{})}
+	return &limitListener{l, make(chan struct{}, limit)}
 }
 
+// Accept waits for a slot, also on a closed listener: whoever closes it closes
+// the connections too.
 func (l *limitListener) Accept() (net.Conn, error) {
-	select {
-	case l.slots <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
+	l.slots <- struct{}{}
 	conn, err := l.Listener.Accept()
 	if err != nil {
 		<-l.slots
 		return nil, err
 	}
 	return &limitedConn{Conn: conn, free: sync.OnceFunc(func() { <-l.slots })}, nil
-}
-
-func (l *limitListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
 }
 
 // limitedConn gives its slot back when it is closed.

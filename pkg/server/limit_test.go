@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -123,6 +125,46 @@ func TestGate(t *testing.T) {
 			t.Errorf("%d places and %d workers stay taken", len(g.places), len(g.workers))
 		}
 	})
+}
+
+func TestAuthWaitsForItsTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newRig(t, keys.Settings{})
+		var finish []func()
+		for range cap(b.gate.workers) {
+			leave, err := b.gate.enter(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			finish = append(finish, leave)
+		}
+		answered := make(chan int, 1)
+		go func() { answered <- b.do("POST", "/auth", "").StatusCode }()
+		synctest.Wait()
+		if len(answered) > 0 {
+			t.Errorf("answered %d while every worker is busy", <-answered)
+		}
+		for _, leave := range finish {
+			leave()
+		}
+		if status := <-answered; status != http.StatusOK {
+			t.Errorf("status = %d", status)
+		}
+	})
+}
+
+// failing is a listener that is out of file descriptors.
+type failing struct{ net.Listener }
+
+func (failing) Accept() (net.Conn, error) { return nil, syscall.EMFILE }
+
+func TestFailedAcceptsTakeNoSlot(t *testing.T) {
+	l := newLimitListener(failing{}, 1)
+	for range 3 {
+		if _, err := l.Accept(); !errors.Is(err, syscall.EMFILE) || len(l.slots) != 0 {
+			t.Fatalf("Accept = %v, %d slots taken", err, len(l.slots))
+		}
+	}
 }
 
 func TestFloodedAuthAnswers503AndTheSetStaysThere(t *testing.T) {

@@ -148,7 +148,7 @@ func (s *Server) log(w *response, r *http.Request, route string, took time.Durat
 		slog.String("method", methodLabel(r.Method)),
 		slog.String("route", route),
 		slog.Int("status", w.status),
-		slog.Duration("took", took),
+		slog.Float64("seconds", took.Seconds()),
 		slog.String("client", clientAddress(r)))
 }
 
