@@ -49,9 +49,10 @@ func (r *Ring) read(ctx context.Context) (*view, error) {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	old := r.view.Load()
-	next := view{at: at, store: rec.Now}
+	next := view{at: at, store: sighting{rec.Now, at, r.watch.look()}}
 	if old != nil && rec.Version == old.ks.Version && len(old.unreadable()) == 0 {
 		next.ks, next.halves, next.document = old.ks, old.halves, old.document
+		r.watch.judge(next.store, next.ks.Policy.ClockSkew)
 		return &next, nil
 	}
 	if next.ks, err = decodeKeyset(rec); err != nil {
@@ -63,15 +64,13 @@ func (r *Ring) read(ctx context.Context) (*view, error) {
 	if err := r.openHalves(ctx, &next, old); err != nil {
 		return nil, err
 	}
+	r.watch.judge(next.store, next.ks.Policy.ClockSkew)
 	next.document = publication(next.ks, r.watch.safe(at))
 	return &next, nil
 }
 
 // show makes a view the one that the process acts on.
 func (r *Ring) show(v *view) {
-	if !v.store.IsZero() && v.at.wall.Sub(v.store).Abs() <= v.ks.Policy.ClockSkew {
-		r.watch.vouch(v.at)
-	}
 	r.watch.obey(v.ks.Policy)
 	r.spare.forget(v.ks)
 	r.view.Store(v)
@@ -162,7 +161,7 @@ func (r *Ring) made(needed func(Keyset) bool) supply {
 func (r *Ring) change(ctx context.Context, fresh supply, decide decision) error {
 	r.writes.Lock()
 	defer r.writes.Unlock()
-	var failed error
+	var failed, unclear error
 	for range attempts {
 		v, err := r.refresh(ctx)
 		if err != nil {
@@ -170,7 +169,7 @@ func (r *Ring) change(ctx context.Context, fresh supply, decide decision) error 
 			if errors.Is(err, ErrUnavailable) && ctx.Err() == nil {
 				continue
 			}
-			return err
+			return after(unclear, err)
 		}
 		m := Means{Opened: v.openedHalf}
 		key, err := fresh(v.ks)
@@ -179,8 +178,8 @@ func (r *Ring) change(ctx context.Context, fresh supply, decide decision) error 
 		}
 		m.Fresh = key.Public()
 		now := r.watch.read()
-		if refusal := r.watch.trouble(now, v.ks, v.storeTime(now)); refusal != nil {
-			return r.refused(refusal)
+		if refusal := r.watch.trouble(now, v.ks, v.store); refusal != nil {
+			return after(unclear, r.refused(refusal))
 		}
 		next, effect, err := decide(v.ks, now.wall, m)
 		if err != nil || effect.Empty() {
@@ -193,6 +192,9 @@ func (r *Ring) change(ctx context.Context, fresh supply, decide decision) error 
 			return err
 		}
 		failed = err
+		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrTooLate) {
+			unclear = err
+		}
 		if ctx.Err() != nil {
 			break
 		}
@@ -200,12 +202,13 @@ func (r *Ring) change(ctx context.Context, fresh supply, decide decision) error 
 	return fmt.Errorf("%w: %w", ErrUnavailable, failed)
 }
 
-// storeTime is the store's clock now, as far as the last read told it.
-func (v *view) storeTime(now reading) time.Time {
-	if v.store.IsZero() {
-		return v.store
+// after is the error that ends a change. If an earlier try may have been
+// committed, nobody must take it for a refusal, after which nothing changed.
+func after(unclear, err error) error {
+	if unclear == nil {
+		return err
 	}
-	return v.store.Add(now.up - v.at.up)
+	return fmt.Errorf("%w: the change may have been made: %v; then: %v", ErrUnavailable, unclear, err)
 }
 
 // swap commits a decision. What it puts is sealed first.

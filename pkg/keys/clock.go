@@ -44,6 +44,20 @@ func (r reading) since(earlier reading) time.Duration {
 	return max(r.wall.Sub(earlier.wall), r.up-earlier.up)
 }
 
+// sighting is what a store's own clock said at some moment between two readings
+// of ours.
+type sighting struct {
+	at        time.Time // zero if the store has no clock
+	sent, got reading   // before the question and after the answer
+}
+
+// off is how far the wall clock is ahead of the store's now: at least and at
+// most, because the store said it at an unknown moment between the readings.
+func (s sighting) off(now reading) (least, most time.Duration) {
+	least = now.wall.Sub(s.at.Add(now.up - s.sent.up))
+	return least, least + s.got.up - s.sent.up
+}
+
 // watch reads the clocks and notices a wall clock that jumps. Which of the two
 // times is the right one cannot be known here. So a jump is answered by what is
 // sound under both (see safe), and no step is taken until the clock is back, or
@@ -82,15 +96,15 @@ func (w *watch) read() reading {
 	defer w.mu.Unlock()
 	now := w.look()
 
-	// Clocks are kept right by small corrections all the time; the anchor
-	// follows those, at one part in a thousand.
-	creep := (now.up - w.anchor.up) / 1000
-	expected := w.anchor.wall.Add(now.up - w.anchor.up)
-	stray := now.wall.Sub(expected)
-	w.anchor = reading{expected.Add(min(max(stray, -creep), creep)), now.up}
-
+	elapsed := now.up - w.anchor.up
+	w.anchor = reading{w.anchor.wall.Add(elapsed), now.up}
+	stray := now.wall.Sub(w.anchor.wall)
 	switch moved := (stray - w.stray).Abs(); {
 	case stray.Abs() <= w.skew:
+		// Clocks are kept right by small corrections all the time; the anchor
+		// follows those, at one part in a thousand. It never follows a jump.
+		creep := elapsed / 1000
+		w.anchor.wall = w.anchor.wall.Add(min(max(stray, -creep), creep))
 		w.jumped = false
 	case !w.jumped || moved > w.skew:
 		w.jumped, w.since = true, now.up
@@ -101,11 +115,33 @@ func (w *watch) read() reading {
 	return now
 }
 
+// judge holds the wall clock against the store's, which agrees with it, shows it
+// to be wrong, or was read too slowly to tell.
+func (w *watch) judge(store sighting, e time.Duration) {
+	if store.at.IsZero() {
+		return
+	}
+	switch least, most := store.off(store.got); {
+	case least >= -e && most <= e:
+		w.vouch(store.got)
+	case most < -e || least > e:
+		w.doubt(store.got, most)
+	}
+}
+
 // vouch says that a second clock agrees with the wall clock as it reads now.
 func (w *watch) vouch(now reading) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.anchor, w.stray, w.jumped = now, 0, false
+}
+
+// doubt says that by a second clock the wall clock is off by stray.
+func (w *watch) doubt(now reading, stray time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.anchor, w.stray = reading{now.wall.Add(-stray), now.up}, stray
+	w.jumped, w.since = true, now.up
 }
 
 // safe is a time that is not later than the true one, whichever of the clocks
@@ -120,9 +156,8 @@ func (w *watch) safe(now reading) time.Time {
 	return earliest(now.wall, now.wall.Add(-w.stray))
 }
 
-// trouble says why no step may be taken now, if so. store is what the store's
-// own clock said in the same moment, zero if it has none.
-func (w *watch) trouble(now reading, ks Keyset, store time.Time) *Refusal {
+// trouble says why no step may be taken now, if so.
+func (w *watch) trouble(now reading, ks Keyset, store sighting) *Refusal {
 	e := ks.Policy.ClockSkew
 	refuse := func(format string, args ...any) *Refusal {
 		return &Refusal{Guard: GuardClock, Text: fmt.Sprintf(format, args...)}
@@ -130,9 +165,14 @@ func (w *watch) trouble(now reading, ks Keyset, store time.Time) *Refusal {
 	if behind := ks.ChangedAt.Sub(now.wall); behind > e {
 		return refuse("this machine's clock is %v behind the last change of the keyset, more than clock_skew (%v): set the clock right", behind, e)
 	}
-	if !store.IsZero() {
-		if off := now.wall.Sub(store); off.Abs() > e {
-			return refuse("this machine's clock differs by %v from the store's, more than clock_skew (%v): set the clock right", off, e)
+	if !store.at.IsZero() {
+		switch least, most := store.off(now); {
+		case least < -e && most > e:
+			return refuse("the store took %v to tell the time, too long to hold this machine's clock against", most-least)
+		case least < -e:
+			return refuse("this machine's clock differs by %v from the store's, more than clock_skew (%v): set the clock right", least, e)
+		case most > e:
+			return refuse("this machine's clock differs by %v from the store's, more than clock_skew (%v): set the clock right", most, e)
 		}
 	}
 	w.mu.Lock()

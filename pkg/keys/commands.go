@@ -90,7 +90,10 @@ func (ks Keyset) Revoke(now time.Time, kid string, m Means, o Order) (Keyset, Ef
 		}
 		k = d.at(kid) // taking over may have moved it
 	}
-	k.RevokedAt, k.DestroyedAt, k.Reason = now, now, o.Reason
+	k.RevokedAt, k.Reason = now, o.Reason
+	if k.DestroyedAt.IsZero() {
+		k.DestroyedAt = now
+	}
 	d.effect.Delete = append(d.effect.Delete, kid)
 	d.bury(kid)
 	d.record(Revoke, kid)
@@ -168,13 +171,15 @@ func (ks Keyset) SetPolicy(now time.Time, p Policy, m Means) (Keyset, Effect, er
 	return next, effect, nil
 }
 
-// LeewayFrom is from when on verifiers may allow the policy's leeway: a longer
-// one than before binds them only once the keys that were retired under the
-// shorter one have left.
+// LeewayFrom is from when on verifiers may allow the policy's leeway. A longer
+// one than before would revive tokens of keys that retired under the shorter
+// one and left on time by it, so it has to wait until it cannot reach them.
 func (ks Keyset) LeewayFrom(now time.Time) time.Time {
 	from := now
-	for _, k := range ks.Keys {
-		from = latest(from, k.ExpiresAt)
+	for _, k := range slices.Concat(ks.Keys, ks.History) {
+		if !k.ActiveAt.IsZero() && !k.ExpiresAt.IsZero() && k.RevokedAt.IsZero() {
+			from = latest(from, k.ExpiresAt.Add(ks.Policy.Leeway))
+		}
 	}
 	return from
 }

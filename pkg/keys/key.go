@@ -93,10 +93,10 @@ func (e *WithdrawnError) Withdrawn() string {
 }
 
 // withdrawn is the error for a key that no longer verifies.
-func (k Key) withdrawn(now time.Time) error {
-	e := &WithdrawnError{KeyID: k.KeyID(), State: k.State(now), At: k.ExpiresAt, Reason: k.Reason}
-	if e.State == Revoked {
-		e.At = k.RevokedAt
+func (k Key) withdrawn() error {
+	e := &WithdrawnError{KeyID: k.KeyID(), State: Expired, At: k.ExpiresAt, Reason: k.Reason}
+	if !k.RevokedAt.IsZero() {
+		e.State, e.At = Revoked, k.RevokedAt
 	}
 	return e
 }

@@ -179,7 +179,7 @@ func (ks Keyset) Active() Key {
 // Pending is the successor of the active key, if there is one.
 func (ks Keyset) Pending() (Key, bool) {
 	for _, k := range ks.Keys {
-		if k.ActiveAt.IsZero() {
+		if k.ActiveAt.IsZero() && k.RetiredAt.IsZero() {
 			return k, true
 		}
 	}
@@ -187,8 +187,10 @@ func (ks Keyset) Pending() (Key, bool) {
 }
 
 // Public lists the keys of the JWKS at now: the active one, the pending one,
-// then the retired ones, newest first.
+// then the retired ones, newest first. A key that has left stays away, also by
+// a clock that stands before the moment at which it did.
 func (ks Keyset) Public(now time.Time) []jwk.PublicKey {
+	ks.Specimen, ks.History = nil, nil
 	var out []jwk.PublicKey
 	for _, k := range ks.Sorted(now) {
 		if k.published(now) {
@@ -231,14 +233,15 @@ func (ks Keyset) Find(kid string, now time.Time) ([]jwk.PublicKey, error) {
 	if kid == "" {
 		return ks.Public(now), nil
 	}
+	for _, k := range ks.Keys {
+		if k.KeyID() == kid && k.published(now) {
+			return []jwk.PublicKey{k.JWK}, nil
+		}
+	}
 	for _, k := range ks.Sorted(now) {
-		if k.KeyID() != kid {
-			continue
+		if k.KeyID() == kid {
+			return nil, k.withdrawn()
 		}
-		if !k.published(now) {
-			return nil, k.withdrawn(now)
-		}
-		return []jwk.PublicKey{k.JWK}, nil
 	}
 	return nil, nil
 }

@@ -112,7 +112,7 @@ func (r *Ring) SetPolicy(ctx context.Context, s Settings) ([]Difference, error) 
 // The key that it would publish is made up.
 func (r *Ring) Preview(decide func(ks Keyset, now time.Time, m Means) (Keyset, Effect, error)) (Keyset, error) {
 	v, now := r.view.Load(), r.watch.read()
-	if refusal := r.watch.trouble(now, v.ks, v.storeTime(now)); refusal != nil {
+	if refusal := r.watch.trouble(now, v.ks, v.store); refusal != nil {
 		return v.ks, refusal
 	}
 	fresh, err := r.spare.take(v.ks.Policy, r.generate)
@@ -144,7 +144,7 @@ func (r *Ring) Status() Status {
 	steps, refused := r.tally.copy()
 	return Status{
 		Keyset: v.ks, Now: at.wall, Age: at.since(v.at), Stale: v.fresh(at),
-		Clock: r.watch.trouble(at, v.ks, v.storeTime(at)), Unreadable: v.unreadable(),
+		Clock: r.watch.trouble(at, v.ks, v.store), Unreadable: v.unreadable(),
 		Steps: steps, Refused: refused,
 	}
 }

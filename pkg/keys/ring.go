@@ -66,8 +66,8 @@ type Ring struct {
 // view is what the process knows at one time. It is never changed.
 type view struct {
 	ks       Keyset
-	at       reading   // taken before the read that confirmed it was sent
-	store    time.Time // the store's own clock at that read
+	at       reading  // taken before the read that confirmed it was sent
+	store    sighting // of the store's own clock by that read
 	halves   map[string]half
 	document *Publication
 }

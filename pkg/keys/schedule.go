@@ -142,16 +142,13 @@ func (ks Keyset) Advance(now time.Time, m Means) (Keyset, Effect, []*Refusal) {
 			d.expire(e.KeyID)
 		case Destroy:
 			d.destroy(e.KeyID)
-		case Activate:
-			if r := ks.held(e.KeyID, now, m); r != nil {
+		case Activate, Publish:
+			if r := ks.held(e, now, m); r != nil {
 				refused = append(refused, r)
 			} else if fresh.KeyID() != "" {
-				d.rotate(e.KeyID)
-				d.publish(fresh)
-				fresh = jwk.PublicKey{}
-			}
-		case Publish:
-			if fresh.KeyID() != "" {
+				if e.Step == Activate {
+					d.rotate(e.KeyID)
+				}
 				d.publish(fresh)
 				fresh = jwk.PublicKey{}
 			}
@@ -164,10 +161,12 @@ func (ks Keyset) Advance(now time.Time, m Means) (Keyset, Effect, []*Refusal) {
 	return next, effect, refused
 }
 
-// held is the guard that holds back the timed activation of a key, if any does.
-func (ks Keyset) held(kid string, now time.Time, m Means) *Refusal {
-	if r := m.openable(*ks.draft(now).at(kid)); r != nil {
-		return r
+// held is the guard that holds back a timed step that publishes a key, if any does.
+func (ks Keyset) held(e Event, now time.Time, m Means) *Refusal {
+	if e.Step == Activate {
+		if r := m.openable(*ks.draft(now).at(e.KeyID)); r != nil {
+			return r
+		}
 	}
 	return ks.room(now)
 }

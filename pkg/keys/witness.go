@@ -173,7 +173,7 @@ func (r *Ring) accept(ctx context.Context, restored, seen Keyset) error {
 	now := r.watch.read()
 	next, effect := restored.merge(seen, now.wall)
 	r.watch.obey(next.Policy)
-	if refusal := r.watch.trouble(now, next, now.wall); refusal != nil {
+	if refusal := r.watch.trouble(now, next, sighting{}); refusal != nil {
 		return refusal
 	}
 	if err := r.swap(ctx, restored.Version, next, effect, nil, now); err != nil {

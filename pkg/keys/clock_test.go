@@ -1,0 +1,246 @@
+package keys
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// twoClocks is a wall clock and an uptime that a test moves.
+type twoClocks struct {
+	wall time.Time
+	up   time.Duration
+}
+
+// pass lets time pass for both.
+func (c *twoClocks) pass(d time.Duration) {
+	c.wall, c.up = c.wall.Add(d), c.up+d
+}
+
+// jump moves the wall clock alone.
+func (c *twoClocks) jump(d time.Duration) { c.wall = c.wall.Add(d) }
+
+// watchedClocks obey the daily policy: e is 5s, and nothing that was made
+// before a jump is alive after D + 2M + T + L + 2e = 2h11m10s.
+func watchedClocks(t *testing.T) (*twoClocks, *watch) {
+	t.Helper()
+	c := &twoClocks{wall: noon, up: time.Hour}
+	w := newWatch(Clock{Now: func() time.Time { return c.wall }, Uptime: func() time.Duration { return c.up }})
+	w.obey(dailyPolicy(t))
+	return c, w
+}
+
+const dailySettle = 2*time.Hour + 11*time.Minute + 10*time.Second
+
+func (w *watch) troubled(ks Keyset) bool { return w.trouble(w.read(), ks, sighting{}) != nil }
+
+func TestSmallCorrectionsOfTheClockPass(t *testing.T) {
+	ks := Keyset{Policy: dailyPolicy(t)}
+	for _, tt := range []struct {
+		jump time.Duration
+		want bool
+	}{
+		{0, false},
+		{5 * time.Second, false},
+		{-5 * time.Second, false},
+		{5*time.Second + time.Nanosecond, true},
+		{-5*time.Second - time.Nanosecond, true},
+	} {
+		c, w := watchedClocks(t)
+		if c.jump(tt.jump); w.troubled(ks) != tt.want {
+			t.Errorf("a jump by %v is trouble: %t, want %t", tt.jump, !tt.want, tt.want)
+		}
+	}
+}
+
+func TestADriftIsNoJump(t *testing.T) {
+	ks := Keyset{Policy: dailyPolicy(t)}
+	for _, drift := range []time.Duration{1800 * time.Millisecond, -1800 * time.Millisecond} { // 500 ppm
+		c, w := watchedClocks(t)
+		for hour := range 24 * 7 {
+			c.pass(time.Hour)
+			if c.jump(drift); w.troubled(ks) {
+				t.Fatalf("a drift of %v an hour is trouble after %d hours", drift, hour)
+			}
+		}
+	}
+}
+
+func TestBeforeAPolicyIsKnownNothingIsAJump(t *testing.T) {
+	c := &twoClocks{wall: noon}
+	w := newWatch(Clock{Now: func() time.Time { return c.wall }, Uptime: func() time.Duration { return c.up }})
+	if c.jump(time.Hour); w.troubled(Keyset{Policy: dailyPolicy(t)}) {
+		t.Error("a jump was noticed before the policy says what one is")
+	}
+}
+
+func TestAJumpFreezesUntilTheClockIsBack(t *testing.T) {
+	ks := Keyset{Policy: dailyPolicy(t)}
+	for _, jump := range []time.Duration{10 * time.Minute, -10 * time.Minute, 24 * time.Hour, -24 * time.Hour} {
+		c, w := watchedClocks(t)
+		c.jump(jump)
+		for range 60 {
+			if !w.troubled(ks) {
+				t.Fatalf("%v: steps are taken after %v", jump, c.up)
+			}
+			c.pass(time.Minute)
+		}
+		refusal := w.trouble(w.read(), ks, sighting{})
+		if refusal.Guard != GuardClock || !strings.Contains(refusal.Text, "this machine's clock jumped by "+jump.String()[:2]) {
+			t.Errorf("%v: %+v", jump, refusal)
+		}
+		c.jump(-jump)
+		if refusal := w.trouble(w.read(), ks, sighting{}); refusal != nil {
+			t.Errorf("%v: the clock is back, and: %v", jump, refusal)
+		}
+		if now := w.read(); !w.safe(now).Equal(c.wall) {
+			t.Errorf("%v: the clock is back, and safe is %v off", jump, w.safe(now).Sub(c.wall))
+		}
+	}
+}
+
+func TestAJumpIsForgivenWhenNothingOlderIsAlive(t *testing.T) {
+	ks := Keyset{Policy: dailyPolicy(t)}
+	for _, jump := range []time.Duration{10 * time.Minute, -10 * time.Minute} {
+		c, w := watchedClocks(t)
+		c.jump(jump)
+		w.read()
+		if c.pass(dailySettle); !w.troubled(ks) {
+			t.Errorf("%v: forgiven after %v, one nanosecond early", jump, dailySettle)
+		}
+		if c.pass(time.Nanosecond); w.troubled(ks) {
+			t.Errorf("%v: not forgiven after more than %v", jump, dailySettle)
+		}
+		if now := w.read(); !w.safe(now).Equal(c.wall) {
+			t.Errorf("%v: forgiven, and safe is %v off", jump, w.safe(now).Sub(c.wall))
+		}
+		if c.jump(-jump); !w.troubled(ks) {
+			t.Errorf("%v: the clock was forgiven, so that the way back is a jump, and nobody noticed", jump)
+		}
+	}
+}
+
+func TestASecondJumpIsNotForgivenWithTheFirst(t *testing.T) {
+	ks := Keyset{Policy: dailyPolicy(t)}
+	c, w := watchedClocks(t)
+	c.jump(10 * time.Minute)
+	w.read()
+	c.pass(dailySettle - time.Minute)
+	c.jump(10 * time.Minute)
+	w.read()
+	if c.pass(2 * time.Minute); !w.troubled(ks) {
+		t.Error("the first jump's time was up, and the second was forgiven")
+	}
+	if c.pass(dailySettle); w.troubled(ks) {
+		t.Error("the second jump was not forgiven in its time")
+	}
+}
+
+func TestSafeIsNeverLaterThanEitherClock(t *testing.T) {
+	for _, jump := range []time.Duration{0, time.Second, -time.Second, 10 * time.Minute, -10 * time.Minute} {
+		c, w := watchedClocks(t)
+		c.jump(jump)
+		for range 100 {
+			now := w.read()
+			unmoved := noon.Add(c.up - time.Hour)
+			bound := earliest(c.wall, unmoved)
+			if jump.Abs() <= 5*time.Second {
+				bound = c.wall // that close, the clock counts as right
+			}
+			if safe := w.safe(now); safe.After(bound) {
+				t.Fatalf("a jump by %v: safe is %v later than it may be", jump, safe.Sub(bound))
+			} else if bound.Sub(safe) > 5*time.Second {
+				t.Fatalf("a jump by %v: safe is %v too early", jump, bound.Sub(safe))
+			}
+			c.pass(time.Minute)
+		}
+	}
+}
+
+func TestASecondClockVouches(t *testing.T) {
+	ks := Keyset{Policy: dailyPolicy(t)}
+	c, w := watchedClocks(t)
+	c.jump(time.Hour)
+	now := w.read()
+	if w.trouble(now, ks, sighting{}) == nil {
+		t.Fatal("no trouble after a jump")
+	}
+	w.vouch(now)
+	if refusal := w.trouble(w.read(), ks, sighting{}); refusal != nil {
+		t.Errorf("another clock agrees, and: %v", refusal)
+	}
+	if now := w.read(); !w.safe(now).Equal(c.wall) {
+		t.Errorf("another clock agrees, and safe is %v off", w.safe(now).Sub(c.wall))
+	}
+	if c.jump(-time.Hour); !w.troubled(ks) {
+		t.Error("the way back is a jump again, and nobody noticed")
+	}
+}
+
+func TestAClockIsHeldAgainstOthers(t *testing.T) {
+	const e = 5 * time.Second
+	for _, tt := range []struct {
+		name           string
+		changed, store time.Duration // from the wall clock
+		hasStore       bool
+		want           string
+	}{
+		{"agrees", 0, 0, true, ""},
+		{"behind the last change by e", e, 0, false, ""},
+		{"behind the last change by more", e + 1, 0, false, "behind the last change of the keyset, more than clock_skew (5s)"},
+		{"ahead of the last change", -time.Hour, 0, false, ""},
+		{"behind the store by e", 0, e, true, ""},
+		{"ahead of the store by e", 0, -e, true, ""},
+		{"behind the store by more", 0, e + 1, true, "clock differs by -5.000000001s from the store's"},
+		{"ahead of the store by more", 0, -e - 1, true, "clock differs by 5.000000001s from the store's"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, w := watchedClocks(t)
+			ks := Keyset{Policy: dailyPolicy(t), ChangedAt: c.wall.Add(tt.changed)}
+			now := w.read()
+			var store sighting
+			if tt.hasStore {
+				store = sighting{c.wall.Add(tt.store), now, now}
+			}
+			refusal := w.trouble(now, ks, store)
+			switch {
+			case tt.want == "" && refusal != nil:
+				t.Errorf("refused: %v", refusal)
+			case tt.want != "" && (refusal == nil || refusal.Guard != GuardClock || !strings.Contains(refusal.Text, tt.want)):
+				t.Errorf("trouble = %+v, want %q", refusal, tt.want)
+			}
+		})
+	}
+}
+
+func TestAgeIsByTheClockThatSaysMore(t *testing.T) {
+	from := reading{noon, time.Hour}
+	for _, tt := range []struct{ wall, up, want time.Duration }{
+		{time.Minute, time.Minute, time.Minute},
+		{time.Minute, time.Hour, time.Hour},    // it was suspended, or set back
+		{time.Hour, time.Minute, time.Hour},    // it was set forward
+		{-time.Hour, time.Minute, time.Minute}, // it was set back
+	} {
+		if got := (reading{noonPlus(tt.wall), time.Hour + tt.up}).since(from); got != tt.want {
+			t.Errorf("wall %v, uptime %v: since = %v, want %v", tt.wall, tt.up, got, tt.want)
+		}
+	}
+}
+
+func TestClockDefaults(t *testing.T) {
+	var zero Clock
+	zero = zero.withDefaults()
+	before := zero.Uptime()
+	if time.Since(zero.Now()).Abs() > time.Minute || zero.Uptime() < before {
+		t.Errorf("the machine's clocks: %v, %v after %v", zero.Now(), zero.Uptime(), before)
+	}
+	c := &twoClocks{wall: noon, up: time.Hour}
+	given := Clock{Now: func() time.Time { return c.wall }}.withDefaults()
+	if c.jump(time.Minute); given.Uptime() != time.Minute || !given.Now().Equal(c.wall) {
+		t.Errorf("a given Now: %v, %v", given.Now(), given.Uptime())
+	}
+	given = Clock{Uptime: func() time.Duration { return 42 }}.withDefaults()
+	if given.Uptime() != 42 || time.Since(given.Now()).Abs() > time.Minute {
+		t.Errorf("a given Uptime: %v, %v", given.Now(), given.Uptime())
+	}
+}

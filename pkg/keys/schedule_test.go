@@ -1,0 +1,353 @@
+package keys
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/jwksctl/jwksctl/pkg/jwk"
+)
+
+// able brings a fresh key and has opened every private half.
+func able(t testing.TB) Means {
+	t.Helper()
+	return Means{Fresh: newTestKey(t), Opened: anyKey}
+}
+
+func keyOf(t testing.TB, ks Keyset, kid string) Key {
+	t.Helper()
+	i := slices.IndexFunc(ks.Keys, func(k Key) bool { return k.KeyID() == kid })
+	if i < 0 {
+		t.Fatalf("key %s is not among the live ones", kid)
+	}
+	return ks.Keys[i]
+}
+
+// wantStamps compares the stamps of one key, and nothing else of it.
+func wantStamps(t testing.TB, got, want Key) {
+	t.Helper()
+	want.JWK, got.JWK = jwk.PublicKey{}, jwk.PublicKey{}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("stamps (-want +got):\n%s", diff)
+	}
+}
+
+func advance(t testing.TB, ks Keyset, at time.Time) (Keyset, Effect) {
+	t.Helper()
+	next, effect, refused := ks.Advance(at, able(t))
+	if refused != nil {
+		t.Fatalf("Advance: %v", refused[0])
+	}
+	if err := next.validate(); err != nil {
+		t.Fatal(err)
+	}
+	return next, effect
+}
+
+func TestFounded(t *testing.T) {
+	active, pending := newTestKey(t), newTestKey(t)
+	ks, effect := found(dailyPolicy(t), testSealingKey, noon, active, pending)
+	want := Keyset{
+		Schema: 1, ID: active.KeyID(), Version: 1, ChangedAt: noon, SealingKey: testSealingKey, Policy: dailyPolicy(t),
+		Keys: []Key{{JWK: active, CreatedAt: noon, ReadyAt: noon, ActiveAt: noon}, {JWK: pending, CreatedAt: noon, ReadyAt: noon}},
+	}
+	if diff := cmp.Diff(want, ks); diff != "" {
+		t.Errorf("found (-want +got):\n%s", diff)
+	}
+	wantEffect := Effect{Events: []Event{{Bootstrap, active.KeyID(), noon}}, Put: []string{active.KeyID(), pending.KeyID()}}
+	if diff := cmp.Diff(wantEffect, effect); diff != "" {
+		t.Errorf("found (-want +got):\n%s", diff)
+	}
+	if err := ks.validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTimedRotation(t *testing.T) {
+	ks := newTestKeyset(t, dailyPolicy(t))
+	first, second := ks.Keys[0].KeyID(), ks.Keys[1].KeyID()
+	if got := ks.NextRotation(); !got.Equal(noonPlus(24 * time.Hour)) {
+		t.Errorf("NextRotation = %v", got)
+	}
+	if next, effect := advance(t, ks, noonPlus(24*time.Hour-1)); !effect.Empty() || next.Version != 1 {
+		t.Errorf("a step was taken before its time: %v", effect.Events)
+	}
+	now := noonPlus(25 * time.Hour) // an hour late
+	m := able(t)
+	next, effect, refused := ks.Advance(now, m)
+	if refused != nil {
+		t.Fatal(refused[0])
+	}
+	third := m.Fresh.KeyID()
+	want := Effect{Events: []Event{{Activate, second, now}, {Publish, third, now}}, Put: []string{third}}
+	if diff := cmp.Diff(want, effect); diff != "" {
+		t.Errorf("Advance (-want +got):\n%s", diff)
+	}
+	wantStamps(t, keyOf(t, next, first), Key{
+		CreatedAt: noon, ReadyAt: noon, ActiveAt: noon, RetiredAt: now,
+		DestroyAt: now.Add(time.Hour + 5*time.Second),                            // D + e
+		ExpiresAt: now.Add(time.Hour + time.Hour + 10*time.Second + time.Minute), // D + T + 2e + L
+	})
+	wantStamps(t, keyOf(t, next, second), Key{CreatedAt: noon, ReadyAt: noon, ActiveAt: now})
+	wantStamps(t, keyOf(t, next, third), Key{CreatedAt: now, ReadyAt: now.Add(time.Hour + 10*time.Minute + 5*time.Second)}) // D + 2M + e
+	if next.Version != 2 || !next.ChangedAt.Equal(now) {
+		t.Errorf("version %d, changed at %v", next.Version, next.ChangedAt)
+	}
+	if ks.Version != 1 || !ks.Keys[0].RetiredAt.IsZero() || len(ks.Keys) != 2 {
+		t.Error("Advance changed the keyset that it was given")
+	}
+	if got := next.NextRotation(); !got.Equal(now.Add(24 * time.Hour)) {
+		t.Errorf("NextRotation = %v after a late one", got)
+	}
+}
+
+func TestAnOverdueRotationWaitsForTheGate(t *testing.T) {
+	ks := newTestKeyset(t, dailyPolicy(t))
+	ready := noonPlus(30 * time.Hour)
+	ks.Keys[1].ReadyAt = ready
+	if got := ks.NextRotation(); !got.Equal(ready) {
+		t.Errorf("NextRotation = %v", got)
+	}
+	if _, effect := advance(t, ks, ready.Add(-1)); !effect.Empty() {
+		t.Errorf("before ready_at: %v", effect.Events)
+	}
+	if next, _ := advance(t, ks, ready); next.Active().KeyID() != ks.Keys[1].KeyID() || next.Active().Forced {
+		t.Errorf("at ready_at: %+v", next.Active())
+	}
+}
+
+func TestStampsRespectWhatHappenedUnderAnEarlierPolicy(t *testing.T) {
+	ks := newTestKeyset(t, dailyPolicy(t))
+	first := ks.Keys[0].KeyID()
+	now := noonPlus(24 * time.Hour)
+	ks.ActsUntil, ks.DocsUntil, ks.TokensUntil = now.Add(40*time.Hour), now.Add(50*time.Hour), now.Add(60*time.Hour)
+	next, _ := advance(t, ks, now)
+	k := keyOf(t, next, first)
+	if !k.DestroyAt.Equal(ks.ActsUntil) {
+		t.Errorf("destroy_at = %v, want acts_until", k.DestroyAt)
+	}
+	if want := ks.TokensUntil.Add(time.Minute); !k.ExpiresAt.Equal(want) {
+		t.Errorf("expires_at = %v, want tokens_until + L = %v", k.ExpiresAt, want)
+	}
+	if p, _ := next.Pending(); !p.ReadyAt.Equal(ks.DocsUntil) {
+		t.Errorf("ready_at = %v, want docs_until", p.ReadyAt)
+	}
+}
+
+func TestARetiredKeyIsDestroyedAndThenExpires(t *testing.T) {
+	ks, _ := advance(t, newTestKeyset(t, dailyPolicy(t)), noonPlus(24*time.Hour))
+	k := ks.Keys[0]
+	want := []Event{{Destroy, k.KeyID(), k.DestroyAt}, {Expire, k.KeyID(), k.ExpiresAt}, {Activate, ks.Keys[2].KeyID(), noonPlus(48 * time.Hour)}}
+	if diff := cmp.Diff(want, ks.Upcoming()); diff != "" {
+		t.Errorf("Upcoming (-want +got):\n%s", diff)
+	}
+	if _, effect := advance(t, ks, k.DestroyAt.Add(-1)); !effect.Empty() {
+		t.Errorf("before destroy_at: %v", effect.Events)
+	}
+	destroyed, effect := advance(t, ks, k.DestroyAt)
+	if diff := cmp.Diff(Effect{Events: []Event{{Destroy, k.KeyID(), k.DestroyAt}}, Delete: kids(k)}, effect); diff != "" {
+		t.Errorf("at destroy_at (-want +got):\n%s", diff)
+	}
+	if got := keyOf(t, destroyed, k.KeyID()).DestroyedAt; !got.Equal(k.DestroyAt) {
+		t.Errorf("destroyed_at = %v", got)
+	}
+	if diff := cmp.Diff(want[1:], destroyed.Upcoming()); diff != "" {
+		t.Errorf("Upcoming (-want +got):\n%s", diff)
+	}
+	if _, effect := advance(t, destroyed, k.ExpiresAt.Add(-1)); !effect.Empty() {
+		t.Errorf("before expires_at: %v", effect.Events)
+	}
+	gone, effect := advance(t, destroyed, k.ExpiresAt)
+	if diff := cmp.Diff(Effect{Events: []Event{{Expire, k.KeyID(), k.ExpiresAt}}}, effect); diff != "" {
+		t.Errorf("at expires_at (-want +got):\n%s", diff)
+	}
+	if len(gone.Keys) != 2 || !slices.Equal(kids(gone.History...), kids(k)) {
+		t.Errorf("live %v, history %v", kids(gone.Keys...), kids(gone.History...))
+	}
+
+	late := k.ExpiresAt.Add(time.Hour) // nobody ran in between
+	_, effect = advance(t, ks, late)
+	want = []Event{{Destroy, k.KeyID(), late}, {Expire, k.KeyID(), late}}
+	if diff := cmp.Diff(Effect{Events: want, Delete: kids(k)}, effect); diff != "" {
+		t.Errorf("both at once (-want +got):\n%s", diff)
+	}
+}
+
+func TestAMissingSuccessorIsPublished(t *testing.T) {
+	ks := newTestKeyset(t, dailyPolicy(t))
+	ks.Keys = ks.Keys[:1]
+	if got := ks.NeedsKey(); !got.Equal(noon) {
+		t.Errorf("NeedsKey = %v, want at once", got)
+	}
+	if got := ks.NextRotation(); !got.IsZero() {
+		t.Errorf("NextRotation = %v without a successor", got)
+	}
+	if next, effect, refused := ks.Advance(noon, Means{Opened: anyKey}); !effect.Empty() || refused != nil || next.Version != 1 {
+		t.Errorf("without a fresh key: %v, %v", effect.Events, refused)
+	}
+	next, _ := advance(t, ks, noonPlus(time.Minute))
+	if p, ok := next.Pending(); !ok || !p.ReadyAt.Equal(noonPlus(time.Minute+time.Hour+10*time.Minute+5*time.Second)) {
+		t.Errorf("pending %+v", p)
+	}
+}
+
+func TestATimedRotationNeedsAFreshKeyAndAnOpenOne(t *testing.T) {
+	ks := newTestKeyset(t, dailyPolicy(t))
+	now := noonPlus(24 * time.Hour)
+	if _, effect, refused := ks.Advance(now, Means{Opened: anyKey}); !effect.Empty() || refused != nil {
+		t.Errorf("without a fresh key: %v, %v", effect.Events, refused)
+	}
+	for name, opened := range map[string]func(string) bool{"nothing opened": nil, "the pending half not opened": func(kid string) bool { return kid != ks.Keys[1].KeyID() }} {
+		_, effect, refused := ks.Advance(now, Means{Fresh: newTestKey(t), Opened: opened})
+		if !effect.Empty() || len(refused) != 1 || refused[0].Guard != GuardUnreadable {
+			t.Errorf("%s: %v, %v", name, effect.Events, refused)
+		}
+	}
+}
+
+// full has 16 published keys: active, pending and 14 retired, which leave an
+// hour apart from 100h on.
+func full(t testing.TB) Keyset {
+	t.Helper()
+	ks := newTestKeyset(t, dailyPolicy(t))
+	for i := range 14 {
+		ks.Keys = append(ks.Keys, Key{
+			JWK: newTestKey(t), CreatedAt: noon, ReadyAt: noon, ActiveAt: noon, RetiredAt: noon,
+			DestroyAt: noon, DestroyedAt: noon, ExpiresAt: noonPlus(time.Duration(100+i) * time.Hour),
+		})
+	}
+	return ks
+}
+
+func TestTheSetIsCapped(t *testing.T) {
+	ks := full(t)
+	until := noonPlus(100 * time.Hour)
+	check := func(name string, effect Effect, refused *Refusal) {
+		t.Helper()
+		if !effect.Empty() || refused == nil || refused.Guard != GuardCap || !refused.Until.Equal(until) {
+			t.Errorf("%s: %v, %+v", name, effect.Events, refused)
+		}
+	}
+	_, effect, refused := ks.Advance(noonPlus(24*time.Hour), able(t))
+	check("activate", effect, refused[0])
+	_, effect, err := ks.Rotate(noonPlus(24*time.Hour), able(t), Order{Force: true})
+	check("rotate", effect, err.(*Refusal))
+	ks.Keys[1] = ks.Keys[15] // no successor, and still 16
+	ks.Keys[15].JWK = newTestKey(t)
+	_, effect, refused = ks.Advance(noonPlus(24*time.Hour), able(t))
+	check("publish", effect, refused[0])
+
+	next, effect := advance(t, full(t), until) // a place is free
+	if got := len(next.Public(until)); got != 16 || !slices.ContainsFunc(effect.Events, func(e Event) bool { return e.Step == Activate }) {
+		t.Errorf("%d keys after %v", got, effect.Events)
+	}
+}
+
+func TestSpecimenFollowsThePolicy(t *testing.T) {
+	ks := newTestKeyset(t, dailyPolicy(t))
+	ks.Policy.ExpiredTokens = true
+	if got := ks.Next(); !got.Equal(noon) || !ks.NeedsKey().Equal(noon) {
+		t.Errorf("Next = %v, NeedsKey = %v, want at once", got, ks.NeedsKey())
+	}
+	if _, effect, _ := ks.Advance(noon, Means{Opened: anyKey}); !effect.Empty() {
+		t.Errorf("without a fresh key: %v", effect.Events)
+	}
+	made, effect := advance(t, ks, noonPlus(time.Hour))
+	specimen := made.Specimen
+	if diff := cmp.Diff(Effect{Events: []Event{{MakeSpecimen, specimen.KeyID(), noonPlus(time.Hour)}}, Put: kids(*specimen)}, effect); diff != "" {
+		t.Errorf("made (-want +got):\n%s", diff)
+	}
+	wantStamps(t, *specimen, Key{CreatedAt: noonPlus(time.Hour), RetiredAt: noonPlus(time.Hour), ExpiresAt: noonPlus(time.Hour)})
+	if slices.Contains(publicKids(made.Public(noon)), specimen.KeyID()) || !slices.Contains(kids(made.signers()...), specimen.KeyID()) {
+		t.Error("the specimen must sign and never be published")
+	}
+	if _, effect := advance(t, made, noonPlus(2*time.Hour)); !effect.Empty() {
+		t.Errorf("it was made anew: %v", effect.Events)
+	}
+
+	unwanted := made
+	unwanted.Policy.ExpiredTokens = false
+	if got := unwanted.NeedsKey(); !got.Equal(noonPlus(24 * time.Hour)) {
+		t.Errorf("NeedsKey = %v: a specimen that goes needs no key", got)
+	}
+	gone, effect, _ := unwanted.Advance(noonPlus(2*time.Hour), Means{Opened: anyKey})
+	want := Effect{Events: []Event{{Destroy, specimen.KeyID(), noonPlus(2 * time.Hour)}}, Delete: kids(*specimen)}
+	if diff := cmp.Diff(want, effect); diff != "" || gone.Specimen != nil {
+		t.Errorf("unwanted: %v (-want +got):\n%s", gone.Specimen, diff)
+	}
+
+	other := made
+	other.Policy.Algorithm = jwk.ES256
+	if _, effect, _ := other.Advance(noonPlus(2*time.Hour), Means{Opened: anyKey}); !effect.Empty() {
+		t.Errorf("the old specimen went before there was a new one: %v", effect.Events)
+	}
+	m := able(t)
+	replaced, effect, _ := other.Advance(noonPlus(2*time.Hour), m)
+	want = Effect{
+		Events: []Event{{Destroy, specimen.KeyID(), noonPlus(2 * time.Hour)}, {MakeSpecimen, m.Fresh.KeyID(), noonPlus(2 * time.Hour)}},
+		Put:    []string{m.Fresh.KeyID()}, Delete: kids(*specimen),
+	}
+	if diff := cmp.Diff(want, effect); diff != "" || replaced.Specimen.KeyID() != m.Fresh.KeyID() {
+		t.Errorf("replaced (-want +got):\n%s", diff)
+	}
+}
+
+func TestOneFreshKeyIsUsedOnce(t *testing.T) {
+	ks := newTestKeyset(t, dailyPolicy(t))
+	ks.Policy.ExpiredTokens = true
+	m := able(t)
+	next, effect, refused := ks.Advance(noonPlus(24*time.Hour), m) // both a specimen and a rotation are due
+	if refused != nil || len(effect.Put) != 1 || next.validate() != nil {
+		t.Errorf("%v, %v, %v", effect, refused, next.validate())
+	}
+	next, effect = advance(t, next, noonPlus(24*time.Hour))
+	if len(effect.Put) != 1 || next.Specimen == nil || next.Active().KeyID() != ks.Keys[1].KeyID() {
+		t.Errorf("the other step was not taken next: %v", effect)
+	}
+}
+
+func TestForecastIsWhatHappens(t *testing.T) {
+	p, err := dailyPolicy(t).With(Settings{TokenTTL: 60 * time.Hour}) // several retired keys at a time
+	if err != nil {
+		t.Fatal(err)
+	}
+	ks := newTestKeyset(t, p)
+	ks.Policy.ExpiredTokens = true // no step of the specimen is foretold
+	known := kids(ks.Keys...)
+	until := noonPlus(10 * 24 * time.Hour)
+	forecast, err := ks.Forecast(noon, until)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ks.Policy.ExpiredTokens = false
+	var happened []Event
+	for !ks.Next().After(until) {
+		next, effect := advance(t, ks, ks.Next())
+		for _, e := range effect.Events {
+			if !slices.Contains(known, e.KeyID) {
+				e.KeyID = ""
+			}
+			happened = append(happened, e)
+		}
+		ks = next
+	}
+	if len(happened) < 30 {
+		t.Errorf("only %d steps in ten days", len(happened))
+	}
+	if diff := cmp.Diff(happened, forecast); diff != "" {
+		t.Errorf("Forecast (-happened +foretold):\n%s", diff)
+	}
+}
+
+func TestForecastEndsWhereAGuardHolds(t *testing.T) {
+	ks := full(t)
+	got, err := ks.Forecast(noon, noonPlus(50*time.Hour))
+	if r, ok := err.(*Refusal); !ok || r.Guard != GuardCap || len(got) != 0 {
+		t.Errorf("Forecast = %v, %v", got, err)
+	}
+	if got, err := ks.Forecast(noon, noonPlus(time.Hour)); got != nil || err != nil {
+		t.Errorf("Forecast of a quiet hour = %v, %v", got, err)
+	}
+}

@@ -1,0 +1,374 @@
+package keys_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/keys"
+)
+
+// An action is one thing that happens in a world, after a wait. It says nothing
+// about what came before, so that any action can be dropped from a scenario and
+// the rest still makes sense: that is how a failing scenario is made short.
+type action struct {
+	wait  wait
+	kind  kind
+	host  int
+	cli   bool          // by a process of its own, which ends with it
+	force bool          // of an order
+	pick  int           // of the keys to revoke or to corrupt
+	by    float64       // how far a clock moves: a share of e/4, or seconds for a jump
+	to    keys.Settings // of a policy
+	order int           // which operation this is, counted by the world
+	faults
+}
+
+type kind int
+
+const (
+	doNothing kind = iota
+	doServe        // start a server on the host
+	doCrash        // and end it
+	doRefresh
+	doStep
+	doTick // every server that can be reached refreshes, and takes its steps
+	doRotate
+	doRevoke
+	doPolicy
+	doCut     // the host from the store
+	doMend    // the cut
+	doLean    // move a clock within its share of e
+	doJump    // move it beyond
+	doCorrupt // a private half in the store
+)
+
+func (k kind) String() string {
+	return [...]string{
+		"nothing", "serve", "crash", "refresh", "step", "tick", "rotate", "revoke", "policy",
+		"cut", "mend", "lean", "jump", "corrupt",
+	}[k]
+}
+
+// writes tells whether an operation may change the keyset.
+func (k kind) writes() bool {
+	return k == doServe || k == doStep || k == doRotate || k == doRevoke || k == doPolicy
+}
+
+func (a action) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s on host %d", a.kind, a.host)
+	if a.force {
+		b.WriteString(" --force")
+	}
+	if a.kind == doPolicy {
+		fmt.Fprintf(&b, " %+v", a.to)
+	}
+	for _, f := range []struct {
+		of string
+		fs []fault
+	}{{"load", a.load}, {"half", a.half}, {"swap", a.swap}} {
+		if len(f.fs) > 0 {
+			fmt.Fprintf(&b, ", %s meets %+v", f.of, f.fs)
+		}
+	}
+	return b.String()
+}
+
+// agrees tells whether a policy is what the action asked for.
+func (a action) agrees(p keys.Policy) bool {
+	q, err := p.With(a.to)
+	return err == nil && q == p
+}
+
+// A wait is a share of a duration of the policy, or the moment at which, by a
+// host's clock, something falls due, and then that share of e.
+type wait struct {
+	unit  unit
+	share float64
+	host  int
+}
+
+type unit int
+
+const (
+	ofE unit = iota
+	ofD
+	ofM
+	ofT
+	ofR
+	tillDue     // the next timed step
+	tillReady   // the pending key may sign
+	tillExpired // the next retired key leaves
+	tillFence   // the host's server may not act any more
+)
+
+// pause is how long a wait is as things stand.
+func (w *world) pause(x wait) time.Duration {
+	v, h := w.check.newest(), w.hosts[x.host]
+	p := w.scenario.policy
+	if v != nil {
+		p = v.Policy
+	}
+	share := func(d time.Duration) time.Duration { return time.Duration(x.share * float64(d)) }
+	var at time.Time
+	switch x.unit {
+	case ofE:
+		return share(p.ClockSkew)
+	case ofD:
+		return share(p.MaxStaleness)
+	case ofM:
+		return share(p.JWKSMaxAge)
+	case ofT:
+		return share(p.TokenTTL)
+	case ofR:
+		return share(p.RotationInterval)
+	case tillFence:
+		if h.server != nil && h.server.ring != nil {
+			return share(p.ClockSkew) + p.MaxStaleness - h.server.ring.Status().Age
+		}
+	case tillDue:
+		if v != nil {
+			at = v.Next()
+		}
+	case tillReady:
+		if v != nil {
+			k, _ := v.Pending()
+			at = k.ReadyAt
+		}
+	case tillExpired:
+		if v != nil {
+			for _, e := range v.Upcoming() {
+				if e.Step == keys.Expire {
+					at = e.At
+					break
+				}
+			}
+		}
+	}
+	if at.IsZero() {
+		return 0
+	}
+	return min(max(0, h.until(at)), 3*p.RotationInterval) + share(p.ClockSkew)
+}
+
+// do carries an action out, if it can be done as things stand.
+func (w *world) do(a action) {
+	h := w.hosts[a.host]
+	switch a.kind {
+	case doNothing:
+	case doServe:
+		w.serve(h, a)
+	case doCrash:
+		if h.server != nil && !h.server.busy {
+			h.server = nil
+			w.logf("the server of host %d is killed", h.id)
+		}
+	case doTick:
+		for _, h := range w.hosts {
+			if !h.cut {
+				w.do(action{kind: doStep, host: h.id, faults: a.faults})
+			}
+		}
+	case doRefresh, doStep, doRotate, doRevoke, doPolicy:
+		w.operate(h, a)
+	case doCut, doMend:
+		h.cut = a.kind == doCut
+		w.logf("host %d: %s", h.id, a.kind)
+	case doLean:
+		if h.server == nil || !h.server.busy { // no clock of a write on its way: its deadline is the writer's time
+			h.lean = a.by
+			w.logf("host %d: the clock now leans %.2f", h.id, h.lean)
+		}
+	case doJump:
+		w.jump(h, time.Duration(a.by*float64(time.Second)))
+	case doCorrupt:
+		w.corrupt(a)
+	}
+}
+
+func (w *world) serve(h *host, a action) {
+	if h.server != nil {
+		return
+	}
+	w.trustClock(h)
+	h.server = w.newProcess(h, fmt.Sprintf("server %d", h.id))
+	if err := h.server.open(a, true); err != nil {
+		h.server = nil
+	}
+}
+
+// trustClock sets a host's clock right before a process starts on it where
+// nothing could tell that process that it is wrong: a store that has no clock.
+func (w *world) trustClock(h *host) {
+	v := w.check.newest()
+	if h.jump != 0 && w.store.clock == nil && (v == nil || v.ChangedAt.Sub(h.wall()) < 2*v.Policy.ClockSkew) {
+		h.setRight()
+	}
+}
+
+// operate has a server, or a command, do what the action says.
+func (w *world) operate(h *host, a action) {
+	p := h.server
+	if a.cli {
+		w.trustClock(h)
+		p = w.newProcess(h, fmt.Sprintf("command %d on host %d", w.orders, h.id))
+		if err := p.open(action{kind: doNothing, host: h.id, faults: faults{load: a.load, half: a.half}}, false); err != nil {
+			return
+		}
+	}
+	if p == nil || p.ring == nil || p.busy {
+		return
+	}
+	before := *w.check.newest()
+	from := p.ring.Keyset().Active().KeyID() // what the order says of itself, in its own words
+	kid := from
+	if a.kind == doRevoke {
+		kid = w.pick(a)
+	}
+	if a.kind == doPolicy {
+		w.check.lowerLeeway(a.to.Leeway)
+		if e := a.to.ClockSkew; e != 0 {
+			w.e = min(w.e, e) // who says that the clocks are better has them better
+		}
+	}
+	err := p.operate(a, func(ctx context.Context) error {
+		switch a.kind {
+		case doStep:
+			return p.ring.Step(ctx)
+		case doRotate:
+			return p.ring.Rotate(ctx, keys.Order{Reason: "asked for", Force: a.force})
+		case doRevoke:
+			return p.ring.Revoke(ctx, kid, keys.Order{Reason: "stolen", Force: a.force})
+		case doPolicy:
+			_, err := p.ring.SetPolicy(ctx, a.to)
+			return err
+		default:
+			return p.ring.Refresh(ctx)
+		}
+	})
+	w.seen.count(err)
+	if a.kind.writes() && a.kind != doStep {
+		w.check.done(p, p.doing, before, kid, err)
+	}
+}
+
+// pick chooses a key to revoke or to corrupt: the active one, the pending one,
+// or any.
+func (w *world) pick(a action) string {
+	v := w.check.newest()
+	if p, ok := v.Pending(); ok && a.pick%4 == 1 {
+		return p.KeyID()
+	}
+	if a.pick%4 == 0 {
+		return v.Active().KeyID()
+	}
+	return w.check.order[a.pick%len(w.check.order)].KeyID()
+}
+
+// settle is the longest that a jump of a host's clock may last where the store
+// has no clock: after that, the watch takes the clock's word.
+func (h *host) settle(p keys.Policy) time.Duration {
+	return p.MaxStaleness + 2*p.JWKSMaxAge + p.TokenTTL + p.Leeway + 2*p.ClockSkew
+}
+
+// jump moves a clock by so much that the fence must notice.
+func (w *world) jump(h *host, by time.Duration) {
+	v := w.check.newest()
+	switch {
+	case v == nil || (h.server != nil && h.server.busy):
+		return
+	case by == 0 || h.jump != 0:
+		h.setRight()
+		return
+	}
+	least := 2 * max(v.Policy.ClockSkew, w.scenario.policy.ClockSkew, w.highestSkew())
+	if by < 0 {
+		least = -least
+	}
+	h.jump = by + least
+	if w.store.clock == nil {
+		h.mend = w.now + h.settle(v.Policy)
+	}
+	w.seen.jumps++
+	w.logf("host %d: the clock jumps by %v", h.id, h.jump)
+}
+
+// highestSkew is the largest clock_skew that any process may go by.
+func (w *world) highestSkew() (e time.Duration) {
+	for _, v := range w.check.versions {
+		e = max(e, v.Policy.ClockSkew)
+	}
+	return e
+}
+
+// corrupt garbles a private half in the store, or deletes it.
+func (w *world) corrupt(a action) {
+	if w.check.newest() == nil {
+		return
+	}
+	kid := w.pick(a)
+	if w.store.halves[kid] == nil {
+		return
+	}
+	w.check.corrupted[kid] = true
+	if a.force {
+		delete(w.store.halves, kid)
+	} else {
+		w.store.halves[kid] = []byte("garbled")
+	}
+	w.logf("the private half of %s is lost", w.check.lives[kid])
+}
+
+func isRefusal(err error) bool {
+	_, ok := errors.AsType[*keys.Refusal](err)
+	return ok
+}
+
+// tally counts what worlds went through, so that a simulation that meets
+// nothing cannot pass.
+type tally struct {
+	minted, rotations, revocations, servedRevoked, policies, forced      int
+	crashes, conflicts, ambiguous, zombies, late, regresses, jumps       int
+	stale, unreadable, refusedGate, refusedClock, refusedKey, refusedCap int
+}
+
+func (t *tally) count(err error) {
+	r, ok := errors.AsType[*keys.Refusal](err)
+	if !ok {
+		return
+	}
+	switch r.Guard {
+	case keys.GuardGate:
+		t.refusedGate++
+	case keys.GuardClock:
+		t.refusedClock++
+	case keys.GuardUnreadable:
+		t.refusedKey++
+	case keys.GuardCap:
+		t.refusedCap++
+	default:
+	}
+}
+
+func (t *tally) named() map[string]*int {
+	return map[string]*int{
+		"tokens": &t.minted, "rotations": &t.rotations, "revocations": &t.revocations,
+		"revoked keys served in time": &t.servedRevoked, "changes of policy": &t.policies,
+		"forced steps": &t.forced, "crashes": &t.crashes, "lost swaps": &t.conflicts,
+		"ambiguous commits": &t.ambiguous, "writes that land after they were given up": &t.zombies,
+		"writes past their deadline": &t.late, "stores that go back": &t.regresses, "jumps of a clock": &t.jumps,
+		"stale processes": &t.stale, "unreadable keys": &t.unreadable, "refusals by the gate": &t.refusedGate,
+		"refusals for a clock": &t.refusedClock, "refusals for an unreadable key": &t.refusedKey,
+		"refusals by the cap": &t.refusedCap,
+	}
+}
+
+func (t *tally) add(o tally) {
+	more := o.named()
+	for name, n := range t.named() {
+		*n += *more[name]
+	}
+}
