@@ -57,6 +57,9 @@ func FuzzSet(f *testing.F) {
 	f.Add([]byte(`{"keys":[],"keys":[]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		set, problems, err := jwk.ParseSet(data)
+		if noSet := len(jwk.Lint(data)) > 0 && jwk.Lint(data)[0].Rule == jwk.RuleNotASet; noSet != (err != nil) {
+			t.Fatal("Lint and ParseSet differ in what a set is")
+		}
 		if err != nil {
 			if set.Keys != nil || problems != nil {
 				t.Fatal("content came with an error")

@@ -26,13 +26,9 @@ func (p Problem) String() string {
 // or of a kind that is not known here, are left out and reported as problems; the
 // error is for data that is no JWK Set at all.
 func ParseSet(data []byte) (Set, []Problem, error) {
-	found, err := readMembers(data)
+	keys, err := rawSet(data)
 	if err != nil {
-		return Set{}, nil, fmt.Errorf("not a JWK Set: %v", err)
-	}
-	var keys []json.RawMessage
-	if err := json.Unmarshal(found["keys"], &keys); err != nil || keys == nil {
-		return Set{}, nil, errors.New(`not a JWK Set: it has no array "keys"`)
+		return Set{}, nil, err
 	}
 	var set Set
 	var problems []Problem
@@ -45,6 +41,19 @@ func ParseSet(data []byte) (Set, []Problem, error) {
 		set.Keys = append(set.Keys, key)
 	}
 	return set, problems, nil
+}
+
+// rawSet returns the members of a JWK Set, unread.
+func rawSet(data []byte) ([]json.RawMessage, error) {
+	found, err := readMembers(data)
+	if err != nil {
+		return nil, fmt.Errorf("not a JWK Set: %v", err)
+	}
+	var keys []json.RawMessage
+	if err := json.Unmarshal(found["keys"], &keys); err != nil || keys == nil {
+		return nil, errors.New(`not a JWK Set: it has no array "keys"`)
+	}
+	return keys, nil
 }
 
 // keyIDOf reads the kid of a member that is otherwise unusable, as far as it can.
