@@ -51,6 +51,10 @@ fuzz: ## fuzz each target for FUZZTIME (60s)
 soak: ## three real servers on one store for SOAKTIME (10m), with kills and a revocation
 	$(GO) test -tags=soak -count=1 -v -run=TestSoak -timeout=2h ./cmd/jwksctl -soak.for=$(SOAKTIME)
 
+.PHONY: interop
+interop: ## jose, PyJWT and openssl judge our tokens, and we theirs; installs them, on Debian
+	.ci/interop/run
+
 .PHONY: vet
 vet: ## go vet, on each system that we build for
 	$(GO) vet ./...
