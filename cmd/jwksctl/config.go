@@ -2,9 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"io/fs"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -12,7 +9,10 @@ import (
 )
 
 func (a *app) newConfig() *cobra.Command {
-	return group("config", "Show the settings, or write a file of them", a.newConfigView(), a.newConfigInit())
+	c := group("config", "Show the settings, or write a file of them", a.newConfigView(), a.newConfigInit())
+	c.Long = configHelp() // so that the topic of this name is no other page
+	c.Example = "  jwksctl config view\n  jwksctl config init --out jwksctl.yaml"
+	return c
 }
 
 func (a *app) newConfigView() *cobra.Command {
@@ -67,16 +67,7 @@ func (a *app) newConfigInit() *cobra.Command {
 			a.print("%s", config.YAML())
 			return nil
 		}
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // it holds no secret
-		if errors.Is(err, fs.ErrExist) {
-			return badUsage("--out: %s exists already; move it away first", path)
-		}
-		if err != nil {
-			return badUsage("--out: %v", err)
-		}
-		_, err = f.WriteString(config.YAML())
-		if err := errors.Join(err, f.Close()); err != nil {
-			_ = os.Remove(path)
+		if err := writeNew(path, []byte(config.YAML()), 0o644); err != nil {
 			return err
 		}
 		a.say("wrote %s", path)

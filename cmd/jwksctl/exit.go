@@ -49,7 +49,7 @@ func exitCodes() []exitCode {
 		{exitDone, false, "done; of verify: every requested check passed"},
 		{exitFailed, false, "failed; of verify: the signature is wrong"},
 		{exitUsage, false, "usage or settings: nothing was done; of verify: nothing was verified"},
-		{exitUnavailable, false, "unavailable: the store or the network; worth a retry; of verify: no keys, so no verdict"},
+		{exitUnavailable, false, "unavailable: the store or the network; worth a retry; of verify: no verdict"},
 		{exitNotFound, false, "not found: no keyset, or no such key"},
 		{exitRefused, false, "refused by a guard that protects verifiers; the message says until when"},
 		{exitMalformed, true, "rejected: malformed"},

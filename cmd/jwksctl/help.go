@@ -39,7 +39,6 @@ func helpTopics() []*cobra.Command {
 	return []*cobra.Command{
 		topic("exit-codes", "What each exit code says", exitCodeHelp()),
 		topic("environment", "The environment variables", environmentHelp()),
-		topic("config", "The settings file", configHelp()),
 		topic("key-states", "The states of a key", keyStateHelp),
 	}
 }
@@ -76,7 +75,7 @@ func environmentHelp() string {
 }
 
 func configHelp() string {
-	return "The file that --config or " + config.FileVariable + " names: YAML, TOML or JSON, as its ending says. No file\n" +
+	return "Show the settings, or write a file of them.\n\nThe file that --config or " + config.FileVariable + " names: YAML, TOML or JSON, as its ending says. No file\n" +
 		"is picked up by itself. These are all keys with their defaults:\n\n" + config.YAML()
 }
 

@@ -32,14 +32,19 @@ func (a *app) tokenInput(args []string) (string, error) {
 		}
 		text = string(data)
 	}
+	if text = bareToken(text); text == "" {
+		return "", badUsage("the token is empty")
+	}
+	return text, nil
+}
+
+// bareToken takes off what people leave around a token.
+func bareToken(text string) string {
 	text = strings.TrimSpace(text)
 	if len(text) > 7 && strings.EqualFold(text[:7], "Bearer ") {
 		text = strings.TrimSpace(text[7:])
 	}
-	if text == "" {
-		return "", badUsage("the token is empty")
-	}
-	return text, nil
+	return text
 }
 
 // interruptibleReader ends a read together with its context. Standard input may

@@ -23,7 +23,7 @@ func (a *app) newJWKS() *cobra.Command {
   jwksctl jwks | jq -r '.keys[].kid'`,
 		Args: noCommand,
 	}
-	c.AddCommand(show)
+	c.AddCommand(show, a.newJWKSFetch(), a.newJWKSLint(), a.newJWKSDiff())
 	return a.keysCommand(c, a.jwksShow)
 }
 

@@ -15,7 +15,8 @@ import (
 
 func (a *app) newKeys() *cobra.Command {
 	return group("keys", "Show the keys and change which one signs",
-		a.newKeysList(), a.newKeysShow(), a.newKeysRotate(), a.newKeysRevoke(), a.newKeysPlan(), a.newKeysAcceptRestore())
+		a.newKeysList(), a.newKeysShow(), a.newKeysRotate(), a.newKeysRevoke(), a.newKeysPlan(),
+		a.newKeysImport(), a.newKeysExport(), a.newKeysAcceptRestore())
 }
 
 // keysCommand completes a command that reads the keyset.
@@ -48,8 +49,9 @@ type keyRow struct {
 	ExpiresAt   time.Time `json:"expires_at,omitzero"`
 	RevokedAt   time.Time `json:"revoked_at,omitzero"`
 
-	Reason string `json:"reason,omitempty"`
-	Forced bool   `json:"forced,omitempty"`
+	Reason     string `json:"reason,omitempty"`
+	Forced     bool   `json:"forced,omitempty"`
+	Unreadable string `json:"unreadable,omitempty"` // why the private half cannot be opened
 }
 
 func rowOf(k keys.Key, ks keys.Keyset, now time.Time) keyRow {
@@ -124,8 +126,12 @@ func (a *app) keysList(ctx context.Context, cfg config.Config, o keysListOptions
 	}
 	now := a.now()
 	rows := []keyRow{}
+	broken := a.unreadable(ctx, cfg)
 	for _, k := range ks.Sorted(now) {
 		row := rowOf(k, ks, now)
+		if err := broken[k.KeyID()]; err != nil {
+			row.Unreadable = err.Error()
+		}
 		wanted := row.Published || row.Specimen || o.all
 		if o.state != "" {
 			wanted = string(row.State) == o.state
@@ -149,9 +155,23 @@ func (a *app) keysList(ctx context.Context, cfg config.Config, o keysListOptions
 	return nil
 }
 
+// unreadable says which private halves cannot be opened. Looking at keys needs
+// no sealing key; without it, that they were not tried is all that can be said.
+func (a *app) unreadable(ctx context.Context, cfg config.Config) map[string]error {
+	ring, err := a.openRing(ctx, cfg, nil, "")
+	if err != nil {
+		a.say("%s the private halves were not tried: %v", a.paint(a.stderr, yellow, "warning:"), err)
+		return nil
+	}
+	defer func() { _ = ring.Close() }() // nothing was written
+	return ring.Status().Unreadable
+}
+
 // note says in a word or two what the states do not.
 func (r keyRow) note() string {
 	switch {
+	case r.Unreadable != "":
+		return "unreadable: " + strings.Join(strings.Fields(r.Unreadable), " ")
 	case r.Specimen:
 		return "signs expired tokens"
 	case r.Forced && r.Reason != "":
@@ -222,12 +242,15 @@ func (a *app) keysShow(ctx context.Context, cfg config.Config, out output, prefi
 
 // findKey finds a key by its kid or by the beginning of it.
 func findKey(ks keys.Keyset, prefix string, now time.Time) (keys.Key, error) {
+	if prefix == "" {
+		return keys.Key{}, badUsage("the kid is empty")
+	}
 	var found []keys.Key
 	for _, k := range ks.Sorted(now) {
 		if k.KeyID() == prefix {
 			return k, nil
 		}
-		if prefix != "" && strings.HasPrefix(k.KeyID(), prefix) {
+		if strings.HasPrefix(k.KeyID(), prefix) {
 			found = append(found, k)
 		}
 	}

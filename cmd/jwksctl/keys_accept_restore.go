@@ -32,7 +32,7 @@ A machine without the witness file cannot tell that a store was restored.`,
 		if err != nil {
 			return err
 		}
-		ring, err := keys.AcceptRestore(ctx, keys.Options{Store: s, Sealer: sealer, Witness: openWitness(cfg)})
+		ring, err := keys.AcceptRestore(ctx, keys.Options{Store: s, Sealer: sealer, Witness: openWitness(cfg), Generate: newKey})
 		if err != nil {
 			return err
 		}

@@ -18,6 +18,8 @@ type app struct {
 	*process
 	configFile string
 	started    bool // a command's own code has begun; errors before that are usage errors
+	judging    bool // failing means that a token was rejected, so nothing else may look like it
+	stdinRead  bool // by one input; there is nothing left for another
 }
 
 // execute runs one command line and returns its exit code.
@@ -41,7 +43,7 @@ func execute(ctx context.Context, p *process, args []string) (code int) {
 	p.width = func(stream any) int { return width(unwrapped(stream)) }
 
 	err := root.ExecuteContext(ctx)
-	if err != nil && !a.started {
+	if err != nil && !a.started && out.err == nil {
 		err = usageError{err}
 	}
 	if err == nil && out.err != nil {
@@ -50,11 +52,11 @@ func execute(ctx context.Context, p *process, args []string) (code int) {
 	if cause, ok := errors.AsType[interrupted](context.Cause(ctx)); ok && err != nil {
 		err = cause
 	}
-	if silent, ok := errors.AsType[silentError](err); ok {
-		return codeOf(silent.error)
-	}
-	if err != nil {
+	if _, silent := errors.AsType[silentError](err); err != nil && !silent {
 		a.complain(err)
+	}
+	if a.judging && !rejects(err) && codeOf(err) == exitFailed {
+		return exitUnavailable
 	}
 	return codeOf(err)
 }
@@ -121,7 +123,7 @@ them, rotates and revokes them, and verifies tokens.`,
 		}
 	}
 	add("issue", a.newServe(), a.newToken())
-	add("check", a.newVerify(), a.newInspect(), a.newHealthcheck())
+	add("check", a.newVerify(), a.newInspect(), a.newThumbprint(), a.newHealthcheck())
 	add("keys", a.newKeys(), a.newJWKS())
 	add("other", a.newConfig(), a.newCompletion(), a.newVersion(), a.newHelp(root))
 	root.AddCommand(helpTopics()...)

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -84,7 +85,7 @@ func (a *app) serve(ctx context.Context, o serveOptions) error {
 	}
 	s := server.New(server.Options{
 		Ring: ring.Ring, Audience: cfg.Audience, RateLimit: cfg.RateLimit, MaxConnections: cfg.MaxConnections,
-		DrainTimeout: cfg.DrainTimeout, TLS: tlsConfig, Log: log, Version: version(),
+		DrainTimeout: cfg.DrainTimeout, TLS: tlsConfig, Log: log, Version: version(), Signatures: reserveThreads(),
 	})
 	// The ring outlives the context, so that requests in flight are still signed.
 	rotating, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -101,6 +102,17 @@ func (a *app) serve(ctx context.Context, o serveOptions) error {
 		return err
 	}
 	return a.answer(ctx, s, listener, cfg, url, ring.Ring, log)
+}
+
+// reserveThreads has Go run twice as many threads as there are processors, and
+// returns how many of them may sign. A signature does not yield: were there no
+// thread beside those that sign, a request for the JWK Set would wait behind all
+// requests for tokens that came before it. So it waits for the system's
+// scheduler only, which prefers a thread that has slept.
+func reserveThreads() (signing int) {
+	signing = runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(2 * signing)
+	return signing
 }
 
 // answer serves until ctx ends, and tells everybody that it does.

@@ -104,16 +104,13 @@ func sealKeyPath(c config.Config) string {
 	return filepath.Join(stateFolder(), "seal.key")
 }
 
-// openWitness is the file beside the sealing key that remembers what a restored
-// store would have forgotten. Its name does not begin like the store's, so that
-// whoever clears away KEYSET.db* for a restore does not clear the memory too. A
-// store without a place needs none.
+// openWitness is the folder of the sealing key, where a file remembers what a
+// restored store would have forgotten. A store without a place needs none.
 func openWitness(c config.Config) keys.Witness {
-	path, ok := store.Path(storeURL(c))
-	if !ok {
+	if _, ok := store.Path(storeURL(c)); !ok {
 		return nil
 	}
-	return witness.At(filepath.Join(filepath.Dir(sealKeyPath(c)), "witness-"+filepath.Base(path)+".json"))
+	return witness.Folder(filepath.Dir(sealKeyPath(c)))
 }
 
 // openStore opens the store to write in it.
@@ -183,7 +180,7 @@ func (a *app) openRing(ctx context.Context, c config.Config, log *slog.Logger, i
 			_ = s.Close()
 		}
 	}()
-	o := keys.Options{Store: s, Witness: openWitness(c), Log: log}
+	o := keys.Options{Store: s, Witness: openWitness(c), Log: log, Generate: newKey}
 	switch _, err := s.Load(ctx); {
 	case errors.Is(err, keys.ErrNoKeyset):
 		return a.foundRing(ctx, c, o, stated, issuer)
@@ -211,6 +208,17 @@ func (a *app) foundRing(ctx context.Context, c config.Config, o keys.Options, st
 	}
 	ring, err := keys.Found(ctx, o, policy)
 	return opened{Ring: ring, Closer: o.Store, founded: true}, err
+}
+
+// newKey makes a key whose kid can stand on a command line: one that begins with
+// a dash would be taken for a flag.
+func newKey(alg jwk.Algorithm, size int) (jwk.PrivateKey, error) {
+	for {
+		k, err := jwk.Generate(alg, size)
+		if err != nil || !strings.HasPrefix(k.Public().KeyID(), "-") {
+			return k, err
+		}
+	}
 }
 
 // openSealer makes a sealing key only where there is nothing yet that another

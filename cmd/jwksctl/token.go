@@ -31,6 +31,7 @@ type tokenOptions struct {
 	claimsFile                string
 	header                    []string
 	expired                   bool
+	fault                     faultOptions
 }
 
 func (a *app) newToken() *cobra.Command {
@@ -41,12 +42,18 @@ func (a *app) newToken() *cobra.Command {
 		Long: `Mint a token from the store, with no server running. On an empty store it makes the
 keys first. Standard output is the token and one newline, nothing else.
 
-iat, exp and jti are always set; iss is the recorded issuer unless --iss is given.`,
+iat, exp and jti are always set; iss is the recorded issuer unless --iss is given.
+
+With --fault the token has one fault, which a verifier must refuse, or is one that it
+must accept. The active key signs it: a verifier that falls for exp-missing believes
+that token for as long as the key is published. --gallery signs with keys of its own.`,
 		Example: `  TOKEN=$(jwksctl token --sub ci --aud api)
   jwksctl token --sub alice --scope "read write" --ttl 5m
   jwksctl token --claim team=blue --claim-json 'roles=["admin"]'
   jwksctl token --claims @claims.json -o json
-  jwksctl token --expired                  # signed by an expired key; must be refused`,
+  jwksctl token --expired                  # signed by an expired key; must be refused
+  jwksctl token --fault alg-none --aud api # one fault in an otherwise good token
+  jwksctl token --gallery faults           # every fault as a file, with its own keys`,
 		Args: cobra.NoArgs,
 	}
 	f := c.Flags()
@@ -63,12 +70,13 @@ iat, exp and jti are always set; iss is the recorded issuer unless --iss is give
 	f.StringVar(&o.claimsFile, "claims", "", "further claims: a JSON object in @FILE, or @- for standard input")
 	f.StringArrayVar(&o.header, "header", nil, "further header member k=v; may be repeated")
 	f.BoolVar(&o.expired, "expired", false, "sign with an expired key that is in no JWK Set; exp lies an hour back")
+	o.fault.register(c)
 	f.SetNormalizeFunc(longClaimNames)
 	config.Flags(f, "audience")
 	_ = f.MarkHidden("audience")
 	outputFlag(c, &o.out, "token")
 	o.flags = f
-	c.RunE = a.run(func(ctx context.Context, _ []string) error { return a.token(ctx, o) })
+	c.RunE = a.run(func(ctx context.Context, _ []string) error { return a.tokenOrFaults(ctx, o) })
 	return c
 }
 
@@ -108,6 +116,9 @@ func (a *app) token(ctx context.Context, o tokenOptions) error {
 	}
 	if request.Issuer == "" {
 		request.Issuer = ring.Keyset().Policy.Issuer
+	}
+	if o.fault.name != "" {
+		return a.mintFault(ctx, o, ring, request)
 	}
 	var signer token.Signer = ring
 	if o.expired {
@@ -231,7 +242,11 @@ func (f *durationFlag) Set(text string) error {
 func (a *app) read(path string) ([]byte, error) {
 	const most = 1 << 20
 	in := a.stdin
-	if path != "-" {
+	if path == "-" {
+		if err := a.takeStdin(); err != nil {
+			return nil, err
+		}
+	} else {
 		f, err := os.Open(path)
 		if err != nil {
 			return nil, err
@@ -244,4 +259,13 @@ func (a *app) read(path string) ([]byte, error) {
 		err = fmt.Errorf("%s has more than %d bytes", path, most)
 	}
 	return data, err
+}
+
+// takeStdin claims standard input for one input.
+func (a *app) takeStdin() error {
+	if a.stdinRead {
+		return errors.New("standard input was read already: it can be one input only")
+	}
+	a.stdinRead = true
+	return nil
 }

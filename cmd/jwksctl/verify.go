@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,7 +13,6 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/config"
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 	"github.com/jwksctl/jwksctl/pkg/keys"
-	"github.com/jwksctl/jwksctl/pkg/remote"
 	"github.com/jwksctl/jwksctl/pkg/token"
 )
 
@@ -21,11 +20,18 @@ type verifyOptions struct {
 	flags *pflag.FlagSet
 	out   output
 
-	jwks, iss string
-	aud       []string
-	leeway    durationFlag
-	at        string
-	quiet     bool
+	key, jwks, discover string
+	network             networkFlags
+
+	iss, sub, at           string
+	aud, typ, alg          []string
+	scope, require         []string
+	profile                string
+	leeway, minTTL, maxAge durationFlag
+
+	skipIssuer, skipAudience, allowNoExpiry bool
+
+	quiet, batch bool
 }
 
 func (a *app) newVerify() *cobra.Command {
@@ -33,138 +39,226 @@ func (a *app) newVerify() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify [TOKEN | @FILE | -]",
 		Short: "Check a token; the exit code is the verdict",
-		Long: `Check a token against the local store, or against the JWK Set that --jwks names.
-The claims are printed only if every check passed. 'jwksctl help exit-codes' lists
-what each exit code says.`,
+		Long: `Check a token against the local store, or against the keys that --jwks, --key or
+--discover name. The claims are printed only if every check passed. 'jwksctl help
+exit-codes' lists what each exit code says.
+
+With -o json the verdict is one object, also for a token that is refused: valid, the
+reason, every check that failed, kid, alg, the source of the keys, the state of the key
+if it is in the local store, the seconds left, and the claims of a valid token.
+
+With --batch, standard input has a token on each line and standard output a verdict on
+each line, in the same order; empty lines are passed over. A verdict has the columns
+LINE, VERDICT ("valid" or the reason), KID and MESSAGE, or with -o json is an object on
+one line. The exit code is 0 if every token is valid and 1 if any is not.`,
 		Example: `  jwksctl verify --aud api "$TOKEN" && echo good
-  jwksctl verify -q --aud api @token.txt
-  echo "$TOKEN" | jwksctl verify --jwks https://auth.example.com/jwks --iss https://auth.example.com --aud api
-  jwksctl verify --aud api --at now+2h "$TOKEN"      # will it still be good then?`,
+  echo "$TOKEN" | jwksctl verify --discover https://auth.example.com --aud api
+  jwksctl verify --jwks https://auth.example.com/jwks --iss https://auth.example.com --aud api @token.txt
+  jwksctl verify --key public.pem --iss https://auth.example.com --aud api --alg RS256 "$TOKEN"
+  jwksctl verify --aud api --min-ttl 5m -q "$TOKEN" || refresh     # is it good for long enough?
+  jwksctl verify --aud api --profile at+jwt --scope read --require team=blue "$TOKEN"
+  jwksctl verify --aud api --batch -o json < tokens.txt | jq -c 'select(.valid | not)'`,
 		Args: cobra.MaximumNArgs(1),
 	}
-	f := c.Flags()
-	f.StringVar(&o.jwks, "jwks", "", "JWK Set to check against: a FILE or a URL")
-	f.StringVar(&o.iss, "iss", "", "issuer that the token must name; default: the one the local store records")
-	f.StringArrayVar(&o.aud, "aud", nil, "audience that you are; may be repeated, one must match")
-	f.Var(&o.leeway, "leeway", "clock difference to allow for exp, nbf and iat (default 0s)")
-	f.StringVar(&o.at, "at", "", "judge as of this time: RFC 3339, Unix seconds, or now+30m, -1d")
-	f.BoolVarP(&o.quiet, "quiet", "q", false, "print nothing about the token; the exit code says it")
-	f.SetNormalizeFunc(longClaimNames)
-	config.Flags(f, "audience")
-	_ = f.MarkHidden("audience")
+	o.flags = c.Flags()
+	o.registerSource(c)
+	o.registerChecks(c)
+	o.flags.BoolVarP(&o.quiet, "quiet", "q", false, "print nothing about the token; the exit code says it")
+	o.flags.BoolVar(&o.batch, "batch", false, "check a token on each line of standard input")
 	outputFlag(c, &o.out, "claims")
-	o.flags = f
-	c.RunE = a.run(func(ctx context.Context, args []string) error { return a.verify(ctx, o, args) })
+	c.RunE = a.run(func(ctx context.Context, args []string) error {
+		if err := refuseEmpty(c); err != nil {
+			return err
+		}
+		return a.verify(ctx, o, args)
+	})
 	return c
 }
 
+func (o *verifyOptions) registerSource(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&o.jwks, "jwks", "", "JWK Set to check against: a FILE, a URL, or - for standard input")
+	f.StringVar(&o.key, "key", "", "key to check against: a FILE with PEM or a JWK")
+	f.StringVar(&o.discover, "discover", "", "issuer URL to ask for its keys; the token must name it as iss")
+	o.network.register(f)
+	c.MarkFlagsMutuallyExclusive("jwks", "key", "discover")
+}
+
+func (o *verifyOptions) registerChecks(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&o.iss, "iss", "", "issuer that the token must name; default: the one the local store records")
+	f.StringArrayVar(&o.aud, "aud", nil, "audience that you are; may be repeated, one must match")
+	f.StringVar(&o.sub, "sub", "", "subject that the token must name")
+	f.StringArrayVar(&o.typ, "typ", nil, "typ that the header must have (default JWT or none); may be repeated, one must match")
+	f.StringArrayVar(&o.alg, "alg", nil, "algorithm that is allowed (default what the keys are for); may be repeated")
+	f.StringArrayVar(&o.scope, "scope", nil, "scope that the token must have; may be repeated, or several separated by spaces")
+	f.StringArrayVar(&o.require, "require", nil, "CLAIM[=VALUE] that the token must have; may be repeated")
+	f.StringVar(&o.profile, "profile", "", "rules for a kind of token: at+jwt (RFC 9068)")
+	f.Var(&o.leeway, "leeway", "clock difference to allow for exp, nbf and iat, 5m at most (default 0s)")
+	f.Var(&o.minTTL, "min-ttl", "time that must be left until exp")
+	f.Var(&o.maxAge, "max-age", "time that may have passed since iat")
+	f.StringVar(&o.at, "at", "", "judge as of this time: RFC 3339, Unix seconds, or now+30m, -1d")
+	f.BoolVar(&o.skipIssuer, "insecure-skip-iss", false, "accept any iss, or none")
+	f.BoolVar(&o.skipAudience, "insecure-skip-aud", false, "accept any aud, or none")
+	f.BoolVar(&o.allowNoExpiry, "insecure-allow-no-exp", false, "accept a token that never expires")
+	f.SetNormalizeFunc(longClaimNames)
+	config.Flags(f, "audience")
+	_ = f.MarkHidden("audience")
+	c.MarkFlagsMutuallyExclusive("iss", "insecure-skip-iss")
+	c.MarkFlagsMutuallyExclusive("aud", "insecure-skip-aud")
+	c.MarkFlagsMutuallyExclusive("typ", "profile")
+	completeAlgorithms(c, "alg")
+	_ = c.RegisterFlagCompletionFunc("profile",
+		cobra.FixedCompletions([]string{string(token.ProfileAccessToken)}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// refuseEmpty refuses flags with an empty value. Most often it comes out of a
+// variable that was never set, and a check would quietly not be made.
+func refuseEmpty(c *cobra.Command) (err error) {
+	c.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+		values := []string{f.Value.String()}
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			values = list.GetSlice()
+		}
+		if f.Changed && slices.Contains(values, "") {
+			err = badUsage("--%s: the value is empty", f.Name)
+		}
+	})
+	return err
+}
+
 func (a *app) verify(ctx context.Context, o verifyOptions, args []string) error {
-	compact, err := a.tokenInput(args)
-	if err != nil {
-		return err
-	}
+	a.judging = true
 	cfg, err := a.settings(o.flags)
 	if err != nil {
 		return err
 	}
-	v := token.Verifier{Issuer: o.iss, Audience: o.aud, Leeway: o.leeway.d}
-	if len(v.Audience) == 0 {
-		v.Audience = cfg.Audience
+	v, err := o.checks(cfg, a.now)
+	if err != nil {
+		return err
 	}
-	at := a.now()
-	if o.at != "" {
-		if at, err = parseTime(o.at, at); err != nil {
-			return badUsage("--at: %v", err)
-		}
+	var compact string
+	if o.batch {
+		err = a.batchInput(args)
+	} else {
+		compact, err = a.tokenInput(args)
 	}
-	v.Now = func() time.Time { return at }
-	if v.Keys, err = a.keySource(ctx, o, cfg, &v.Issuer); err != nil {
+	if err != nil {
+		return err
+	}
+	source, err := a.keySource(ctx, o, cfg)
+	if err != nil {
+		return err
+	}
+	v.Keys = source
+	if err := o.expectIssuer(ctx, &v, source, cfg); err != nil {
 		return err
 	}
 	if err := v.Validate(); err != nil {
 		return usageError{err}
 	}
-	verdict, err := v.Verify(ctx, compact)
-	return a.tell(o, verdict, err)
+	if o.batch {
+		return a.verifyBatch(ctx, o, v, source)
+	}
+	judged, err := v.Verify(ctx, compact)
+	return a.tell(o, source.verdict(judged), err)
 }
 
-// keySource is where the keys come from. It completes the issuer that the token
-// must name from what the local store records.
-func (a *app) keySource(ctx context.Context, o verifyOptions, cfg config.Config, issuer *string) (token.KeySource, error) {
-	if o.jwks == "" {
+// checks makes a verifier of the flags. It lacks the keys, and the issuer that the
+// source of the keys may know.
+func (o verifyOptions) checks(cfg config.Config, now func() time.Time) (token.Verifier, error) {
+	v := token.Verifier{
+		Issuer: o.iss, Audience: o.aud, Subject: o.sub, Types: o.typ, Profile: token.Profile(o.profile),
+		Scopes: strings.Fields(strings.Join(o.scope, " ")),
+		Leeway: o.leeway.d, MinTTL: o.minTTL.d, MaxAge: o.maxAge.d, Now: now,
+		InsecureSkipIssuer: o.skipIssuer, InsecureSkipAudience: o.skipAudience, InsecureAllowNoExpiry: o.allowNoExpiry,
+	}
+	if len(v.Audience) == 0 {
+		v.Audience = cfg.Audience
+	}
+	for _, name := range o.alg {
+		alg, err := jwk.ParseAlgorithm(name)
+		if err != nil {
+			return v, badUsage("--alg: %v", err)
+		}
+		v.Algorithms = append(v.Algorithms, alg)
+	}
+	for _, text := range o.require {
+		claim, value, valued := strings.Cut(text, "=")
+		if claim == "" {
+			return v, badUsage("--require: want CLAIM or CLAIM=VALUE, not %q", text)
+		}
+		r := token.Requirement{Claim: claim}
+		if valued {
+			r.Value = &value
+		}
+		v.Require = append(v.Require, r)
+	}
+	if o.at != "" {
+		at, err := parseTime(o.at, now())
+		if err != nil {
+			return v, badUsage("--at: %v", err)
+		}
+		v.Now = func() time.Time { return at }
+	}
+	return v, nil
+}
+
+// expectIssuer completes the issuer that the token must name: by what the source of
+// the keys speaks for, or else by what the local store records.
+func (o verifyOptions) expectIssuer(ctx context.Context, v *token.Verifier, source keySource, cfg config.Config) error {
+	switch {
+	case v.InsecureSkipIssuer:
+	case o.discover != "" && v.Issuer != "" && v.Issuer != source.issuer:
+		return badUsage("--iss: %q is another issuer than --discover asks; leave it out", v.Issuer)
+	case v.Issuer != "":
+	case source.issuer != "":
+		v.Issuer = source.issuer
+	case source.Type == "store":
+		v.InsecureSkipIssuer = true // there is no keyset, so no claim will ever be looked at
+	default:
 		ks, err := readKeyset(ctx, cfg)
 		if err != nil {
-			return nil, err
+			return badUsage("no issuer to expect: name one with --iss (there is no local keyset that records one)")
 		}
-		if *issuer == "" {
-			*issuer = ks.Policy.Issuer
-		}
-		return localKeys{ks, a.now()}, nil
+		v.Issuer = ks.Policy.Issuer
 	}
-	if *issuer == "" {
-		ks, err := readKeyset(ctx, cfg)
-		if err != nil {
-			return nil, badUsage("no issuer to expect: name one with --iss (there is no local keyset that records one)")
-		}
-		*issuer = ks.Policy.Issuer
-	}
-	if isURL(o.jwks) {
-		doc, err := remote.Fetch(ctx, o.jwks, remote.Options{})
-		if err != nil {
-			return nil, err
-		}
-		return a.static(doc.Set, doc.Problems), nil
-	}
-	data, err := a.read(strings.TrimPrefix(o.jwks, "@"))
-	if err != nil {
-		return nil, badUsage("--jwks: %v", err)
-	}
-	set, problems, err := jwk.ParseSet(data)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %v", remote.ErrUnavailable, o.jwks, err)
-	}
-	return a.static(set, problems), nil
+	return nil
 }
 
-// static makes a key source of a set, and tells of the members that it left out.
-func (a *app) static(set jwk.Set, problems []jwk.Problem) token.KeySource {
-	for _, p := range problems {
-		a.say("jwksctl: JWK Set: %s", p)
+// verdict is what verify prints of a token as JSON.
+type verdict struct {
+	Line int `json:"line,omitempty"` // of a batch, from 1
+	token.Verdict
+	KeyState keys.State `json:"key_state,omitempty"`
+	Source   *keySource `json:"source"`
+}
+
+// verdict completes the judgement on a token with what the source knows of its key.
+func (s *keySource) verdict(judged token.Verdict) verdict {
+	v := verdict{Verdict: judged, Source: s}
+	if s.state != nil && judged.KeyID != "" {
+		v.KeyState = s.state(judged.KeyID)
 	}
-	return remote.Static(set.Keys)
-}
-
-func isURL(text string) bool {
-	scheme, _, ok := strings.Cut(text, "://")
-	return ok && !strings.ContainsAny(scheme, "/.")
-}
-
-// localKeys finds keys in the keyset as it was read.
-type localKeys struct {
-	ks  keys.Keyset
-	now time.Time
-}
-
-func (l localKeys) Keys(_ context.Context, kid string) ([]jwk.PublicKey, error) {
-	return l.ks.Find(kid, l.now)
+	return v
 }
 
 // tell prints a verdict. Whatever the format, a token that is not good gets none
 // of its claims printed.
-func (a *app) tell(o verifyOptions, verdict token.Verdict, err error) error {
+func (a *app) tell(o verifyOptions, v verdict, err error) error {
 	_, rejected := errors.AsType[*token.Refusal](err)
 	switch {
 	case err != nil && !rejected:
 		return err
 	case o.quiet:
 	case o.out.json:
-		if err := a.printJSON(verdict); err != nil {
-			return err
+		if unsaid := a.printJSON(v); unsaid != nil && !rejected {
+			return unsaid // a rejection has its exit code, told or not
 		}
 	case err == nil:
-		return a.printJSON(verdict.Claims)
+		return a.printJSON(v.Claims)
 	default:
-		for _, failed := range verdict.Errors {
+		for _, failed := range v.Errors {
 			a.say("%s %v", a.paint(a.stderr, red, "rejected:"), failed)
 		}
 	}
@@ -172,4 +266,11 @@ func (a *app) tell(o verifyOptions, verdict token.Verdict, err error) error {
 		return silentError{err}
 	}
 	return nil
+}
+
+// rejects tells whether an error is a verdict on a token, or on a batch of them.
+func rejects(err error) bool {
+	_, one := errors.AsType[*token.Refusal](err)
+	_, many := errors.AsType[*batchRejection](err)
+	return one || many
 }

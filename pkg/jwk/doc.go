@@ -20,8 +20,8 @@
 //     Ed25519 points are not of low order, and the parameters are canonical
 //     base64url, so that a key has one spelling and one thumbprint.
 //   - A key verifies only what it may: its own alg, use and key_ops are obeyed.
-//   - A PrivateKey does not print, log or marshal itself. MarshalPKCS8 is the one
-//     way out.
+//   - A PrivateKey does not print, log or marshal itself. MarshalPKCS8 and
+//     MarshalJWK are the ways out.
 //
 // The package refuses symmetric keys, encryption keys and "none". It follows no
 // x5c, x5u or other reference, and knows neither tokens nor the life of a key.

@@ -12,14 +12,16 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+
+	"github.com/go-jose/go-jose/v4"
 )
 
 // errSecret is what every encoder of a private key gets.
-var errSecret = errors.New("a private key does not marshal itself: use MarshalPKCS8, or Public")
+var errSecret = errors.New("a private key does not marshal itself: use MarshalPKCS8, MarshalJWK, or Public")
 
 // PrivateKey signs for one algorithm. It does not print, log or marshal itself,
-// whatever the verb and however deep it is buried: MarshalPKCS8 is the one way
-// out. The zero value is no key; see IsZero.
+// whatever the verb and however deep it is buried: MarshalPKCS8 and MarshalJWK are
+// the ways out. The zero value is no key; see IsZero.
 type PrivateKey struct {
 	public PublicKey
 	// signer is a function, so that no printer that walks values by reflection
@@ -111,6 +113,26 @@ func (k PrivateKey) MarshalPKCS8() ([]byte, error) {
 	default:
 		return nil, errors.New("the private key cannot leave its signer")
 	}
+}
+
+// MarshalJWK returns the private key as a JWK, unencrypted: what MarshalJSON of
+// Public writes, and the private members (RFC 7518, sections 6.2.2 and 6.3.2). What
+// does not come out of MarshalPKCS8 does not come out here.
+func (k PrivateKey) MarshalJWK() ([]byte, error) {
+	der, err := k.MarshalPKCS8()
+	if err != nil {
+		return nil, err
+	}
+	signer, err := signerFromPKCS8(der)
+	if err != nil {
+		return nil, err
+	}
+	w := jose.JSONWebKey{Key: signer, KeyID: k.public.kid, Use: k.public.use, Algorithm: string(k.public.alg)}
+	data, err := w.MarshalJSON()
+	if err != nil {
+		return nil, reason(err)
+	}
+	return data, nil
 }
 
 // Public returns the public half.

@@ -6,6 +6,8 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/asn1"
 	"errors"
 	"math/big"
@@ -77,12 +79,19 @@ func (s spec) pssOptions() *rsa.PSSOptions {
 
 // digest returns what is signed: the hash of input, or input itself for Ed25519.
 func (s spec) digest(input []byte) []byte {
-	if s.hash == 0 {
+	switch s.hash {
+	case crypto.SHA256:
+		sum := sha256.Sum256(input)
+		return sum[:]
+	case crypto.SHA384:
+		sum := sha512.Sum384(input)
+		return sum[:]
+	case crypto.SHA512:
+		sum := sha512.Sum512(input)
+		return sum[:]
+	default:
 		return input
 	}
-	h := s.hash.New()
-	h.Write(input)
-	return h.Sum(nil)
 }
 
 // coordinate returns the length of r and of s, in bytes.

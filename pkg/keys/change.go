@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,9 +11,13 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 )
 
-// attempts bounds how often a change is tried when others keep winning the swap
-// or the store keeps failing. Each try decides anew on what it then reads.
-const attempts = 16
+// A change is tried again while others win the swap, which says that things move
+// on, and a few times while the store fails. Each try decides anew on what it
+// then reads.
+const (
+	attempts = 16
+	patience = 3
+)
 
 // Refresh reads the keyset from the store and confirms or replaces the view.
 func (r *Ring) Refresh(ctx context.Context) error {
@@ -50,9 +55,12 @@ func (r *Ring) read(ctx context.Context) (*view, error) {
 	}
 	old := r.view.Load()
 	next := view{at: at, store: sighting{rec.Now, at, r.watch.look()}}
-	if old != nil && rec.Version == old.ks.Version && len(old.unreadable()) == 0 {
+	next.raw = rec.Document
+	// Not the version but the content says that nothing changed: a store that was
+	// restored from a backup comes to the same versions again.
+	if old != nil && bytes.Equal(rec.Document, old.raw) && len(old.unreadable()) == 0 {
 		next.ks, next.halves, next.document = old.ks, old.halves, old.document
-		r.watch.judge(next.store, next.ks.Policy.ClockSkew)
+		r.watch.learn(next.ks, next.store)
 		return &next, nil
 	}
 	if next.ks, err = decodeKeyset(rec); err != nil {
@@ -64,15 +72,17 @@ func (r *Ring) read(ctx context.Context) (*view, error) {
 	if err := r.openHalves(ctx, &next, old); err != nil {
 		return nil, err
 	}
-	r.watch.judge(next.store, next.ks.Policy.ClockSkew)
-	next.document = publication(next.ks, r.watch.safe(at))
+	r.watch.learn(next.ks, next.store)
+	next.document = publication(next.ks, r.watch.read().safe)
 	return &next, nil
 }
 
 // show makes a view the one that the process acts on.
 func (r *Ring) show(v *view) {
-	r.watch.obey(v.ks.Policy)
 	r.spare.forget(v.ks)
+	if old := r.view.Load(); old != nil && old.ks.Version != v.ks.Version {
+		r.tally.saw(old.ks, v.ks)
+	}
 	r.view.Store(v)
 	r.moved.wake()
 }
@@ -162,19 +172,20 @@ func (r *Ring) change(ctx context.Context, fresh supply, decide decision) error 
 	r.writes.Lock()
 	defer r.writes.Unlock()
 	var failed, unclear error
-	for range attempts {
+	for tries, misses := 0, 0; tries < attempts && misses < patience && ctx.Err() == nil; tries++ {
 		v, err := r.refresh(ctx)
-		if err != nil {
+		if errors.Is(err, ErrUnavailable) {
 			failed = err
-			if errors.Is(err, ErrUnavailable) && ctx.Err() == nil {
-				continue
-			}
+			misses++
+			continue
+		}
+		if err != nil {
 			return after(unclear, err)
 		}
 		m := Means{Opened: v.openedHalf}
 		key, err := fresh(v.ks)
 		if err != nil {
-			return err
+			return after(unclear, err)
 		}
 		m.Fresh = key.Public()
 		now := r.watch.read()
@@ -182,22 +193,30 @@ func (r *Ring) change(ctx context.Context, fresh supply, decide decision) error 
 			return after(unclear, r.refused(refusal))
 		}
 		next, effect, err := decide(v.ks, now.wall, m)
-		if err != nil || effect.Empty() {
-			return r.refused(err)
+		if err != nil {
+			return after(unclear, r.refused(err))
 		}
-		err = r.swap(ctx, v.ks.Version, next, effect, map[string]jwk.PrivateKey{m.Fresh.KeyID(): key}, now)
+		if effect.Empty() {
+			return nil
+		}
+		err = r.swap(ctx, v.ks, next, effect, map[string]jwk.PrivateKey{m.Fresh.KeyID(): key}, now)
 		if err == nil {
 			r.committed(ctx, effect)
-			_, err = r.refresh(ctx)
-			return err
+			if _, err = r.refresh(ctx); err != nil {
+				return fmt.Errorf("%w: the change is made, but could not be read back: %v", ErrUnavailable, err)
+			}
+			return nil
 		}
 		failed = err
+		if !errors.Is(err, ErrConflict) {
+			misses++
+		}
 		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrTooLate) {
 			unclear = err
 		}
-		if ctx.Err() != nil {
-			break
-		}
+	}
+	if failed == nil {
+		failed = context.Cause(ctx)
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, failed)
 }
@@ -212,13 +231,15 @@ func after(unclear, err error) error {
 }
 
 // swap commits a decision. What it puts is sealed first.
-func (r *Ring) swap(ctx context.Context, version uint64, next Keyset, effect Effect, halves map[string]jwk.PrivateKey, now reading) error {
+func (r *Ring) swap(ctx context.Context, from, next Keyset, effect Effect, halves map[string]jwk.PrivateKey, now reading) error {
 	document, err := next.encode()
 	if err != nil {
 		return err
 	}
-	// Half of e is for the write to land, the other half for the clocks.
-	c := Change{Version: version, Document: document, Delete: effect.Delete, Deadline: now.wall.Add(next.Policy.ClockSkew / 2)}
+	// Half of e is for the write to land, the other half for the clocks. A new
+	// policy's stamps are made with the old e.
+	e := min(from.Policy.ClockSkew, next.Policy.ClockSkew)
+	c := Change{Version: from.Version, Document: document, Delete: effect.Delete, Deadline: now.wall.Add(e / 2)}
 	c.Put = make(map[string][]byte, len(effect.Put))
 	for _, kid := range effect.Put {
 		key := halves[kid]
@@ -239,30 +260,31 @@ type spare struct {
 	key jwk.PrivateKey
 }
 
-// has tells whether there is a key for the policy.
-func (s *spare) has(p Policy) bool {
+// get returns the key if there is one for the policy.
+func (s *spare) get(p Policy) (jwk.PrivateKey, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.key.IsZero() && p.makes(s.key.Public())
+	if s.key.IsZero() || !p.makes(s.key.Public()) {
+		return jwk.PrivateKey{}, false
+	}
+	return s.key, true
 }
 
 // take returns a key for the policy, making it now if need be. It stays the
 // spare until a document shows it, so that a lost swap costs no key. Nothing is
 // locked while a key is made, which can take seconds.
 func (s *spare) take(p Policy, generate func(jwk.Algorithm, int) (jwk.PrivateKey, error)) (jwk.PrivateKey, error) {
-	if !s.has(p) {
-		key, err := generate(p.Algorithm, p.KeySize)
-		if err != nil {
-			return jwk.PrivateKey{}, fmt.Errorf("making a key: %w", err)
-		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.key = key
+	if key, ok := s.get(p); ok {
 		return key, nil
+	}
+	key, err := generate(p.Algorithm, p.KeySize)
+	if err != nil {
+		return jwk.PrivateKey{}, fmt.Errorf("making a key: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.key, nil
+	s.key = key
+	return key, nil
 }
 
 // forget drops the spare once a document shows it, however that came about.

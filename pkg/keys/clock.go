@@ -31,10 +31,19 @@ func (c Clock) withDefaults() Clock {
 	return c
 }
 
-// reading is one look at both clocks, which serves a whole decision.
+// reading is one look at both clocks, which serves a whole decision. What the
+// watch made of the clocks then is part of it: by the time that somebody uses
+// the reading, the clock may have been set right.
 type reading struct {
 	wall time.Time
 	up   time.Duration
+
+	jumped bool
+
+	// safe is a time that is not later than the true one, whichever of the
+	// clocks is right: a token that lives by it dies soon enough, and a key that
+	// leaves by it leaves late enough.
+	safe time.Time
 }
 
 // since is the time from an earlier reading by the clock that says more: a wall
@@ -60,7 +69,7 @@ func (s sighting) off(now reading) (least, most time.Duration) {
 
 // watch reads the clocks and notices a wall clock that jumps. Which of the two
 // times is the right one cannot be known here. So a jump is answered by what is
-// sound under both (see safe), and no step is taken until the clock is back, or
+// sound under both (see reading.safe), and no step is taken until the clock is back, or
 // until everything made before the jump has died by a clock that did not jump.
 type watch struct {
 	clock Clock
@@ -80,14 +89,24 @@ func newWatch(c Clock) *watch {
 	return w
 }
 
-func (w *watch) look() reading { return reading{w.clock.Now().Round(0), w.clock.Uptime()} }
+// look reads the clocks and believes them.
+func (w *watch) look() reading {
+	wall := w.clock.Now().Round(0)
+	return reading{wall: wall, up: w.clock.Uptime(), safe: wall}
+}
 
-// obey takes what the watch must know of the policy.
-func (w *watch) obey(p Policy) {
+// obey takes what the watch must know of the keyset: its policy, and how long
+// what was made under an earlier one may live.
+func (w *watch) obey(ks Keyset) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.skew = p.ClockSkew
-	w.settle = p.MaxStaleness + 2*p.JWKSMaxAge + p.TokenTTL + p.Leeway + 2*p.ClockSkew
+	p := ks.Policy
+	settle := max(p.MaxStaleness+2*p.JWKSMaxAge+p.TokenTTL+p.Leeway+2*p.ClockSkew,
+		ks.DocsUntil.Sub(ks.ChangedAt), ks.TokensUntil.Add(p.Leeway).Sub(ks.ChangedAt))
+	if w.jumped {
+		settle = max(settle, w.settle) // a jump is judged by what was made before it
+	}
+	w.skew, w.settle = p.ClockSkew, settle
 }
 
 // read looks at the clocks and judges them.
@@ -97,7 +116,7 @@ func (w *watch) read() reading {
 	now := w.look()
 
 	elapsed := now.up - w.anchor.up
-	w.anchor = reading{w.anchor.wall.Add(elapsed), now.up}
+	w.anchor = reading{wall: w.anchor.wall.Add(elapsed), up: now.up}
 	stray := now.wall.Sub(w.anchor.wall)
 	switch moved := (stray - w.stray).Abs(); {
 	case stray.Abs() <= w.skew:
@@ -112,15 +131,21 @@ func (w *watch) read() reading {
 		w.jumped, w.anchor, stray = false, now, 0
 	}
 	w.stray = stray
+	if now.jumped = w.jumped; w.jumped {
+		now.safe = earliest(now.wall, now.wall.Add(-stray))
+	}
 	return now
 }
 
-// judge holds the wall clock against the store's, which agrees with it, shows it
-// to be wrong, or was read too slowly to tell.
-func (w *watch) judge(store sighting, e time.Duration) {
+// learn takes in what a read of the store told: the keyset to obey, and the
+// store's clock, which agrees with the wall clock, shows it to be wrong, or was
+// read too slowly to tell.
+func (w *watch) learn(ks Keyset, store sighting) {
+	w.obey(ks)
 	if store.at.IsZero() {
 		return
 	}
+	e := ks.Policy.ClockSkew
 	switch least, most := store.off(store.got); {
 	case least >= -e && most <= e:
 		w.vouch(store.got)
@@ -140,20 +165,8 @@ func (w *watch) vouch(now reading) {
 func (w *watch) doubt(now reading, stray time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.anchor, w.stray = reading{now.wall.Add(-stray), now.up}, stray
+	w.anchor, w.stray = reading{wall: now.wall.Add(-stray), up: now.up}, stray
 	w.jumped, w.since = true, now.up
-}
-
-// safe is a time that is not later than the true one, whichever of the clocks
-// is right: a token that lives by it dies soon enough, and a key that leaves by
-// it leaves late enough.
-func (w *watch) safe(now reading) time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !w.jumped {
-		return now.wall
-	}
-	return earliest(now.wall, now.wall.Add(-w.stray))
 }
 
 // trouble says why no step may be taken now, if so.
@@ -177,7 +190,7 @@ func (w *watch) trouble(now reading, ks Keyset, store sighting) *Refusal {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.jumped {
+	if now.jumped {
 		return refuse("this machine's clock jumped by %v: no step is taken until it is back, or for %v",
 			w.stray.Round(time.Millisecond), (w.settle - (now.up - w.since)).Round(time.Second))
 	}

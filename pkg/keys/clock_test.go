@@ -26,7 +26,7 @@ func watchedClocks(t *testing.T) (*twoClocks, *watch) {
 	t.Helper()
 	c := &twoClocks{wall: noon, up: time.Hour}
 	w := newWatch(Clock{Now: func() time.Time { return c.wall }, Uptime: func() time.Duration { return c.up }})
-	w.obey(dailyPolicy(t))
+	w.obey(Keyset{Policy: dailyPolicy(t)})
 	return c, w
 }
 
@@ -93,8 +93,8 @@ func TestAJumpFreezesUntilTheClockIsBack(t *testing.T) {
 		if refusal := w.trouble(w.read(), ks, sighting{}); refusal != nil {
 			t.Errorf("%v: the clock is back, and: %v", jump, refusal)
 		}
-		if now := w.read(); !w.safe(now).Equal(c.wall) {
-			t.Errorf("%v: the clock is back, and safe is %v off", jump, w.safe(now).Sub(c.wall))
+		if now := w.read(); !now.safe.Equal(c.wall) {
+			t.Errorf("%v: the clock is back, and safe is %v off", jump, now.safe.Sub(c.wall))
 		}
 	}
 }
@@ -111,8 +111,8 @@ func TestAJumpIsForgivenWhenNothingOlderIsAlive(t *testing.T) {
 		if c.pass(time.Nanosecond); w.troubled(ks) {
 			t.Errorf("%v: not forgiven after more than %v", jump, dailySettle)
 		}
-		if now := w.read(); !w.safe(now).Equal(c.wall) {
-			t.Errorf("%v: forgiven, and safe is %v off", jump, w.safe(now).Sub(c.wall))
+		if now := w.read(); !now.safe.Equal(c.wall) {
+			t.Errorf("%v: forgiven, and safe is %v off", jump, now.safe.Sub(c.wall))
 		}
 		if c.jump(-jump); !w.troubled(ks) {
 			t.Errorf("%v: the clock was forgiven, so that the way back is a jump, and nobody noticed", jump)
@@ -147,7 +147,7 @@ func TestSafeIsNeverLaterThanEitherClock(t *testing.T) {
 			if jump.Abs() <= 5*time.Second {
 				bound = c.wall // that close, the clock counts as right
 			}
-			if safe := w.safe(now); safe.After(bound) {
+			if safe := now.safe; safe.After(bound) {
 				t.Fatalf("a jump by %v: safe is %v later than it may be", jump, safe.Sub(bound))
 			} else if bound.Sub(safe) > 5*time.Second {
 				t.Fatalf("a jump by %v: safe is %v too early", jump, bound.Sub(safe))
@@ -169,8 +169,8 @@ func TestASecondClockVouches(t *testing.T) {
 	if refusal := w.trouble(w.read(), ks, sighting{}); refusal != nil {
 		t.Errorf("another clock agrees, and: %v", refusal)
 	}
-	if now := w.read(); !w.safe(now).Equal(c.wall) {
-		t.Errorf("another clock agrees, and safe is %v off", w.safe(now).Sub(c.wall))
+	if now := w.read(); !now.safe.Equal(c.wall) {
+		t.Errorf("another clock agrees, and safe is %v off", now.safe.Sub(c.wall))
 	}
 	if c.jump(-time.Hour); !w.troubled(ks) {
 		t.Error("the way back is a jump again, and nobody noticed")
@@ -213,15 +213,62 @@ func TestAClockIsHeldAgainstOthers(t *testing.T) {
 	}
 }
 
+// The store says its time at an unknown moment between the question and the
+// answer, so that a slow answer is worth less.
+func TestASlowAnswerOfTheStoreTellsLess(t *testing.T) {
+	for _, tt := range []struct {
+		name           string
+		took, store    time.Duration // the store's time, from when it was asked
+		vouches, doubt bool
+		ahead          time.Duration // if in doubt: by how much the wall clock may be ahead
+		trouble        string
+	}{
+		{"prompt", 0, 0, true, false, 0, ""},
+		{"a little slow", 4 * time.Second, 2 * time.Second, true, false, 0, ""},
+		{"slow, and maybe ahead", 10 * time.Second, 3 * time.Second, false, false, 0, "differs by 7s"},
+		{"slow, and maybe behind", 10 * time.Second, 8 * time.Second, false, false, 0, "differs by -8s"},
+		{"slow, and maybe either", 20 * time.Second, 10 * time.Second, false, false, 0, "the store took 20s to tell the time"},
+		{"slow, and surely ahead", 10 * time.Second, -6 * time.Second, false, true, 16 * time.Second, "differs by 16s"},
+		{"slow, and surely behind", 10 * time.Second, 16 * time.Second, false, true, 0, "differs by -16s"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, w := watchedClocks(t)
+			ks := Keyset{Policy: dailyPolicy(t)}
+			ask := func() sighting {
+				sent := w.look()
+				c.pass(tt.took)
+				return sighting{sent.wall.Add(tt.store), sent, w.look()}
+			}
+			store := ask()
+			if refusal := w.trouble(store.got, ks, store); (refusal == nil) != (tt.trouble == "") || (refusal != nil && !strings.Contains(refusal.Text, tt.trouble)) {
+				t.Errorf("trouble = %v, want %q", refusal, tt.trouble)
+			}
+			w.learn(ks, store)
+			now := w.read()
+			if now.jumped != tt.doubt || now.wall.Sub(now.safe) != tt.ahead {
+				t.Errorf("in doubt: %t, by %v, want %t, %v", now.jumped, now.wall.Sub(now.safe), tt.doubt, tt.ahead)
+			}
+			if tt.doubt {
+				return
+			}
+			c.jump(time.Hour)
+			w.read()
+			if w.learn(ks, ask()); w.read().jumped == tt.vouches {
+				t.Errorf("it vouches for a clock that jumped: %t, want %t", !tt.vouches, tt.vouches)
+			}
+		})
+	}
+}
+
 func TestAgeIsByTheClockThatSaysMore(t *testing.T) {
-	from := reading{noon, time.Hour}
+	from := reading{wall: noon, up: time.Hour}
 	for _, tt := range []struct{ wall, up, want time.Duration }{
 		{time.Minute, time.Minute, time.Minute},
 		{time.Minute, time.Hour, time.Hour},    // it was suspended, or set back
 		{time.Hour, time.Minute, time.Hour},    // it was set forward
 		{-time.Hour, time.Minute, time.Minute}, // it was set back
 	} {
-		if got := (reading{noonPlus(tt.wall), time.Hour + tt.up}).since(from); got != tt.want {
+		if got := (reading{wall: noonPlus(tt.wall), up: time.Hour + tt.up}).since(from); got != tt.want {
 			t.Errorf("wall %v, uptime %v: since = %v, want %v", tt.wall, tt.up, got, tt.want)
 		}
 	}

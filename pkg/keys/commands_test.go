@@ -175,14 +175,19 @@ func TestRevokeActive(t *testing.T) {
 	if err != nil || next.Active().KeyID() != shut.Fresh.KeyID() || !slices.Equal(kids(next.History...), []string{active, pending}) {
 		t.Errorf("forced without a successor that opens: %v, history %v", err, kids(next.History...))
 	}
+	ks.Keys = ks.Keys[:2:2]
+	next, _, err = ks.Revoke(ready, active, able(t), Order{Force: true})
+	if err != nil || next.History[0].State(ready) != Revoked || next.validate() != nil {
+		t.Errorf("forced without a successor: %v, history %+v", err, next.History)
+	}
 }
 
 func TestRevokeWhatSignsNoMore(t *testing.T) {
 	ks := gated(t)
 	retired := ks.Keys[0]
 	now := noonPlus(time.Hour)
-	next, effect, err := ks.Revoke(now, retired.KeyID(), Means{}, Order{Reason: "leaked"})
-	if err != nil || next.History[0].State(now) != Revoked || !slices.Equal(effect.Delete, kids(retired)) || len(next.Public(now)) != 2 {
+	next, effect, err := ks.Revoke(now, retired.KeyID(), able(t), Order{Reason: "leaked"})
+	if err != nil || next.validate() != nil || next.History[0].State(now) != Revoked || !slices.Equal(effect.Delete, kids(retired)) || len(next.Public(now)) != 2 {
 		t.Errorf("retired: %v, %v", effect, err)
 	}
 

@@ -42,7 +42,8 @@
 //     JWKS that a compliant cache may hold contains its key, unless the key was
 //     revoked.
 //   - One key is active in each version of the keyset, and every document ever
-//     published holds it and its successor.
+//     published holds it. A successor stands beside it from the first document
+//     on, but for the moments after a revocation or a change of algorithm.
 //   - A revoked key is served by nobody after max(now + D + e, acts_until).
 //   - A process that has not confirmed the keyset for D neither signs nor
 //     publishes. One whose clock cannot be trusted takes no step.

@@ -2,6 +2,7 @@ package keys
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -106,6 +107,9 @@ func (ks Keyset) validate() error {
 	}
 	if ks.Version == 0 || ks.ID == "" || ks.SealingKey == "" || ks.ChangedAt.IsZero() {
 		return errors.New("id, version, sealing_key or changed_at is missing")
+	}
+	if _, err := base64.RawURLEncoding.DecodeString(ks.ID); err != nil {
+		return fmt.Errorf("id %q is not a kid", ks.ID) // it names a file of the witness
 	}
 	if err := ks.Policy.validate(); err != nil {
 		return err

@@ -2,10 +2,7 @@ package keys
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"maps"
-	"sync"
 	"time"
 
 	"github.com/jwksctl/jwksctl/pkg/jwk"
@@ -78,9 +75,8 @@ func (r *Ring) Import(ctx context.Context, key jwk.PrivateKey) error {
 	return r.change(ctx, func(Keyset) (jwk.PrivateKey, error) { return key, nil }, Keyset.Import)
 }
 
-// Export returns the private half of the active or the pending key. The other
-// errors besides ErrUnreadable are ErrUnknownKey, for a key whose private half
-// nobody has.
+// Export returns the private half of the active or the pending key. The error is
+// ErrUnreadable, or ErrUnknownKey for a key that has none any more.
 func (r *Ring) Export(kid string) (jwk.PrivateKey, error) {
 	h, ok := r.view.Load().halves[kid]
 	switch {
@@ -125,88 +121,3 @@ func (r *Ring) Preview(decide func(ks Keyset, now time.Time, m Means) (Keyset, E
 
 // Keyset is the newest document that the process has read.
 func (r *Ring) Keyset() Keyset { return r.view.Load().ks }
-
-// Status is what a process can say of itself.
-type Status struct {
-	Keyset     Keyset
-	Now        time.Time
-	Age        time.Duration    // since the keyset was last confirmed with the store
-	Stale      error            // ErrStale, or nil
-	Clock      *Refusal         // why the clock is not trusted, or nil
-	Unreadable map[string]error // by kid: the private halves that could not be opened
-	Steps      map[Step]uint64  // taken by this process
-	Refused    map[Guard]uint64 // steps that a guard held back in this process
-}
-
-// Status tells how the process stands now.
-func (r *Ring) Status() Status {
-	v, at := r.view.Load(), r.watch.read()
-	steps, refused := r.tally.copy()
-	return Status{
-		Keyset: v.ks, Now: at.wall, Age: at.since(v.at), Stale: v.fresh(at),
-		Clock: r.watch.trouble(at, v.ks, v.store), Unreadable: v.unreadable(),
-		Steps: steps, Refused: refused,
-	}
-}
-
-// Ready is nil while the process can sign and publish.
-func (s Status) Ready() error {
-	if s.Stale != nil {
-		return s.Stale
-	}
-	if err, bad := s.Unreadable[s.Keyset.Active().KeyID()]; bad {
-		return errors.Join(ErrUnreadable, err)
-	}
-	return nil
-}
-
-func (v *view) unreadable() map[string]error {
-	out := map[string]error{}
-	for kid, h := range v.halves {
-		if h.err != nil {
-			out[kid] = h.err
-		}
-	}
-	return out
-}
-
-// tally counts what a process did.
-type tally struct {
-	mu      sync.Mutex
-	steps   map[Step]uint64
-	refused map[Guard]uint64
-}
-
-func (t *tally) copy() (map[Step]uint64, map[Guard]uint64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return maps.Clone(t.steps), maps.Clone(t.refused)
-}
-
-// committed counts and logs what a swap made true.
-func (r *Ring) committed(ctx context.Context, e Effect) {
-	r.tally.mu.Lock()
-	defer r.tally.mu.Unlock()
-	if r.tally.steps == nil {
-		r.tally.steps = map[Step]uint64{}
-	}
-	for _, ev := range e.Events {
-		r.tally.steps[ev.Step]++
-		r.log.InfoContext(ctx, "keyset changed", "step", string(ev.Step), "kid", ev.KeyID)
-	}
-}
-
-// refused counts the refusal, if err is one, and passes it on.
-func (r *Ring) refused(err error) error {
-	refusal, ok := errors.AsType[*Refusal](err)
-	if !ok {
-		return err
-	}
-	r.tally.mu.Lock()
-	defer r.tally.mu.Unlock()
-	if r.tally.refused == nil {
-		r.tally.refused = map[Guard]uint64{}
-	}
-	r.tally.refused[refusal.Guard]++
-	return err
-}

@@ -114,6 +114,9 @@ func TestSetPolicyByRing(t *testing.T) {
 	l := newLab(t)
 	r := l.found(t)
 	pending, _ := r.Keyset().Pending()
+	if _, err := r.Preview(keys.Keyset.Import); err != nil { // which makes a spare key, of the algorithm before
+		t.Fatal(err)
+	}
 	changed, err := r.SetPolicy(t.Context(), keys.Settings{Algorithm: jwk.ES256})
 	if diff := cmp.Diff([]keys.Difference{{Setting: "algorithm", Old: "EdDSA", New: "ES256"}}, changed); diff != "" || err != nil {
 		t.Errorf("SetPolicy: %v (-want +got):\n%s", err, diff)
@@ -133,6 +136,24 @@ func TestSetPolicyByRing(t *testing.T) {
 	}
 	if _, err := r.SetPolicy(t.Context(), keys.Settings{Leeway: 1}); err == nil || r.Keyset().Version != version {
 		t.Errorf("a policy that does not hold: %v", err)
+	}
+}
+
+func TestANewKeySizeReplacesThePendingKey(t *testing.T) {
+	l := newLab(t)
+	o := l.options()
+	o.Generate = keystest.Generator()
+	p := keystest.Policy(24 * time.Hour)
+	p.Algorithm, p.KeySize, p.ExpiredTokens = jwk.RS256, 2048, false
+	r, err := keys.Found(t.Context(), o, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.SetPolicy(t.Context(), keys.Settings{KeySize: 3072}); err != nil {
+		t.Fatal(err)
+	}
+	if p, ok := r.Keyset().Pending(); ok {
+		t.Errorf("a pending key of %d bits is kept", p.JWK.Size())
 	}
 }
 

@@ -154,6 +154,9 @@ func TestPolicyRefusals(t *testing.T) {
 			}
 		})
 	}
+	if got := refusedPolicy(Settings{Issuer: testIssuer, MaxStaleness: maxDuration + 1}); strings.Contains(got, "does not hold") {
+		t.Errorf("a duration that is out of bounds is named, and summed up too: %s", got)
+	}
 	if got := refusedPolicy(Settings{}); got != "issuer: is not set" {
 		t.Errorf("without an issuer: %q", got)
 	}

@@ -20,6 +20,11 @@ const (
 	GuardClock      Guard = "clock"      // this process's clock cannot be trusted
 )
 
+// Guards lists them all.
+func Guards() []Guard {
+	return []Guard{GuardGate, GuardCap, GuardUnreadable, GuardStandby, GuardKnown, GuardRestored, GuardClock}
+}
+
 // Refusal is the error of a step that a guard held back. Nothing was changed.
 type Refusal struct {
 	Guard Guard

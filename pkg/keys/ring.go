@@ -66,6 +66,7 @@ type Ring struct {
 // view is what the process knows at one time. It is never changed.
 type view struct {
 	ks       Keyset
+	raw      []byte   // ks as the store had it
 	at       reading  // taken before the read that confirmed it was sent
 	store    sighting // of the store's own clock by that read
 	halves   map[string]half
@@ -141,7 +142,7 @@ func (r *Ring) found(ctx context.Context, p Policy) error {
 	now := r.watch.look()
 	ks, effect := found(p, r.sealer.Name(), now.wall, active.Public(), pending.Public())
 	put := map[string]jwk.PrivateKey{active.Public().KeyID(): active, pending.Public().KeyID(): pending}
-	if err := r.swap(ctx, 0, ks, effect, put, now); err != nil {
+	if err := r.swap(ctx, Keyset{Policy: p}, ks, effect, put, now); err != nil {
 		return err
 	}
 	r.committed(ctx, effect)
@@ -185,7 +186,7 @@ func (r *Ring) SigningKey(context.Context) (key jwk.PrivateKey, now, latest time
 	if h.err != nil {
 		return jwk.PrivateKey{}, time.Time{}, time.Time{}, fmt.Errorf("%w: active key %s: %v", ErrUnreadable, kid, h.err)
 	}
-	return h.key, at.wall, r.watch.safe(at).Add(v.ks.Policy.TokenTTL), nil
+	return h.key, at.wall, at.safe.Add(v.ks.Policy.TokenTTL), nil
 }
 
 // Keys finds public keys by kid; it satisfies token.KeySource.
@@ -194,7 +195,7 @@ func (r *Ring) Keys(_ context.Context, kid string) ([]jwk.PublicKey, error) {
 	if err := v.fresh(at); err != nil {
 		return nil, err
 	}
-	return v.ks.Find(kid, r.watch.safe(at))
+	return v.ks.Find(kid, at.safe)
 }
 
 // Publication is the JWK Set as a process serves it. It is never changed: as
@@ -211,12 +212,11 @@ func (r *Ring) Published() (*Publication, error) {
 	if err := v.fresh(at); err != nil {
 		return nil, err
 	}
-	safe := r.watch.safe(at)
-	if until := v.document.until; until.IsZero() || safe.Before(until) {
+	if until := v.document.until; until.IsZero() || at.safe.Before(until) {
 		return v.document, nil
 	}
 	again := *v
-	again.document = publication(v.ks, safe)
+	again.document = publication(v.ks, at.safe)
 	r.view.CompareAndSwap(v, &again) // losing means that a newer view is there, or will be asked next time
 	return again.document, nil
 }

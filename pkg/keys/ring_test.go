@@ -264,10 +264,14 @@ func TestFoundByManyAtOnceMakesOneKeyset(t *testing.T) {
 
 func TestFoundRefusesWhatItCannotUse(t *testing.T) {
 	l := newLab(t)
-	if _, err := keys.Found(t.Context(), l.options(), keys.Policy{}); err == nil {
+	o := l.options()
+	o.Generate = func(jwk.Algorithm, int) (jwk.PrivateKey, error) {
+		t.Error("a key was made for no policy")
+		return jwk.PrivateKey{}, errDown
+	}
+	if _, err := keys.Found(t.Context(), o, keys.Policy{}); err == nil {
 		t.Error("a keyset was founded under no policy")
 	}
-	o := l.options()
 	o.Generate = func(jwk.Algorithm, int) (jwk.PrivateKey, error) { return jwk.PrivateKey{}, errDown }
 	if _, err := keys.Found(t.Context(), o, keystest.Policy(24*time.Hour)); !errors.Is(err, errDown) {
 		t.Errorf("without keys: %v", err)

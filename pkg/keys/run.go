@@ -18,7 +18,7 @@ const longestPoll = time.Second
 func (r *Ring) Run(ctx context.Context) {
 	ctx, stop := context.WithCancel(ctx)
 	hints := make(chan struct{}, 1)
-	made := make(chan struct{}, 1)
+	made := make(chan error, 1)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -33,6 +33,7 @@ func (r *Ring) Run(ctx context.Context) {
 		edges.note(ctx, "keyset", r.turn(ctx))
 		status := r.Status()
 		edges.note(ctx, "readiness", status.Ready())
+		edges.note(ctx, "rotation", status.overdue())
 		if status.Clock != nil { // a nil *Refusal is no nil error
 			edges.note(ctx, "clock", status.Clock)
 		} else {
@@ -40,7 +41,7 @@ func (r *Ring) Run(ctx context.Context) {
 		}
 		if !making && r.wantsSpare() {
 			making = true
-			go r.makeSpare(made) //nolint:contextcheck // making a key cannot be interrupted; its result is dropped
+			go r.makeSpare(ctx, made)
 		}
 		timer := time.NewTimer(r.pause())
 		select {
@@ -49,7 +50,8 @@ func (r *Ring) Run(ctx context.Context) {
 			return
 		case <-hints:
 		case <-timer.C:
-		case <-made:
+		case err := <-made:
+			edges.note(ctx, "spare key", err)
 			making = false
 		}
 		timer.Stop()
@@ -59,27 +61,27 @@ func (r *Ring) Run(ctx context.Context) {
 // turn is one round of the loop. It never makes a key itself: that would keep
 // the view from being confirmed for as long as it takes.
 func (r *Ring) turn(ctx context.Context) error {
-	poll, cancel := context.WithTimeout(ctx, r.patience())
+	poll, cancel := context.WithTimeout(ctx, r.timeout())
 	defer cancel()
 	if err := r.Refresh(poll); err != nil {
 		return err
 	}
 	ks, now := r.Keyset(), r.watch.read().wall
-	if !due(ks.Next(), now) || (due(ks.NeedsKey(), now) && !r.spare.has(ks.Policy)) {
+	if _, has := r.spare.get(ks.Policy); !due(ks.Next(), now) || (due(ks.NeedsKey(), now) && !has) {
 		return nil
 	}
 	return r.Step(poll)
 }
 
-// patience is how long one round may wait for the store: short enough that
+// timeout is how long one round may wait for the store: short enough that
 // there are several tries before the view is stale.
-func (r *Ring) patience() time.Duration { return r.Keyset().Policy.MaxStaleness / 3 }
+func (r *Ring) timeout() time.Duration { return r.Keyset().Policy.MaxStaleness / 3 }
 
 // pause is how long the loop rests if nothing happens. Timed steps come with a
 // little jitter, so that processes do not meet at the swap each time.
 func (r *Ring) pause() time.Duration {
 	ks, now := r.Keyset(), r.watch.read().wall
-	wait := min(longestPoll, r.patience())
+	wait := min(longestPoll, r.timeout())
 	if next := ks.Next(); !next.IsZero() && next.After(now) {
 		jitter := rand.N(ks.Policy.ClockSkew/4 + 1) //nolint:gosec // spreads load, guards nothing
 		wait = min(wait, next.Sub(now)+jitter)
@@ -92,24 +94,33 @@ func (r *Ring) wantsSpare() bool {
 	ks := r.Keyset()
 	at := ks.NeedsKey()
 	lead := min(time.Minute, ks.Policy.RotationInterval/4)
-	return due(at, r.watch.read().wall.Add(lead)) && !r.spare.has(ks.Policy)
+	_, has := r.spare.get(ks.Policy)
+	return !has && due(at, r.watch.read().wall.Add(lead))
 }
 
-func (r *Ring) makeSpare(made chan<- struct{}) {
-	if _, err := r.spare.take(r.Keyset().Policy, r.generate); err != nil {
-		r.log.Error("no key could be made", "error", err.Error())
+// makeSpare makes a key, which cannot be interrupted. It is slow to report a
+// failure, so that it is not tried again at once.
+func (r *Ring) makeSpare(ctx context.Context, made chan<- error) {
+	_, err := r.spare.take(r.Keyset().Policy, r.generate)
+	if err != nil {
+		rest(ctx)
 	}
-	made <- struct{}{}
+	made <- err
+}
+
+// rest is the pause after something failed.
+func rest(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(longestPoll):
+	}
 }
 
 // listen passes on the store's hints.
 func (r *Ring) listen(ctx context.Context, hints chan<- struct{}) {
 	for ctx.Err() == nil {
 		if err := r.store.Wait(ctx, r.Keyset().Version); err != nil {
-			select { // the loop asks the store by itself; try the hints again later
-			case <-ctx.Done():
-			case <-time.After(longestPoll):
-			}
+			rest(ctx) // the loop asks the store by itself; try the hints again later
 			continue
 		}
 		moved := r.moved.wait()
@@ -157,7 +168,7 @@ func kindOf(err error) string {
 	if refusal, ok := errors.AsType[*Refusal](err); ok {
 		return string(refusal.Guard)
 	}
-	for _, known := range []error{ErrStale, ErrUnavailable, ErrUnreadable, ErrSealingKey, ErrDocument} {
+	for _, known := range []error{errOverdue, ErrStale, ErrUnavailable, ErrUnreadable, ErrSealingKey, ErrDocument} {
 		if errors.Is(err, known) {
 			return known.Error()
 		}

@@ -24,6 +24,11 @@ const (
 	SetPolicy    Step = "policy"
 )
 
+// Steps lists them all.
+func Steps() []Step {
+	return []Step{Bootstrap, Publish, Activate, Destroy, Expire, MakeSpecimen, Revoke, Import, Accept, SetPolicy}
+}
+
 // Event is one step on one key: done at At, or due from At on.
 type Event struct {
 	Step  Step      `json:"step"`

@@ -306,6 +306,11 @@ func TestOneFreshKeyIsUsedOnce(t *testing.T) {
 	if len(effect.Put) != 1 || next.Specimen == nil || next.Active().KeyID() != ks.Keys[1].KeyID() {
 		t.Errorf("the other step was not taken next: %v", effect)
 	}
+	ks.Keys = ks.Keys[:1] // both a successor and a specimen are due
+	next, effect = advance(t, ks, noon)
+	if _, ok := next.Pending(); !ok || len(effect.Put) != 1 || next.Specimen != nil {
+		t.Errorf("%v, specimen %v", effect, next.Specimen)
+	}
 }
 
 func TestForecastIsWhatHappens(t *testing.T) {

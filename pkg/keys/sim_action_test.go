@@ -193,7 +193,7 @@ func (w *world) serve(h *host, a action) {
 	if h.server != nil {
 		return
 	}
-	w.trustClock(h)
+	w.trustClock(h, false)
 	h.server = w.newProcess(h, fmt.Sprintf("server %d", h.id))
 	if err := h.server.open(a, true); err != nil {
 		h.server = nil
@@ -201,10 +201,12 @@ func (w *world) serve(h *host, a action) {
 }
 
 // trustClock sets a host's clock right before a process starts on it where
-// nothing could tell that process that it is wrong: a store that has no clock.
-func (w *world) trustClock(h *host) {
+// nothing could tell that process that it is wrong: the store has no clock. A
+// command still sees that the keyset was changed in its future.
+func (w *world) trustClock(h *host, command bool) {
 	v := w.check.newest()
-	if h.jump != 0 && w.store.clock == nil && (v == nil || v.ChangedAt.Sub(h.wall()) < 2*v.Policy.ClockSkew) {
+	seen := command && v != nil && v.ChangedAt.Sub(h.wall()) > 2*v.Policy.ClockSkew
+	if w.store.clock == nil && !seen {
 		h.setRight()
 	}
 }
@@ -213,7 +215,7 @@ func (w *world) trustClock(h *host) {
 func (w *world) operate(h *host, a action) {
 	p := h.server
 	if a.cli {
-		w.trustClock(h)
+		w.trustClock(h, true)
 		p = w.newProcess(h, fmt.Sprintf("command %d on host %d", w.orders, h.id))
 		if err := p.open(action{kind: doNothing, host: h.id, faults: faults{load: a.load, half: a.half}}, false); err != nil {
 			return
@@ -230,9 +232,7 @@ func (w *world) operate(h *host, a action) {
 	}
 	if a.kind == doPolicy {
 		w.check.lowerLeeway(a.to.Leeway)
-		if e := a.to.ClockSkew; e != 0 {
-			w.e = min(w.e, e) // who says that the clocks are better has them better
-		}
+		w.lowerSkew(a.to.ClockSkew)
 	}
 	err := p.operate(a, func(ctx context.Context) error {
 		switch a.kind {
@@ -270,7 +270,7 @@ func (w *world) pick(a action) string {
 
 // settle is the longest that a jump of a host's clock may last where the store
 // has no clock: after that, the watch takes the clock's word.
-func (h *host) settle(p keys.Policy) time.Duration {
+func settle(p keys.Policy) time.Duration {
 	return p.MaxStaleness + 2*p.JWKSMaxAge + p.TokenTTL + p.Leeway + 2*p.ClockSkew
 }
 
@@ -290,7 +290,10 @@ func (w *world) jump(h *host, by time.Duration) {
 	}
 	h.jump = by + least
 	if w.store.clock == nil {
-		h.mend = w.now + h.settle(v.Policy)
+		h.mend = w.now + settle(v.Policy)
+		for _, v := range w.check.versions { // one of which a process may still go by
+			h.mend = min(h.mend, w.now+settle(v.Policy))
+		}
 	}
 	w.seen.jumps++
 	w.logf("host %d: the clock jumps by %v", h.id, h.jump)

@@ -131,7 +131,7 @@ func (c *checker) mint(p *process, ks keys.Keyset) {
 		w.violate("10", "%s signs with %s, whose private half it could not open", p.name, l)
 	case l.revoked && w.now > l.bound.served:
 		w.violate("5", "%s signs with %s, which was revoked; the bound was %v", p.name, l, l.bound.served)
-	case w.store.halves[l.KeyID()] == nil && !c.corrupted[l.KeyID()] && !l.revoked:
+	case w.store.halves[l.KeyID()] == nil && !c.corrupted[l.KeyID()] && !l.revoked && w.now-l.stopped < ks.Policy.MaxStaleness:
 		w.violate("4", "%s signs with %s, whose private half is destroyed", p.name, l)
 	}
 	if l.revoked {
@@ -187,7 +187,7 @@ func (c *checker) serve(p *process, ks keys.Keyset) {
 		case has && l.revoked:
 			c.servesRevoked(p, l, pub.MaxAge)
 		case has:
-			if !l.ExpiresAt.IsZero() && l.ExpiresAt.Equal(stampIn(ks, l.KeyID())) && w.now-since(l.ExpiresAt) > w.highestSkew() && p.host.jump == 0 {
+			if !l.ExpiresAt.IsZero() && l.ExpiresAt.Equal(stampIn(ks, l.KeyID())) && w.now-since(l.ExpiresAt) > w.highestSkew() && p.ring.Status().Clock == nil {
 				w.violate("the states", "%s serves %s, which expired at %v", p.name, l, since(l.ExpiresAt))
 			}
 		case l.minted && !l.revoked && w.now < l.dies+c.leeway:

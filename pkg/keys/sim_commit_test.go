@@ -186,16 +186,15 @@ func (c *checker) halves(by *process, ks keys.Keyset) {
 			w.violate("the halves", "%s destroys the private half of %s and does not say so", by.name, l)
 		}
 	}
-	if n := len(ks.Keys) + len(ks.History); n > 16+64 {
-		w.violate("the cap", "version %d holds %d keys", ks.Version, n)
-	}
-	if n := len(w.store.halves); n > 16+1 {
-		w.violate("the halves", "the store holds %d", n)
+	if n := len(ks.History); n > 64 {
+		w.violate("the cap", "version %d remembers %d keys", ks.Version, n)
 	}
 }
 
 // policyChanged takes note of what binds verifiers and clocks from now on.
 func (c *checker) policyChanged(was *version, ks keys.Keyset) {
+	c.lowerLeeway(ks.Policy.Leeway) // again, where two orders crossed
+	c.world.lowerSkew(ks.Policy.ClockSkew)
 	if l := ks.Policy.Leeway; l > c.leeway && l != c.nextLeeway {
 		c.nextLeeway, c.leewayFrom = l, since(ks.LeewayFrom(ks.ChangedAt))
 	}
@@ -209,11 +208,8 @@ func (c *checker) policyChanged(was *version, ks keys.Keyset) {
 	}
 	c.skewFrom = max(c.skewFrom, since(ks.ActsUntil), since(ks.DocsUntil), since(ks.TokensUntil)) + ks.Policy.ClockSkew
 	for _, h := range c.world.hosts {
-		switch {
-		case h.jump.Abs() < 2*ks.Policy.ClockSkew: // too small, by now, for anybody to notice
+		if h.jump.Abs() < 2*ks.Policy.ClockSkew { // too small, by now, for anybody to notice
 			h.setRight()
-		case h.mend != 0: // it must be over before a watch settles for it
-			h.mend = min(h.mend, c.world.now+h.settle(ks.Policy))
 		}
 	}
 }

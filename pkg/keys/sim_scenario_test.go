@@ -68,7 +68,7 @@ func newScenario(seed uint64) scenario {
 	for range 3 {
 		s.leans = append(s.leans, d.lean())
 	}
-	w := writer{dice: d, hosts: len(s.leans), settings: settings, faulty: pickOf(d, 0, 0.1, 0.4)}
+	w := writer{dice: d, hosts: len(s.leans), settings: settings, cut: map[int]bool{}, faulty: pickOf(d, 0, 0.1, 0.4)}
 	w.start()
 	for len(w.out) < 45 {
 		w.scene()
@@ -83,12 +83,45 @@ type writer struct {
 	hosts    int
 	settings keys.Settings // as they stand, if every change of policy goes through
 	faulty   float64       // how often a call to the store meets a fault
+	cut      map[int]bool  // hosts that are cut from the store, if nothing is dropped
 	out      []action
 }
 
 func (w *writer) add(a action) { w.out = append(w.out, a) }
 
 func (w *writer) host() int { return w.IntN(w.hosts) }
+
+// linked is a host that can reach the store.
+func (w *writer) linked() int {
+	for {
+		if h := w.host(); !w.cut[h] || w.chance(0.02) {
+			return h
+		}
+	}
+}
+
+// sever cuts a host off, unless it is the last one.
+func (w *writer) sever(h int, after wait) {
+	if len(w.cut) < w.hosts-1 {
+		w.cut[h] = true
+		w.add(action{kind: doCut, host: h, wait: after})
+	}
+}
+
+// mend ends a cut, often when the host has gone stale in the meantime.
+func (w *writer) mend() {
+	for h := range w.hosts {
+		if w.cut[h] && w.chance(0.5) {
+			delete(w.cut, h)
+			after := w.short()
+			if w.chance(0.3) {
+				after = w.till(tillFence, h)
+			}
+			w.add(action{kind: doMend, host: h, wait: after})
+			w.add(action{kind: doServe, host: h})
+		}
+	}
+}
 
 // start brings the servers up, usually all of them.
 func (w *writer) start() {
@@ -151,7 +184,7 @@ func (w *writer) faults() (f faults) {
 // order adds an operation that writes. Who read the store just before it took
 // effect often hears nothing more for a while.
 func (w *writer) order(a action) {
-	a.host = w.host()
+	a.host = w.linked()
 	if a.wait == (wait{}) {
 		a.wait = w.short()
 	}
@@ -167,30 +200,31 @@ func (w *writer) order(a action) {
 	w.add(a)
 	for h := range w.hosts {
 		if a.swap[0].witness&(1<<h) != 0 && w.chance(0.7) {
-			w.add(action{kind: doCut, host: h})
+			w.sever(h, wait{})
 		}
 	}
 }
 
 // scene adds a few actions that belong together.
 func (w *writer) scene() {
+	if w.chance(0.4) {
+		w.mend()
+	}
 	switch n := w.IntN(100); {
-	case n < 22:
+	case n < 20:
 		w.order(action{kind: doStep, wait: w.till(tillDue, 0)})
-	case n < 44:
+	case n < 50:
 		w.order(action{kind: doRotate, wait: w.till(tillReady, 0), force: w.chance(0.03)})
-	case n < 54:
+	case n < 62:
 		w.policy()
-	case n < 59:
+	case n < 67:
 		w.order(action{kind: doRevoke, pick: w.IntN(24), force: w.chance(0.1)})
-	case n < 68:
+	case n < 75:
 		w.add(action{kind: doTick, wait: w.till(pickOf(w.dice, tillExpired, tillDue, tillReady), w.host())})
-	case n < 76:
-		w.add(action{kind: doMend, host: w.host(), wait: w.till(pickOf(w.dice, tillFence, tillExpired), w.host())})
 	case n < 80:
 		w.add(action{kind: doRefresh, host: w.host(), wait: w.short(), faults: w.faults()})
 	case n < 84:
-		w.add(action{kind: doCut, host: w.host(), wait: w.short()})
+		w.sever(w.host(), w.short())
 	case n < 88:
 		w.add(action{kind: doLean, host: w.host(), by: w.lean(), wait: w.short()})
 	case n < 91:
@@ -204,13 +238,12 @@ func (w *writer) scene() {
 	case n < 97:
 		w.add(action{kind: doCorrupt, pick: w.IntN(24), force: w.chance(0.5), wait: w.short()})
 		w.order(action{kind: doRotate, force: w.chance(0.3)})
-	case n < 98 && w.chance(0.3):
+	case n < 98 && w.chance(0.2):
 		for range 20 { // more keys than the JWKS may hold
-			w.add(action{kind: doRotate, host: w.host(), force: true, wait: wait{unit: ofE, share: 0.1}})
+			w.add(action{kind: doRotate, host: w.linked(), force: true, wait: wait{unit: ofE, share: 0.1}})
 		}
 	default:
 		for h := range w.hosts {
-			w.add(action{kind: doMend, host: h})
 			w.add(action{kind: doServe, host: h})
 		}
 	}

@@ -223,6 +223,14 @@ func (w *world) settleSkew() {
 	}
 }
 
+// lowerSkew has the clocks keep to a lower clock_skew, which they must before
+// the policy says so.
+func (w *world) lowerSkew(to time.Duration) {
+	if to != 0 {
+		w.e, w.check.skew = min(w.e, to), min(w.check.skew, to)
+	}
+}
+
 // act carries out the next action.
 func (w *world) act() {
 	a := w.scenario.actions[w.next]

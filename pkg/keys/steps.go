@@ -104,6 +104,11 @@ func (d *draft) expire(kid string) {
 func (d *draft) bury(kid string) {
 	d.ks.History = slices.Insert(d.ks.History, 0, *d.at(kid))
 	d.ks.Keys = slices.DeleteFunc(d.ks.Keys, func(k Key) bool { return k.KeyID() == kid })
+	d.trim()
+}
+
+// trim bounds the history.
+func (d *draft) trim() {
 	for len(d.ks.History) > maxHistory {
 		i := d.forgettable()
 		if i < 0 {

@@ -131,6 +131,42 @@ func TestAHalfOfAnotherKeyIsUnreadable(t *testing.T) {
 	}
 }
 
+// boundSealer keeps what each half was bound to.
+type boundSealer struct {
+	keys.Sealer
+	bound []string
+}
+
+func (s *boundSealer) Seal(plain, binding []byte) ([]byte, error) {
+	s.bound = append(s.bound, string(binding))
+	return s.Sealer.Seal(plain, binding)
+}
+
+func TestAHalfIsBoundToItsKeyAndOpenedOnce(t *testing.T) {
+	l := newLab(t)
+	sealer := &boundSealer{Sealer: l.sealer}
+	l.sealer = sealer
+	r := l.found(t)
+	for i, k := range r.Keyset().Keys {
+		if want := "jwksctl private half 1\nEdDSA\n" + k.KeyID(); sealer.bound[i] != want {
+			t.Errorf("a half is bound to %q, want %q", sealer.bound[i], want)
+		}
+	}
+	var opened []string
+	l.store.hook(func(s *hookedStore) {
+		s.half = func(kid string, sealed []byte, err error) ([]byte, error) {
+			opened = append(opened, kid)
+			return sealed, err
+		}
+	})
+	if err := r.Rotate(t.Context(), keys.Order{}); err != nil {
+		t.Fatal(err)
+	}
+	if pending, _ := r.Keyset().Pending(); !slices.Equal(opened, []string{pending.KeyID()}) {
+		t.Errorf("opened after a rotation: %v, want the new key alone", opened)
+	}
+}
+
 func TestAHalfThatComesBackIsOpened(t *testing.T) {
 	l := newLab(t)
 	l.found(t)

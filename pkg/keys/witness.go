@@ -15,19 +15,19 @@ import (
 //
 // What it cannot do: a machine that has no witness yet believes what it finds;
 // a change that no machine with a witness has read is not in one; and a store
-// that was wiped and founded anew is another keyset, about which a witness of
-// the old one says nothing.
+// that was wiped and founded anew is another keyset, with a witness of its own.
 type Witness interface {
-	// Load returns the document that was kept, nil if there is none.
-	Load() ([]byte, error)
+	// Load returns the document that was kept of the keyset id, nil if there is
+	// none.
+	Load(id string) ([]byte, error)
 
-	// Update replaces the document by what decide makes of it, durably and so
+	// Update replaces that document by what decide makes of it, durably and so
 	// that no other process's update comes between; nil leaves it as it is.
-	Update(decide func(document []byte) []byte) error
+	Update(id string, decide func(document []byte) []byte) error
 }
 
-// errWitness says that the witness file itself is of no use.
-var errWitness = errors.New("the witness cannot be used; if it is damaged, move it away, and this machine believes the store as it is")
+// ErrWitness says that what the witness holds is of no use.
+var ErrWitness = errors.New("the witness cannot be used; if it is damaged, move it away, and this machine believes the store as it is")
 
 // older tells whether ks comes before other in the life of one keyset.
 func (ks Keyset) older(other Keyset) bool {
@@ -63,21 +63,26 @@ func (ks Keyset) forgets(seen Keyset) error {
 			return refuse("the store publishes key %s, which has left", k.KeyID())
 		}
 	}
+	for _, k := range seen.Keys { // while nothing was dropped from the history, every key must be somewhere
+		if !ks.holds(k.KeyID()) && len(ks.History) < maxHistory {
+			return refuse("the store does not know key %s, which was published", k.KeyID())
+		}
+	}
 	return nil
 }
 
-// testimony is the keyset that a witness has kept, if it has.
-func testimony(w Witness) (Keyset, bool, error) {
+// testimony is what a witness has kept of the keyset id, if it has.
+func testimony(w Witness, id string) (Keyset, bool, error) {
 	if w == nil {
 		return Keyset{}, false, nil
 	}
-	document, err := w.Load()
+	document, err := w.Load(id)
 	if err != nil || document == nil {
 		return Keyset{}, false, err
 	}
 	seen, err := decodeTestimony(document)
 	if err != nil {
-		return Keyset{}, false, fmt.Errorf("%w: %v", errWitness, err)
+		return Keyset{}, false, fmt.Errorf("%w: %v", ErrWitness, err)
 	}
 	return seen, true, nil
 }
@@ -92,7 +97,7 @@ func decodeTestimony(document []byte) (Keyset, error) {
 
 // agrees holds a keyset against the witness.
 func (ks Keyset) agrees(w Witness) error {
-	seen, ok, err := testimony(w)
+	seen, ok, err := testimony(w, ks.ID)
 	if err != nil || !ok {
 		return err
 	}
@@ -115,8 +120,8 @@ func (r *Ring) testify(ctx context.Context, ks Keyset) {
 	}
 	document, err := ks.encode()
 	if err == nil {
-		err = r.witness.Update(func(old []byte) []byte {
-			if seen, err := decodeTestimony(old); err == nil && seen.ID == ks.ID && ks.older(seen) {
+		err = r.witness.Update(ks.ID, func(old []byte) []byte {
+			if seen, err := decodeTestimony(old); err == nil && ks.older(seen) {
 				return nil
 			}
 			return document
@@ -134,51 +139,4 @@ func (r *Ring) testify(ctx context.Context, ks Keyset) {
 type mark struct {
 	id             string
 	epoch, version uint64
-}
-
-// AcceptRestore goes on with a store that was restored from a backup. The
-// document becomes the one that the witness has kept, so that what was revoked
-// or has expired stays so; what the store alone knows is added where it is
-// public. A key whose private half the backup lacks cannot sign: the active one
-// is then unreadable, and a rotation is the way out.
-//
-// It is no error if there is nothing to accept.
-func AcceptRestore(ctx context.Context, o Options) (*Ring, error) {
-	r := newRing(o)
-	rec, err := r.store.Load(ctx)
-	if errors.Is(err, ErrNoKeyset) {
-		return nil, err
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	restored, err := decodeKeyset(rec)
-	if err != nil {
-		return nil, err
-	}
-	seen, ok, err := testimony(r.witness)
-	if err != nil {
-		return nil, err
-	}
-	if ok && restored.forgets(seen) != nil {
-		if err := r.accept(ctx, restored, seen); err != nil {
-			return nil, err
-		}
-	}
-	return r, r.Refresh(ctx)
-}
-
-// accept commits the merged document over the restored one.
-func (r *Ring) accept(ctx context.Context, restored, seen Keyset) error {
-	now := r.watch.read()
-	next, effect := restored.merge(seen, now.wall)
-	r.watch.obey(next.Policy)
-	if refusal := r.watch.trouble(now, next, sighting{}); refusal != nil {
-		return refusal
-	}
-	if err := r.swap(ctx, restored.Version, next, effect, nil, now); err != nil {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	r.committed(ctx, effect)
-	return nil
 }

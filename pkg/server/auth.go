@@ -84,15 +84,16 @@ func (s *Server) mint(ctx context.Context, request token.Request, expired bool) 
 			return token.Token{}, err
 		}
 	}
-	leave, err := s.gate.enter(ctx)
-	if err != nil {
-		return token.Token{}, err
-	}
-	defer leave()
-	start := s.o.Now()
-	minted, err := token.Mint(ctx, signer, request)
+	var minted token.Token
+	var failed error
+	err := s.crew.do(ctx, func() {
+		start := s.o.Now()
+		if minted, failed = token.Mint(ctx, signer, request); failed == nil {
+			s.metrics.signed(minted.Algorithm, kind, s.o.Now().Sub(start))
+		}
+	})
 	if err == nil {
-		s.metrics.signed(minted.Algorithm, kind, s.o.Now().Sub(start))
+		err = failed
 	}
 	return minted, err
 }

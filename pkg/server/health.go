@@ -83,7 +83,7 @@ func (c *ringCollector) Collect(out chan<- prometheus.Metric) {
 		send(gauge, "jwksctl_keys", "Keys by state; expired and revoked ones as far as they are remembered.", n, "state", string(state))
 	}
 	if next := status.Keyset.NextRotation(); !next.IsZero() {
-		send(gauge, "jwksctl_next_rotation_seconds", "Seconds until the next key takes over; negative when it is overdue.", next.Sub(status.Now).Seconds())
+		send(gauge, "jwksctl_next_rotation_seconds", "Seconds until the next key takes over.", next.Sub(status.Now).Seconds())
 	}
 	send(gauge, "jwksctl_snapshot_age_seconds", "Seconds since the keyset was confirmed with the store.", status.Age.Seconds())
 	send(gauge, "jwksctl_unreadable_keys", "Private halves that cannot be opened.", float64(len(status.Unreadable)))
@@ -92,11 +92,14 @@ func (c *ringCollector) Collect(out chan<- prometheus.Metric) {
 		ready = 1
 	}
 	send(gauge, "jwksctl_ready", "1 while the server can sign and publish, as /readyz says.", ready)
-	for step, n := range status.Steps {
-		send(counter, "jwksctl_steps_total", "Steps in the life of the keys that this process took.", float64(n), "step", string(step))
+	send(gauge, "jwksctl_rotation_overdue_seconds", "Seconds that the active key has signed beyond its time.", status.Overdue.Seconds())
+	send(counter, "jwksctl_rotations_total", "Changes of the active key that this process has seen, whoever made them.", float64(status.Rotations))
+	send(counter, "jwksctl_revocations_total", "Revocations that this process has seen, whoever made them.", float64(status.Revocations))
+	for _, step := range keys.Steps() {
+		send(counter, "jwksctl_steps_total", "Steps in the life of the keys that this process took.", float64(status.Steps[step]), "step", string(step))
 	}
-	for guard, n := range status.Refused {
-		send(counter, "jwksctl_steps_refused_total", "Steps that a guard held back in this process.", float64(n), "guard", string(guard))
+	for _, guard := range keys.Guards() {
+		send(counter, "jwksctl_steps_refused_total", "Steps that a guard held back in this process.", float64(status.Refused[guard]), "guard", string(guard))
 	}
 }
 

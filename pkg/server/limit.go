@@ -1,43 +1,10 @@
 package server
 
 import (
-	"context"
-	"errors"
 	"math"
-	"net"
 	"sync"
 	"time"
 )
-
-var errOverload = errors.New("too many requests wait for a signature")
-
-// gate is the queue in front of signing: so many sign at once, so many more
-// wait, and who comes then is sent away. Whatever /auth is asked for, there is
-// never more than that between a request for the JWK Set and a processor.
-type gate struct {
-	places  chan struct{} // taken by all who are inside, waiting or signing
-	workers chan struct{} // taken by those who sign
-}
-
-func newGate(workers, queue int) gate {
-	return gate{places: make(chan struct{}, workers+queue), workers: make(chan struct{}, workers)}
-}
-
-// enter waits for a turn. The error is errOverload or that of ctx.
-func (g gate) enter(ctx context.Context) (leave func(), err error) {
-	select {
-	case g.places <- struct{}{}:
-	default:
-		return nil, errOverload
-	}
-	select {
-	case g.workers <- struct{}{}:
-		return func() { <-g.workers; <-g.places }, nil
-	case <-ctx.Done():
-		<-g.places
-		return nil, ctx.Err()
-	}
-}
 
 // maxRemembered bounds what a limiter holds, at some hundred bytes each. Beyond
 // it the oldest is forgotten: a limiter must not lock out those who behave.
@@ -86,38 +53,4 @@ func (l *limiter) take(address string, now time.Time) (wait time.Duration) {
 	l.passed[address] = append(times, now)
 	l.order = append(l.order, address)
 	return 0
-}
-
-// limitListener has at most so many connections open at once. Others wait in
-// the system's backlog.
-type limitListener struct {
-	net.Listener
-	slots chan struct{}
-}
-
-func newLimitListener(l net.Listener, limit int) *limitListener {
-	return &limitListener{l, make(chan struct{}, limit)}
-}
-
-// Accept waits for a slot, also on a closed listener: whoever closes it closes
-// the connections too.
-func (l *limitListener) Accept() (net.Conn, error) {
-	l.slots <- struct{}{}
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		<-l.slots
-		return nil, err
-	}
-	return &limitedConn{Conn: conn, free: sync.OnceFunc(func() { <-l.slots })}, nil
-}
-
-// limitedConn gives its slot back when it is closed.
-type limitedConn struct {
-	net.Conn
-	free func()
-}
-
-func (c *limitedConn) Close() error {
-	defer c.free()
-	return c.Conn.Close()
 }

@@ -1,14 +1,12 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/jwksctl/jwksctl/pkg/keys"
@@ -91,68 +89,6 @@ func TestRateLimit(t *testing.T) {
 	}
 }
 
-func TestGate(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := newGate(1, 2)
-		leave, err := g.enter(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, giveUp := context.WithCancel(t.Context())
-		results := make(chan error, 2)
-		for _, ctx := range []context.Context{ctx, t.Context()} {
-			go func() {
-				leave, err := g.enter(ctx)
-				if err == nil {
-					leave()
-				}
-				results <- err
-			}()
-		}
-		synctest.Wait()
-		if _, err := g.enter(t.Context()); !errors.Is(err, errOverload) {
-			t.Errorf("beyond the queue: %v", err)
-		}
-		giveUp()
-		if err := <-results; !errors.Is(err, context.Canceled) {
-			t.Errorf("who gave up got %v", err)
-		}
-		leave()
-		if err := <-results; err != nil {
-			t.Errorf("who waited got %v", err)
-		}
-		if len(g.places)+len(g.workers) != 0 {
-			t.Errorf("%d places and %d workers stay taken", len(g.places), len(g.workers))
-		}
-	})
-}
-
-func TestAuthWaitsForItsTurn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, keys.Settings{})
-		var finish []func()
-		for range cap(b.gate.workers) {
-			leave, err := b.gate.enter(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			finish = append(finish, leave)
-		}
-		answered := make(chan int, 1)
-		go func() { answered <- b.do("POST", "/auth", "").StatusCode }()
-		synctest.Wait()
-		if len(answered) > 0 {
-			t.Errorf("answered %d while every worker is busy", <-answered)
-		}
-		for _, leave := range finish {
-			leave()
-		}
-		if status := <-answered; status != http.StatusOK {
-			t.Errorf("status = %d", status)
-		}
-	})
-}
-
 // failing is a listener that is out of file descriptors.
 type failing struct{ net.Listener }
 
@@ -164,26 +100,5 @@ func TestFailedAcceptsTakeNoSlot(t *testing.T) {
 		if _, err := l.Accept(); !errors.Is(err, syscall.EMFILE) || len(l.slots) != 0 {
 			t.Fatalf("Accept = %v, %d slots taken", err, len(l.slots))
 		}
-	}
-}
-
-func TestFloodedAuthAnswers503AndTheSetStaysThere(t *testing.T) {
-	b := newRig(t, keys.Settings{})
-	b.gate = newGate(1, 0)
-	leave, err := b.gate.enter(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := b.do("POST", "/auth", "")
-	if r.Header.Get("Retry-After") == "" {
-		t.Error("no Retry-After")
-	}
-	wantProblem(t, r, http.StatusServiceUnavailable, "wait for a signature")
-	if r := b.do("GET", "/jwks", ""); r.StatusCode != 200 {
-		t.Errorf("the JWK Set: %d", r.StatusCode)
-	}
-	leave()
-	if r := b.do("POST", "/auth", ""); r.StatusCode != 200 {
-		t.Errorf("after the flood: %d", r.StatusCode)
 	}
 }

@@ -75,6 +75,10 @@ func (s *Server) observe(w http.ResponseWriter, r *http.Request) {
 	}
 	rec.ResponseWriter, rec.status = w, 0
 	start := s.o.Now()
+	if !s.draining.Load() { // later ones must not put off the end for ever
+		s.inFlight.add()
+		defer s.inFlight.done()
+	}
 	defer s.finish(rec, r, start)
 
 	h := w.Header()

@@ -258,7 +258,11 @@ func TestMetrics(t *testing.T) {
 		`jwksctl_snapshot_age_seconds`:                                           "2",
 		`jwksctl_ready`:                                                          "1",
 		`jwksctl_unreadable_keys`:                                                "0",
+		`jwksctl_rotation_overdue_seconds`:                                       "0",
+		`jwksctl_rotations_total`:                                                "1",
+		`jwksctl_revocations_total`:                                              "0",
 		`jwksctl_steps_total{step="activate"}`:                                   "1",
+		`jwksctl_steps_total{step="revoke"}`:                                     "0",
 		`jwksctl_steps_refused_total{guard="gate"}`:                              "1",
 	})
 	if text := read(t, b.do("GET", "/metrics", "")); !strings.Contains(text, `version="v1.2.3"`) || !strings.Contains(text, "go_goroutines") || !strings.Contains(text, "process_") {

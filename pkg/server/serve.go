@@ -21,9 +21,11 @@ const (
 	maxStreams     = 100 // HTTP/2, each connection
 )
 
-// Serve answers on l until ctx is done. Then /readyz turns red, no connection is
-// accepted any more, and requests in flight may finish for DrainTimeout; it
-// returns nil. Any other end is an error. It closes l.
+// Serve answers on l until ctx is done. Then /readyz turns red. Connections are
+// still accepted for DrainDelay and while a request that came before is in
+// flight, so that whoever asks sees the red; then no more. Requests may finish for
+// DrainTimeout after the delay. It returns nil; any other end is an error. It
+// closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	srv := &http.Server{
 		Handler:           s.Handler(),
@@ -37,6 +39,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		ErrorLog:          slog.NewLogLogger(s.o.Log.Handler(), slog.LevelWarn),
 	}
 	limited := newLimitListener(l, s.o.MaxConnections)
+	srv.ConnState = limited.state
 	ended := make(chan error, 1)
 	go func() {
 		if s.o.TLS != nil {
@@ -57,8 +60,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 
 func (s *Server) drain(srv *http.Server) {
 	s.draining.Store(true)
+	time.Sleep(s.o.DrainDelay)
 	ctx, cancel := context.WithTimeout(context.Background(), s.o.DrainTimeout)
 	defer cancel()
+	s.inFlight.wait(ctx)
 	if err := srv.Shutdown(ctx); err != nil {
 		s.o.Log.WarnContext(ctx, "some requests did not finish in time and were cut off", "drain_timeout", s.o.DrainTimeout)
 		_ = srv.Close() // what it reports is the listener, which is closed already

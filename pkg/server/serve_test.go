@@ -128,11 +128,8 @@ func TestDrainLetsRequestsFinish(t *testing.T) {
 		synctest.Wait()
 		s.stop()
 		synctest.Wait()
-		if err := s.ready(s.o.Ring.Status()); !errors.Is(err, errDraining) {
-			t.Errorf("while draining ready says %v", err)
-		}
-		if _, err := s.pipes.dial(t.Context()); err == nil {
-			t.Error("while draining a connection is accepted")
+		if status, err := get(t, s.pipes.client(), "/readyz"); status != http.StatusServiceUnavailable {
+			t.Errorf("while draining /readyz says %d, %v", status, err)
 		}
 		time.Sleep(5 * time.Second)
 		release()
@@ -143,6 +140,66 @@ func TestDrainLetsRequestsFinish(t *testing.T) {
 			t.Errorf("Serve = %v", err)
 		}
 		client.CloseIdleConnections()
+	})
+}
+
+// Who watches /readyz must see that it is red before the port closes.
+func TestDrainDelay(t *testing.T) {
+	for _, delay := range []time.Duration{0, 5 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			s := serve(t, func(o *Options) { o.DrainDelay, o.DrainTimeout = delay, time.Second })
+			client := s.pipes.client()
+			defer client.CloseIdleConnections()
+			if status, err := get(t, client, "/readyz"); status != http.StatusOK {
+				t.Fatalf("/readyz says %d, %v", status, err)
+			}
+			start := time.Now()
+			s.stop()
+			if delay > 0 {
+				time.Sleep(delay - time.Millisecond)
+				for path, want := range map[string]int{"/readyz": http.StatusServiceUnavailable, "/jwks": http.StatusOK} {
+					if status, err := get(t, s.pipes.client(), path); status != want {
+						t.Errorf("%s says %d, %v", path, status, err)
+					}
+				}
+			}
+			if err := <-s.ended; err != nil || time.Since(start) != delay {
+				t.Errorf("Serve = %v after %v, want %v", err, time.Since(start), delay)
+			}
+			if _, err := s.pipes.dial(t.Context()); err == nil {
+				t.Error("a connection is accepted at the end")
+			}
+		})
+	}
+}
+
+// Requests that come while the server drains are served but do not put off the end.
+func TestDrainDoesNotWaitForLateRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t, func(o *Options) { o.DrainDelay, o.DrainTimeout = time.Second, time.Hour })
+		s.mux.Handle("/slow", endpoint{s.Server, []string{"GET"}, false, func(w *response, _ *http.Request) error {
+			time.Sleep(10 * time.Second)
+			return w.json(http.StatusOK, "application/json", "done")
+		}})
+		synctest.Wait()
+		s.stop()
+		var late sync.WaitGroup
+		for range 2 {
+			time.Sleep(500*time.Millisecond - time.Microsecond)
+			late.Go(func() {
+				if status, err := get(t, s.pipes.client(), "/slow"); status != http.StatusOK {
+					t.Errorf("a late request got %d, %v", status, err)
+				}
+			})
+		}
+		time.Sleep(time.Second)
+		if _, err := s.pipes.dial(t.Context()); err == nil {
+			t.Error("for a late request the port stays open")
+		}
+		late.Wait()
+		if err := <-s.ended; err != nil {
+			t.Error(err)
+		}
 	})
 }
 
@@ -275,6 +332,50 @@ func TestConnectionsAreLimited(t *testing.T) {
 	})
 }
 
+// A client that holds connections open without using them locks nobody out.
+func TestIdleConnectionsGiveWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const limit = 3
+		s := serve(t, func(o *Options) { o.MaxConnections = limit })
+		release := s.block()
+		var hoard []*http.Client
+		for range limit - 1 {
+			hoard = append(hoard, s.pipes.client())
+			if status, err := get(t, hoard[len(hoard)-1], "/livez"); status != http.StatusOK {
+				t.Fatal(status, err)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		var busy sync.WaitGroup
+		request := func(path string) {
+			client := s.pipes.client()
+			defer client.CloseIdleConnections()
+			if status, err := get(t, client, path); status != http.StatusOK {
+				t.Errorf("%s: %d, %v", path, status, err)
+			}
+		}
+		start := time.Now()
+		for range limit { // each takes the place of an idle connection, the last one that which is kept free
+			busy.Go(func() { request("/block") })
+			synctest.Wait()
+		}
+		if n := s.inFlight.n.Load(); n != limit {
+			t.Errorf("%d of %d requests came in", n, limit)
+		}
+		busy.Go(func() { request("/livez") }) // waits until one of them becomes idle
+		synctest.Wait()
+		release()
+		busy.Wait()
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("it took %v", took)
+		}
+		s.stop()
+		if err := <-s.ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestTLSServesHTTP2(t *testing.T) {
 	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 	template := &x509.Certificate{
@@ -391,7 +492,7 @@ func TestExpiredTokensWaitForTheSpecimen(t *testing.T) {
 		answered := make(chan *http.Response, 1)
 		go func() { answered <- b.do("POST", "/auth?expired", "") }()
 		synctest.Wait()
-		if len(s.gate.places) != 0 {
+		if len(s.crew.places) != 0 {
 			t.Error("who waits for the specimen takes a place from those who can be served")
 		}
 		if r := <-answered; r.StatusCode != http.StatusServiceUnavailable || time.Since(start) != authTimeout {

@@ -21,7 +21,9 @@ type Options struct {
 
 	RateLimit      float64       // requests to /auth a second and client address; 0 is no limit
 	MaxConnections int           // open at once; 0 means 1024
-	DrainTimeout   time.Duration // how long requests in flight may take once Serve is told to end; 0 means 10s
+	Signatures     int           // made at once; 0 means GOMAXPROCS. Fewer than that keep /jwks fast while /auth is flooded
+	DrainDelay     time.Duration // how long Serve goes on answering, no longer ready, once it is told to end
+	DrainTimeout   time.Duration // how long requests in flight may take after that; 0 means 10s
 	TLS            *tls.Config   // with its certificates, to serve HTTPS; nil serves HTTP
 
 	Log     *slog.Logger     // nil discards
@@ -35,9 +37,10 @@ type Server struct {
 	mux       *http.ServeMux
 	metrics   *metrics
 	limiter   *limiter // nil: no limit
-	gate      gate
+	crew      crew
 	responses sync.Pool // of *response, so that a request does not allocate one
 	draining  atomic.Bool
+	inFlight  tally // requests that came before draining
 
 	// Header values that are the same in each response, made once.
 	anyOrigin, noSniff []string
@@ -62,12 +65,14 @@ func New(o Options) *Server {
 	if o.DrainTimeout <= 0 {
 		o.DrainTimeout = 10 * time.Second
 	}
+	if o.Signatures <= 0 {
+		o.Signatures = runtime.GOMAXPROCS(0)
+	}
 	s := &Server{
 		o: o, mux: http.NewServeMux(),
-		anyOrigin: []string{"*"}, noSniff: []string{"nosniff"},
+		anyOrigin: []string{"*"}, noSniff: []string{"nosniff"}, inFlight: newTally(),
 	}
-	workers := runtime.GOMAXPROCS(0)
-	s.gate = newGate(workers, queueLength*workers)
+	s.crew = newCrew(o.Signatures, queueLength*o.Signatures)
 	if o.RateLimit > 0 {
 		s.limiter = newLimiter(o.RateLimit)
 	}

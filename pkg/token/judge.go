@@ -64,17 +64,19 @@ func (j *judge) names() {
 
 // types checks the types of the claims that RFC 7519 defines, needed or not.
 func (j *judge) types() {
-	textual := []string{"iss", "sub", "jti"}
-	if j.Profile == ProfileAccessToken {
-		textual = append(textual, "client_id")
-	}
-	if len(j.Scopes) > 0 {
-		textual = append(textual, "scope")
-	}
-	for _, name := range textual {
-		value, ok := j.claims[name]
-		if _, isText := value.(string); ok && !isText {
-			j.fail(ReasonClaimType, name, "", "%s is not a string", name)
+	for _, textual := range [...]struct {
+		claim string
+		when  bool
+	}{
+		{"iss", true},
+		{"sub", true},
+		{"jti", true},
+		{"client_id", j.Profile == ProfileAccessToken},
+		{"scope", len(j.Scopes) > 0},
+	} {
+		value, ok := j.claims[textual.claim]
+		if _, isText := value.(string); ok && !isText && textual.when {
+			j.fail(ReasonClaimType, textual.claim, "", "%s is not a string", textual.claim)
 		}
 	}
 	if aud, ok := j.claims["aud"]; ok {
@@ -93,27 +95,36 @@ func (j *judge) types() {
 
 // required refuses a token that lacks a claim that some rule needs.
 func (j *judge) required() {
-	names := make([]string, 0, 16)
-	need := func(when bool, more ...string) {
-		if when {
-			names = append(names, more...)
+	access := j.Profile == ProfileAccessToken
+	for _, need := range [...]struct {
+		claim string
+		when  bool
+	}{
+		{"exp", !j.InsecureAllowNoExpiry || j.MinTTL > 0 || access},
+		{"iss", !j.InsecureSkipIssuer || access},
+		{"aud", !j.InsecureSkipAudience && len(j.Audience) > 0 || access},
+		{"sub", j.Subject != "" || access},
+		{"scope", len(j.Scopes) > 0},
+		{"iat", j.MaxAge > 0 || access},
+		{"client_id", access},
+		{"jti", access},
+	} {
+		if need.when {
+			j.present(need.claim)
 		}
 	}
-	need(!j.InsecureAllowNoExpiry || j.MinTTL > 0, "exp")
-	need(!j.InsecureSkipIssuer, "iss")
-	need(!j.InsecureSkipAudience && len(j.Audience) > 0, "aud")
-	need(j.Subject != "", "sub")
-	need(len(j.Scopes) > 0, "scope")
-	need(j.MaxAge > 0, "iat")
-	need(j.Profile == ProfileAccessToken, "iss", "exp", "aud", "sub", "client_id", "iat", "jti")
 	for _, requirement := range j.Require {
-		names = append(names, requirement.Claim)
+		j.present(requirement.Claim)
 	}
-	for i, name := range names {
-		if _, ok := j.claims[name]; !ok && !slices.Contains(names[:i], name) {
-			j.fail(ReasonClaimMissing, name, "have the issuer set it", "the claim %s is missing", quote(name))
-		}
+}
+
+// present refuses a token without the claim, once.
+func (j *judge) present(name string) {
+	_, ok := j.claims[name]
+	if ok || slices.ContainsFunc(j.failed, func(r *Refusal) bool { return r.Reason == ReasonClaimMissing && r.Claim == name }) {
+		return
 	}
+	j.fail(ReasonClaimMissing, name, "have the issuer set it", "the claim %s is missing", quote(name))
 }
 
 // date returns a NumericDate that is there and sound.

@@ -49,18 +49,20 @@ func SelectKey(candidates []jwk.PublicKey, kid string, alg jwk.Algorithm) (jwk.P
 	if len(candidates) == 0 {
 		return jwk.PublicKey{}, noKey(kid)
 	}
-	var found []jwk.PublicKey
+	var found jwk.PublicKey
 	var unfit error
+	fitting := 0
 	for _, candidate := range candidates {
 		if err := candidate.Fits(alg); err != nil {
 			unfit = err
 			continue
 		}
-		found = append(found, candidate)
+		found = candidate
+		fitting++
 	}
-	switch len(found) {
+	switch fitting {
 	case 1:
-		return found[0], nil
+		return found, nil
 	case 0:
 		return jwk.PublicKey{}, &Refusal{
 			Reason:  ReasonAlgUnfit,
@@ -68,7 +70,7 @@ func SelectKey(candidates []jwk.PublicKey, kid string, alg jwk.Algorithm) (jwk.P
 			Hint:    "the key decides which alg its tokens have",
 		}
 	default:
-		return jwk.PublicKey{}, ambiguous(len(found), kid)
+		return jwk.PublicKey{}, ambiguous(fitting, kid)
 	}
 }
 

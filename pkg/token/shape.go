@@ -33,20 +33,26 @@ func Split(compact string, maxSize int) (Parts, error) {
 			Hint:    "carry large claims elsewhere, or raise the limit",
 		}
 	}
-	segments := strings.Split(compact, ".")
-	if len(segments) != 3 || segments[0] == "" || segments[0][0] == '{' {
-		return Parts{}, notCompact(compact, len(segments))
+	header, rest, found := strings.Cut(compact, ".")
+	payload, signature, foundAll := strings.Cut(rest, ".")
+	if !found || !foundAll || strings.Contains(signature, ".") || header == "" || header[0] == '{' {
+		return Parts{}, notCompact(compact, strings.Count(compact, ".")+1)
 	}
-	var decoded [3][]byte
-	encoding := base64.RawURLEncoding.Strict()
-	for i, name := range [...]string{"header", "payload", "signature"} {
+	// One array for all three parts, each with no room to grow into the next.
+	decoded := make([]byte, 0, base64.RawURLEncoding.DecodedLen(len(compact)))
+	parts := Parts{Input: compact[:len(header)+1+len(payload)]}
+	for _, part := range [...]struct {
+		name, segment string
+		to            *[]byte
+	}{{"header", header, &parts.Header}, {"payload", payload, &parts.Payload}, {"signature", signature, &parts.Signature}} {
+		start := len(decoded)
 		var err error
-		if decoded[i], err = decodeSegment(encoding, name, segments[i]); err != nil {
+		if decoded, err = decodeSegment(decoded, part.name, part.segment); err != nil {
 			return Parts{}, err
 		}
+		*part.to = decoded[start:len(decoded):len(decoded)]
 	}
-	input := compact[:len(compact)-len(segments[2])-1]
-	return Parts{input, decoded[0], decoded[1], decoded[2]}, nil
+	return parts, nil
 }
 
 // notCompact says what a text that is not a compact JWS seems to be.
@@ -75,9 +81,9 @@ func notCompact(compact string, segments int) error {
 	}
 }
 
-// decodeSegment decodes canonical base64url. Go's decoder passes over CR and LF
+// decodeSegment appends what canonical base64url says. Go's decoder passes over CR and LF
 // even when strict, which would give one token many spellings.
-func decodeSegment(encoding *base64.Encoding, name, segment string) ([]byte, error) {
+func decodeSegment(to []byte, name, segment string) ([]byte, error) {
 	if strings.IndexByte(segment, '\r') >= 0 || strings.IndexByte(segment, '\n') >= 0 {
 		return nil, &Refusal{
 			Reason:  ReasonEncoding,
@@ -85,7 +91,7 @@ func decodeSegment(encoding *base64.Encoding, name, segment string) ([]byte, err
 			Hint:    "join the lines, and strip what follows the token",
 		}
 	}
-	decoded, err := encoding.DecodeString(segment)
+	decoded, err := base64.RawURLEncoding.Strict().AppendDecode(to, []byte(segment))
 	if err == nil {
 		return decoded, nil
 	}

@@ -1,10 +1,13 @@
 // Package witness is a file beside the sealing key that remembers the newest
-// keyset document a machine has seen; see keys.Witness for what that is good
-// for. It holds public halves only, as the document does.
+// document a machine has seen of a keyset; see keys.Witness for what that is
+// good for. It holds public halves only, as the document does.
 //
-// The file is replaced whole: written beside, made durable, renamed. Processes
-// take turns by a lock on a second file, NAME.lock, which the system releases
-// if one dies. A file that was not written here is not judged: its reader does.
+//	witness-ID.json        the document of the keyset ID
+//	witness-ID.json.lock   held while the other one is replaced
+//
+// The file is replaced whole: written beside, made durable, renamed. The system
+// releases the lock if its holder dies. What the file holds is judged by its
+// reader.
 package witness
 
 import (
@@ -17,15 +20,14 @@ import (
 	"github.com/rogpeppe/go-internal/lockedfile"
 )
 
-// File is a witness at a path. Its folder must exist.
-type File struct{ path string }
+// Folder holds one witness a keyset. It must exist.
+type Folder string
 
-// At is the witness at path, which need not be there yet.
-func At(path string) *File { return &File{path} }
+func (f Folder) path(id string) string { return filepath.Join(string(f), "witness-"+id+".json") }
 
 // Load returns what was kept, nil if nothing was.
-func (f *File) Load() ([]byte, error) {
-	data, err := os.ReadFile(f.path)
+func (f Folder) Load(id string) ([]byte, error) {
+	data, err := os.ReadFile(f.path(id))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -37,13 +39,13 @@ func (f *File) Load() ([]byte, error) {
 
 // Update replaces what was kept by what decide makes of it, and leaves it if
 // that is nil.
-func (f *File) Update(decide func(document []byte) []byte) error {
-	unlock, err := lockedfile.MutexAt(f.path + ".lock").Lock()
+func (f Folder) Update(id string, decide func(document []byte) []byte) error {
+	unlock, err := lockedfile.MutexAt(f.path(id) + ".lock").Lock()
 	if err != nil {
 		return fmt.Errorf("witness: %v", err)
 	}
 	defer unlock()
-	old, err := f.Load()
+	old, err := f.Load(id)
 	if err != nil {
 		return err
 	}
@@ -51,15 +53,15 @@ func (f *File) Update(decide func(document []byte) []byte) error {
 	if document == nil {
 		return nil
 	}
-	if err := f.replace(document); err != nil {
+	if err := replace(f.path(id), document); err != nil {
 		return fmt.Errorf("witness: %v", err)
 	}
 	return nil
 }
 
 // replace appears whole or not at all, also after a power loss.
-func (f *File) replace(document []byte) error {
-	temp, err := os.CreateTemp(filepath.Dir(f.path), filepath.Base(f.path)+".*")
+func replace(path string, document []byte) error {
+	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {
 		return err
 	}
@@ -67,7 +69,7 @@ func (f *File) replace(document []byte) error {
 	if err := errors.Join(err, temp.Sync(), temp.Close()); err != nil {
 		return errors.Join(err, os.Remove(temp.Name()))
 	}
-	if err := os.Rename(temp.Name(), f.path); err != nil {
+	if err := os.Rename(temp.Name(), path); err != nil {
 		return errors.Join(err, os.Remove(temp.Name()))
 	}
 	return nil

@@ -1,0 +1,252 @@
+//go:build bench && linux
+
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/jwk"
+)
+
+const (
+	benchTurns  = 25 // of each comparison; what is compared takes turns
+	benchSlice  = 300 * time.Millisecond
+	benchProbes = 7 // of the latencies, idle and flooded in turns
+	benchStarts = 15
+)
+
+// TestBench measures the real server on loopback and prints one table. What a
+// goal compares is measured in turns in the same run, so that whatever else the
+// machine does meets both sides.
+func TestBench(t *testing.T) {
+	b := &bench{T: t, bin: buildBinary(t)}
+	b.line("%s, %s/%s, %d processors; median (lowest to highest) of what took turns\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
+	b.line("| what | measured | goal | |\n|---|---|---|---|")
+	b.part("start", (*bench).start)
+	b.part("idle", (*bench).idle)
+	b.part("jwks", (*bench).jwks)
+	b.part("memory", (*bench).memory)
+	for _, alg := range []jwk.Algorithm{jwk.RS256, jwk.ES256, jwk.EdDSA} {
+		b.part("auth/"+alg.String(), func(b *bench) { b.auth(alg) })
+		b.part("flood/"+alg.String(), func(b *bench) { b.flood(alg) })
+	}
+	b.part("cost", (*bench).costs)
+}
+
+type bench struct {
+	*testing.T
+	bin string
+}
+
+// part is a part of the table, which can be asked for by its name.
+func (b *bench) part(name string, measure func(*bench)) {
+	b.Run(name, func(t *testing.T) { measure(&bench{t, b.bin}) })
+}
+
+// line prints without the indentation of test logs, for whoever pastes it.
+func (b *bench) line(format string, args ...any) {
+	_, _ = fmt.Fprintf(os.Stdout, format+"\n", args...)
+}
+
+func (b *bench) serve(flags ...string) *measured {
+	return startServer(b.T, b.bin, b.TempDir(), flags...)
+}
+
+// row prints a line of the table; good says whether the goal was met.
+func (b *bench) row(what, measured, goal string, good bool) {
+	verdict := "met"
+	switch {
+	case goal == "":
+		verdict = ""
+	case !good:
+		verdict = "**missed**"
+	}
+	b.line("| %s | %s | %s | %s |", what, measured, goal, verdict)
+}
+
+// spread is the median of the values, and how they are shown.
+func spread[T cmp.Ordered](values []T, show func(T) string) (median T, text string) {
+	sorted := slices.Sorted(slices.Values(values))
+	median = sorted[len(sorted)/2]
+	return median, fmt.Sprintf("%s (%s to %s)", show(median), show(sorted[0]), show(sorted[len(sorted)-1]))
+}
+
+func ratio(v float64) string { return fmt.Sprintf("%.2f", v) }
+
+func whole(v float64) string { return fmt.Sprintf("%.0f", v) }
+
+func short(d time.Duration) string {
+	switch {
+	case d >= time.Second:
+		return d.Round(time.Millisecond).String()
+	case d >= time.Millisecond:
+		return d.Round(100 * time.Microsecond).String()
+	case d >= 10*time.Microsecond:
+		return d.Round(time.Microsecond).String()
+	default:
+		return d.Round(10 * time.Nanosecond).String()
+	}
+}
+
+// start takes the time from exec to the first JWK Set.
+func (b *bench) start() {
+	info, err := os.Stat(b.bin)
+	if err != nil {
+		b.Fatal(err)
+	}
+	mib := float64(info.Size()) / (1 << 20)
+	b.row("binary", fmt.Sprintf("%.1f MiB", mib), "< 25 MiB", mib < 25)
+	var first, again []time.Duration
+	for range benchStarts {
+		home := b.TempDir()
+		for _, times := range []*[]time.Duration{&first, &again} {
+			m := startServer(b.T, b.bin, home)
+			*times = append(*times, m.up)
+			m.stop()
+		}
+	}
+	median, text := spread(first, short)
+	b.row("start on an empty store, RSA-2048: exec to the first JWK Set", text, "500 ms", median <= 500*time.Millisecond)
+	median, text = spread(again, short)
+	b.row("start on an existing store", text, "100 ms", median <= 100*time.Millisecond)
+}
+
+func (b *bench) idle() {
+	m := b.serve()
+	const watched = 10 * time.Second
+	<-time.After(time.Second) // until the specimen is made
+	before := m.busy(b.T)
+	<-time.After(watched)
+	used := m.busy(b.T) - before
+	b.row("processor time while nobody asks", fmt.Sprintf("%.2f ms/s", float64(used.Microseconds())/1000/watched.Seconds()), "", true)
+	b.row("resident memory while nobody asks", fmt.Sprintf("%.1f MiB", m.memory(b.T, "VmRSS")), "", true)
+}
+
+func (b *bench) load(l load) answers {
+	a, err := l.elsewhere(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	return a
+}
+
+// jwks compares GET /jwks with the bare handler: requests a second, and the
+// server's processor time for each.
+func (b *bench) jwks() {
+	ours := b.serve()
+	plain := startBare(b.T, ours, "/jwks")
+	etag, err := etagOf(b.Context(), ours.url+"/jwks")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for status, tag := range map[int]string{http.StatusOK: "", http.StatusNotModified: etag} {
+		var rates, ratios, busy []float64
+		for range benchTurns {
+			var rate, each [2]float64
+			for i, m := range []*measured{plain, ours} {
+				before := m.busy(b.T)
+				a := b.load(load{URL: m.url + "/jwks", Method: http.MethodGet, IfNoneMatch: tag, Connections: 16, For: benchSlice})
+				rate[i] = a.persecond(status)
+				each[i] = float64(m.busy(b.T)-before) / float64(a.Status[status])
+			}
+			rates, ratios, busy = append(rates, rate[1]), append(ratios, rate[1]/rate[0]), append(busy, each[0]/each[1])
+		}
+		name := fmt.Sprintf("`GET /jwks` %d", status)
+		_, text := spread(rates, whole)
+		b.row(name+", requests a second", text, "", true)
+		median, text := spread(ratios, ratio)
+		b.row(name+": throughput against the bare handler", text, ">= 0.95", median >= 0.95)
+		_, text = spread(busy, ratio)
+		b.row(name+": processor time of the bare handler for a request against ours", text, "", true)
+	}
+}
+
+// memory floods a server and takes the most that it ever held.
+func (b *bench) memory() {
+	m := b.serve()
+	for _, l := range []load{
+		{URL: m.url + "/auth", Method: http.MethodPost},
+		{URL: m.url + "/jwks", Method: http.MethodGet},
+	} {
+		l.Connections, l.For = 64, 5*time.Second
+		b.load(l)
+	}
+	peak := m.memory(b.T, "VmHWM")
+	b.row("resident memory, the most ever: RS256, 64 connections", fmt.Sprintf("%.1f MiB, of which %.1f the binary", peak, m.memory(b.T, "RssFile")), "< 30 MiB", peak < 30)
+}
+
+// auth compares POST /auth with the raw signature.
+func (b *bench) auth(alg jwk.Algorithm) {
+	handler, raw := authHandler(b.T, alg), rawSignature(b.T, alg)
+	m := b.serve("--algorithm", alg.String())
+	var rates, inside, outside []float64
+	for range benchTurns {
+		signatures := throughput(benchSlice, raw)
+		inside = append(inside, throughput(benchSlice, handler)/signatures)
+		rate := b.load(load{URL: m.url + "/auth", Method: http.MethodPost, Connections: 16, For: benchSlice}).persecond(http.StatusOK)
+		rates, outside = append(rates, rate), append(outside, rate/signatures)
+	}
+	name := "`POST /auth` " + alg.String()
+	median, text := spread(inside, ratio)
+	b.row(name+": handler against the raw signature, all processors", text, ">= 0.9", median >= 0.9)
+	_, text = spread(outside, ratio)
+	b.row(name+": the same over HTTP, beside the load generator", text, "", true)
+	_, text = spread(rates, whole)
+	b.row(name+", tokens a second over HTTP", text, "", true)
+}
+
+// flood takes the time of GET /jwks while nobody else asks and while many ask
+// for tokens; and that of the bare handler beside the same flood, which is what
+// the machine itself does to whoever must wait for a processor.
+func (b *bench) flood(alg jwk.Algorithm) {
+	m := b.serve("--algorithm", alg.String())
+	plain := startBare(b.T, m, "/jwks")
+	probe := func(m *measured) answers {
+		return b.load(load{URL: m.url + "/jwks", Method: http.MethodGet, Connections: 1, For: 2 * time.Second, Pause: time.Millisecond})
+	}
+	var idle50, idle99, busy50, busy99, bare99 []time.Duration
+	var slower []float64
+	for range benchProbes {
+		a := probe(m)
+		idle50, idle99 = append(idle50, a.P50), append(idle99, a.P99)
+		ctx, cancel := context.WithCancel(b.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_, _ = load{URL: m.url + "/auth", Method: http.MethodPost, Connections: 64, For: time.Minute}.elsewhere(ctx)
+		})
+		<-time.After(500 * time.Millisecond)
+		f := probe(m)
+		busy50, busy99 = append(busy50, f.P50), append(busy99, f.P99)
+		slower = append(slower, float64(f.P99)/float64(a.P99))
+		bare99 = append(bare99, probe(plain).P99)
+		cancel()
+		wg.Wait()
+	}
+	p50, _ := spread(idle50, short)
+	_, text := spread(idle99, short)
+	b.row("`GET /jwks` while nobody else asks, p99", text+", p50 "+short(p50), "", true)
+	p50, _ = spread(busy50, short)
+	_, text = spread(busy99, short)
+	b.row("the same while 64 connections flood /auth with "+alg.String(), text+", p50 "+short(p50), "", true)
+	median, text := spread(slower, ratio)
+	b.row("p99 flooded against idle, "+alg.String(), text, "<= 3", median <= 3)
+	_, text = spread(bare99, short)
+	b.row("p99 of the bare handler in a process beside that flood", text, "", true)
+}
+
+func (b *bench) costs() {
+	b.row("one decision of the schedule", short(cost(decision(b.T))), "", true)
+	b.row("the ring's part in a token", short(cost(signingKey(b.T))), "", true)
+	for _, n := range []int{1, 4, 16} {
+		b.row(fmt.Sprintf("the bytes of a JWK Set of %d RSA keys", n), short(cost(jwksBytes(b.T, n))), "", true)
+	}
+}

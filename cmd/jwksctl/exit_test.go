@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/jwksctl/jwksctl/pkg/config"
+	"github.com/jwksctl/jwksctl/pkg/keys"
+	"github.com/jwksctl/jwksctl/pkg/remote"
+	"github.com/jwksctl/jwksctl/pkg/token"
+)
+
+func TestCodeOf(t *testing.T) {
+	tests := []struct {
+		err  error
+		want int
+	}{
+		{nil, 0},
+		{errors.New("anything else"), 1},
+		{plainError{usageError{errors.New("hidden")}}, 1},
+		{usageError{errors.New("x")}, 2},
+		{&config.Error{Err: errors.New("x")}, 2},
+		{&token.RequestError{}, 2},
+		{&token.TTLError{}, 2},
+		{remote.ErrAddress, 2},
+		{keys.ErrSealingKey, 2},
+		{keys.ErrUnavailable, 3},
+		{keys.ErrStale, 3},
+		{remote.ErrUnavailable, 3},
+		{token.ErrKeysUnavailable, 3},
+		{errListen, 3},
+		{context.DeadlineExceeded, 3},
+		{keys.ErrNoKeyset, 4},
+		{keys.ErrUnknownKey, 4},
+		{&keys.Refusal{}, 5},
+		{keys.ErrNoSpecimen, 5},
+		{&token.Refusal{Reason: token.ReasonExpired}, 14},
+		{interrupted{os.Interrupt}, 130},
+		{interrupted{syscall.SIGTERM}, 143},
+
+		// Where two may be meant, what the user can mend comes first.
+		{errors.Join(keys.ErrUnavailable, usageError{errors.New("x")}), 2},
+		{fmt.Errorf("%w: %w", token.ErrKeysUnavailable, remote.ErrUnavailable), 3},
+	}
+	for _, tt := range tests {
+		if got := codeOf(tt.err); got != tt.want {
+			t.Errorf("%#v gives %d, want %d", tt.err, got, tt.want)
+		}
+		if tt.err == nil {
+			continue
+		}
+		if got := codeOf(fmt.Errorf("in a context: %w", tt.err)); got != tt.want {
+			t.Errorf("%#v in a context gives %d, want %d", tt.err, got, tt.want)
+		}
+	}
+}
+
+// TestVerdictCodes holds the codes to what scripts may rely on: they are written
+// out here, because none of them may ever change.
+func TestVerdictCodes(t *testing.T) {
+	want := map[token.Class]int{
+		token.ClassSignature:    1,
+		token.ClassMalformed:    10,
+		token.ClassAlgorithm:    11,
+		token.ClassNoKey:        12,
+		token.ClassKeyWithdrawn: 13,
+		token.ClassExpired:      14,
+		token.ClassNotYetValid:  15,
+		token.ClassClaim:        16,
+		token.ClassClaimMissing: 17,
+	}
+	got := map[token.Class]int{}
+	for _, class := range token.Classes() {
+		got[class] = verdictCode(class)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestExitCodeHelp(t *testing.T) {
+	help := exitCodeHelp()
+	var listed, inTable []int
+	table, reasons, _ := strings.Cut(help, "\n\n")
+	for line := range strings.Lines(table) {
+		code, err := strconv.Atoi(strings.Fields(line)[0])
+		if err != nil {
+			t.Errorf("no exit code in %q", line)
+		}
+		listed = append(listed, code)
+	}
+	for _, row := range exitCodes() {
+		inTable = append(inTable, row.code)
+		if rejects := row.code == 1 || (row.code >= 10 && row.code <= 19); row.verify && !rejects {
+			t.Errorf("%d is of verify alone, but outside the band of rejections", row.code)
+		}
+	}
+	if diff := cmp.Diff(inTable, listed); diff != "" {
+		t.Errorf("the topic does not list the table: %s", diff)
+	}
+	want := []int{0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15, 16, 17, 70, 130, 143}
+	if diff := cmp.Diff(want, inTable); diff != "" {
+		t.Errorf("the table is not the published one: %s", diff)
+	}
+	for _, reason := range token.Reasons() {
+		line := regexp.MustCompile(fmt.Sprintf(`(?m)^ +%d +%s `, verdictCode(reason.Class), regexp.QuoteMeta(string(reason.Reason))))
+		if !line.MatchString(reasons) {
+			t.Errorf("the topic has no line for %s", reason.Reason)
+		}
+		if !slices.Contains(listed, verdictCode(reason.Class)) {
+			t.Errorf("%s leads to %d, which the topic does not list", reason.Reason, verdictCode(reason.Class))
+		}
+	}
+}

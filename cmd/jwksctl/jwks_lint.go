@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"mime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/jwksctl/jwksctl/pkg/jwk"
+	"github.com/jwksctl/jwksctl/pkg/remote"
+)
+
+type jwksLintOptions struct {
+	out     output
+	network networkFlags
+}
+
+func (a *app) newJWKSLint() *cobra.Command {
+	var o jwksLintOptions
+	c := &cobra.Command{
+		Use:   "lint FILE | URL | -",
+		Short: "Say what is wrong with a JWK Set",
+		Long: `Look at a JWK Set as its readers will: at leaked private parts, shared secrets, short
+RSA keys, missing and duplicate kids, missing alg and use, members that nobody can use.
+Of a URL the headers are judged too: how it is cached, its content type, plain http.
+
+The columns are SEVERITY, RULE, KEY (its place in the set, from 0), KID and MESSAGE. The
+exit code is 1 if anything of severity error or warning was found; info is harmless.`,
+		Example: `  jwksctl jwks lint https://auth.example.com/jwks
+  jwksctl jwks lint jwks.json -o json | jq -r '.[].rule'
+  jwksctl jwks | jwksctl jwks lint -`,
+		Args: cobra.ExactArgs(1),
+	}
+	o.network.register(c.Flags())
+	outputFlag(c, &o.out, "table")
+	c.RunE = a.run(func(ctx context.Context, args []string) error { return a.jwksLint(ctx, o, args[0]) })
+	return c
+}
+
+func (a *app) jwksLint(ctx context.Context, o jwksLintOptions, name string) error {
+	findings, err := a.lint(ctx, o.network, name)
+	if err != nil {
+		return err
+	}
+	if o.out.json {
+		if findings == nil {
+			findings = []jwk.Finding{}
+		}
+		if err := a.printJSON(findings); err != nil {
+			return err
+		}
+	} else {
+		var rows [][]string
+		for _, f := range findings {
+			place, kid := "-", "-"
+			if f.Index >= 0 {
+				place = strconv.Itoa(f.Index)
+			}
+			if f.KeyID != "" {
+				kid = printable(f.KeyID)
+			}
+			rows = append(rows, []string{string(f.Severity), string(f.Rule), place, kid, printable(f.Message)})
+		}
+		if len(rows) > 0 {
+			a.table([]string{"SEVERITY", "RULE", "KEY", "KID", "MESSAGE"}, rows)
+		}
+	}
+	return lintError(findings)
+}
+
+// lintError is nil if nothing matters.
+func lintError(findings []jwk.Finding) error {
+	count := map[jwk.Severity]int{}
+	for _, f := range findings {
+		count[f.Severity]++
+	}
+	if count[jwk.SeverityError]+count[jwk.SeverityWarning] == 0 {
+		return nil
+	}
+	return fmt.Errorf("found: %d of severity error, %d of severity warning", count[jwk.SeverityError], count[jwk.SeverityWarning])
+}
+
+func (a *app) lint(ctx context.Context, flags networkFlags, name string) ([]jwk.Finding, error) {
+	if !isURL(name) {
+		data, err := a.read(strings.TrimPrefix(name, "@"))
+		if err != nil {
+			return nil, usageError{err}
+		}
+		return jwk.Lint(data), nil
+	}
+	network, err := flags.options()
+	if err != nil {
+		return nil, err
+	}
+	// With a clock that stands still, what is left of freshness is what the headers say.
+	now := a.now()
+	network.Now = func() time.Time { return now }
+	doc, err := remote.Fetch(ctx, name, network)
+	if err != nil {
+		return nil, err
+	}
+	return append(jwk.Lint(doc.Raw), lintHeaders(name, doc)...), nil
+}
+
+// The rules for what comes with a set that is fetched.
+const (
+	ruleHTTP        jwk.Rule = "http"
+	ruleContentType jwk.Rule = "content-type"
+	ruleCache       jwk.Rule = "cache-headers"
+)
+
+// lintHeaders judges how a set is served.
+func lintHeaders(address string, doc remote.Document) []jwk.Finding {
+	var findings []jwk.Finding
+	find := func(s jwk.Severity, r jwk.Rule, format string, args ...any) {
+		findings = append(findings, jwk.Finding{Severity: s, Rule: r, Index: -1, Message: fmt.Sprintf(format, args...)})
+	}
+	if scheme, _, _ := strings.Cut(address, ":"); !strings.EqualFold(scheme, "https") {
+		severity, text := jwk.SeverityInfo, "served by plain http, which is fine on this machine only"
+		if _, err := remote.New(address, remote.Options{}); err != nil { // it is not this machine
+			severity, text = jwk.SeverityError, "served by plain http: whoever is on the way can swap the keys"
+		}
+		find(severity, ruleHTTP, "%s", text)
+	}
+	media, _, err := mime.ParseMediaType(doc.ContentType)
+	if err != nil || (media != "application/jwk-set+json" && media != "application/json") {
+		find(jwk.SeverityWarning, ruleContentType, "content type is %q, not application/jwk-set+json (RFC 7517, section 8.5)", doc.ContentType)
+	}
+	switch fresh := doc.FreshUntil.Sub(doc.FetchedAt); {
+	case doc.CacheControl == "" && doc.Expires == "":
+		find(jwk.SeverityWarning, ruleCache, "neither Cache-Control nor Expires: every verifier decides for itself how long a withdrawn key lives on")
+	case fresh <= time.Second && doc.Age == 0:
+		find(jwk.SeverityWarning, ruleCache, "must not be cached (%s): verifiers ask for it again and again, and depend on every answer", cacheHeader(doc))
+	}
+	return findings
+}
+
+func cacheHeader(doc remote.Document) string {
+	if doc.CacheControl != "" {
+		return strconv.Quote(doc.CacheControl)
+	}
+	return "Expires " + strconv.Quote(doc.Expires)
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/jwksctl/jwksctl/pkg/config"
+	"github.com/jwksctl/jwksctl/pkg/jwk"
+)
+
+type keysExportOptions struct {
+	format, out string
+	private     bool
+}
+
+func (a *app) newKeysExport() *cobra.Command {
+	var o keysExportOptions
+	c := &cobra.Command{
+		Use:   "export KID",
+		Short: "Print a key as a JWK or PEM",
+		Long: `Print the public half of a key as a JWK or PEM. With --private it is the private half,
+which only the active and the pending key have: it goes to a new file that only you can
+read, or into a pipe, never to a terminal. The beginning of a kid is enough, if it is unique.`,
+		Example: `  jwksctl keys export Fb3k --format pem > public.pem
+  jwksctl keys export Fb3k --private --format pem --out key.pem
+  jwksctl keys export Fb3k --private | age -r "$RECIPIENT" > key.jwk.age`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeKeys,
+	}
+	c.Flags().StringVar(&o.format, "format", "jwk", "jwk or pem")
+	c.Flags().BoolVar(&o.private, "private", false, "the private half, not encrypted")
+	c.Flags().StringVar(&o.out, "out", "", "write to this file, which must not exist yet")
+	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"jwk", "pem"}, cobra.ShellCompDirectiveNoFileComp))
+	return a.keysCommand(c, func(ctx context.Context, cfg config.Config, args []string) error {
+		return a.keysExport(ctx, cfg, o, args[0])
+	})
+}
+
+func (a *app) keysExport(ctx context.Context, cfg config.Config, o keysExportOptions, prefix string) error {
+	switch {
+	case o.format != "jwk" && o.format != "pem":
+		return badUsage("--format: %q is neither jwk nor pem", o.format)
+	case o.private && o.out == "" && a.terminal(a.stdout):
+		return badUsage("a private key does not go to a terminal: name a file with --out, or use a pipe")
+	}
+	ks, err := readKeyset(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	k, err := findKey(ks, prefix, a.now())
+	if err != nil {
+		return err
+	}
+	encode := func() ([]byte, error) { return encodePublic(k.JWK, o.format) }
+	if o.private {
+		encode = func() ([]byte, error) { return a.encodePrivate(ctx, cfg, k.KeyID(), o.format) }
+	}
+	data, err := encode()
+	if err != nil {
+		return err
+	}
+	if o.out == "" {
+		_, err := a.stdout.Write(data)
+		return err
+	}
+	mode := fs.FileMode(0o644)
+	if o.private {
+		mode = 0o600
+	}
+	if err := writeNew(o.out, data, mode); err != nil {
+		return err
+	}
+	a.say("wrote %s", o.out)
+	return nil
+}
+
+func encodePublic(key jwk.PublicKey, format string) ([]byte, error) {
+	if format == "pem" {
+		return key.PEM()
+	}
+	data, err := json.Marshal(key)
+	return append(data, '\n'), err
+}
+
+func (a *app) encodePrivate(ctx context.Context, cfg config.Config, kid, format string) ([]byte, error) {
+	ring, err := a.openRing(ctx, cfg, nil, "")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = ring.Close() }() // nothing was written
+	key, err := ring.Export(kid)
+	if err != nil {
+		return nil, err
+	}
+	if format == "pem" {
+		der, err := key.MarshalPKCS8()
+		return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), err
+	}
+	data, err := key.MarshalJWK()
+	return append(data, '\n'), err
+}
+
+// writeNew writes a file that must not exist yet.
+func writeNew(path string, data []byte, mode fs.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if errors.Is(err, fs.ErrExist) {
+		return badUsage("--out: %s exists already; move it away first", path)
+	}
+	if err != nil {
+		return badUsage("--out: %v", err)
+	}
+	_, err = f.Write(data)
+	if err := errors.Join(err, f.Close()); err != nil {
+		_ = os.Remove(path)
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/jwksctl/jwksctl/pkg/config"
+	"github.com/jwksctl/jwksctl/pkg/jwk"
+)
+
+type keysImportOptions struct {
+	out output
+	alg string
+}
+
+func (a *app) newKeysImport() *cobra.Command {
+	var o keysImportOptions
+	c := &cobra.Command{
+		Use:   "import FILE | -",
+		Short: "Make a key from elsewhere the next one to sign",
+		Long: `Make a private key from elsewhere the pending key, in place of the one that was made
+here. It is published at once and signs when caches have it, like any other key. The
+file is PEM (PKCS#8, PKCS#1 or SEC 1, not encrypted) or a JWK, as its content tells.
+
+The copy that you import from is not touched: destroy it.`,
+		Example: `  jwksctl keys import key.pem --alg PS256
+  vault kv get -field=key secret/jwt | jwksctl keys import -
+  jwksctl keys import key.jwk && jwksctl keys plan`,
+		Args: cobra.ExactArgs(1),
+	}
+	c.Flags().StringVar(&o.alg, "alg", "", "algorithm to sign for; default: what a JWK says, or RS256 for an RSA key")
+	completeAlgorithms(c, "alg")
+	outputFlag(c, &o.out, "text")
+	return a.keysCommand(c, func(ctx context.Context, cfg config.Config, args []string) error {
+		return a.keysImport(ctx, cfg, o, args[0])
+	})
+}
+
+func (a *app) keysImport(ctx context.Context, cfg config.Config, o keysImportOptions, name string) error {
+	var alg jwk.Algorithm
+	if o.alg != "" {
+		var err error
+		if alg, err = jwk.ParseAlgorithm(o.alg); err != nil {
+			return badUsage("--alg: %v", err)
+		}
+	}
+	data, err := a.read(strings.TrimPrefix(name, "@"))
+	if err != nil {
+		return usageError{err}
+	}
+	key, err := jwk.ParsePrivate(alg, data)
+	if err != nil {
+		return badUsage("%s: %v", name, err)
+	}
+	ring, err := a.openRing(ctx, cfg, nil, "")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = ring.Close() }() // every write was committed by itself
+	before := ring.Keyset()
+	if err := agree(cfg, before); err != nil {
+		return err
+	}
+	if err := ring.Import(ctx, key); err != nil {
+		return err
+	}
+	after := ring.Keyset()
+	k, err := findKey(after, key.Public().KeyID(), a.now())
+	if err != nil {
+		return err
+	}
+	var replaced string
+	if p, ok := before.Pending(); ok && p.KeyID() != k.KeyID() {
+		replaced = p.KeyID()
+	}
+	if o.out.json {
+		return a.printJSON(struct {
+			Imported keyRow `json:"imported"`
+			Replaced string `json:"replaced,omitempty"`
+		}{rowOf(k, after, a.now()), replaced})
+	}
+	a.print("%s\n", k.KeyID())
+	a.say("%s (%s) is pending; it may sign from %s on", k.KeyID(), k.JWK.Algorithm(), k.ReadyAt.UTC().Format(time.RFC3339))
+	if replaced != "" {
+		a.say("%s, which never signed, was replaced", replaced)
+	}
+	return nil
+}

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"crypto/x509"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/jwksctl/jwksctl/pkg/remote"
+)
+
+// networkFlags say how a command asks somebody else's server.
+type networkFlags struct {
+	insecureHTTP bool
+	caFile       string
+	timeout      durationFlag
+}
+
+func (n *networkFlags) register(f *pflag.FlagSet) {
+	n.timeout.d = 5 * time.Second
+	f.BoolVar(&n.insecureHTTP, "insecure-http", false, "ask by plain http, even beyond this machine")
+	f.StringVar(&n.caFile, "ca-file", "", "trust the authorities in this PEM file, in place of the system's")
+	f.Var(&n.timeout, "timeout", "how long an answer may take")
+}
+
+func (n networkFlags) options() (remote.Options, error) {
+	if n.timeout.d == 0 {
+		return remote.Options{}, badUsage("--timeout: must be more than 0s")
+	}
+	o := remote.Options{InsecureHTTP: n.insecureHTTP, Timeout: n.timeout.d}
+	if n.caFile == "" {
+		return o, nil
+	}
+	data, err := os.ReadFile(n.caFile)
+	if err != nil {
+		return o, badUsage("--ca-file: %v", err)
+	}
+	o.RootCAs = x509.NewCertPool()
+	if !o.RootCAs.AppendCertsFromPEM(data) {
+		return o, badUsage("--ca-file: %s holds no certificate in PEM", n.caFile)
+	}
+	return o, nil
+}
+
+// isURL tells a URL from the name of a file.
+func isURL(text string) bool {
+	scheme, _, ok := strings.Cut(text, "://")
+	return ok && !strings.ContainsAny(scheme, "/.")
+}

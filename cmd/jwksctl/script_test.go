@@ -1,0 +1,124 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain lets the test binary stand in for jwksctl: the scripts run the real
+// command tree in processes of their own.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"jwksctl": main})
+}
+
+// TestScript runs the stories in testdata/script. Besides the commands that
+// testscript has, they use those of commands below, and these variables:
+//
+//	STATE  the folder of the default store
+//	DB     the file of the default store
+//
+// New keys are ES256 unless a story says otherwise, since RSA keys take long to make.
+func TestScript(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(e *testscript.Env) error {
+			home := filepath.Join(e.WorkDir, "home")
+			state := filepath.Join(home, "state")
+			e.Setenv("HOME", home)
+			e.Setenv("USERPROFILE", home)
+			e.Setenv("XDG_STATE_HOME", state)
+			e.Setenv("STATE", filepath.Join(state, "jwksctl"))
+			e.Setenv("DB", filepath.Join(state, "jwksctl", "keyset.db"))
+			e.Setenv("JWKSCTL_ALGORITHM", "ES256")
+			e.Setenv("GORACE", "atexit_sleep_ms=0") // else each process waits for a second at its end
+			e.Values[serversKey{}] = servers{}
+			return os.Mkdir(home, 0o700)
+		},
+		Condition: func(name string) (bool, error) {
+			if name != "root" {
+				return false, errors.New("unknown condition")
+			}
+			return os.Geteuid() == 0, nil
+		},
+		Cmds:                commands(),
+		Deadline:            time.Now().Add(5 * time.Minute), // a server that must refuse to start does not end by itself
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+	})
+}
+
+type scriptCommand = func(ts *testscript.TestScript, neg bool, args []string)
+
+// commands are the stories' own commands.
+func commands() map[string]scriptCommand {
+	return map[string]scriptCommand{
+		"code":    code,
+		"signal":  signalled,
+		"capture": capture,
+		"json":    jsonMember,
+		"perm":    permissions,
+		"serve":   serve,
+		"end":     end,
+		"http":    request,
+		"awaits":  awaits,
+	}
+}
+
+// code runs a program that must end with exactly this exit code:
+//
+//	code 5 jwksctl keys rotate
+func code(ts *testscript.TestScript, neg bool, args []string) {
+	want := arguments(ts, neg, args, 2, "code N program [args...]")
+	err := ts.Exec(args[1], args[2:]...)
+	if got := exitCodeOf(ts, err); strconv.Itoa(got) != want[0] {
+		ts.Fatalf("exit code %d, want %s", got, want[0])
+	}
+}
+
+// exitCodeOf is the exit code of a program that ran, -1 if a signal ended it.
+func exitCodeOf(ts *testscript.TestScript, err error) int {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return exit.ExitCode()
+	}
+	ts.Check(err)
+	return 0
+}
+
+// capture keeps the text of a file, or of stdout or stderr, in a variable,
+// without the newline at its end:
+//
+//	capture TOKEN stdout
+func capture(ts *testscript.TestScript, neg bool, args []string) {
+	arguments(ts, neg, args, 2, "capture VARIABLE FILE")
+	ts.Setenv(args[0], strings.TrimSuffix(ts.ReadFile(args[1]), "\n"))
+}
+
+// permissions compares the permission bits of files:
+//
+//	perm 600 $DB
+func permissions(ts *testscript.TestScript, neg bool, args []string) {
+	arguments(ts, neg, args, 2, "perm MODE FILE...")
+	for _, file := range args[1:] {
+		info, err := os.Stat(ts.MkAbs(file))
+		ts.Check(err)
+		if got := strconv.FormatInt(int64(info.Mode().Perm()), 8); got != args[0] {
+			ts.Fatalf("%s has mode %s, want %s", file, got, args[0])
+		}
+	}
+}
+
+// arguments refuses a command that is called in another way than its usage says.
+func arguments(ts *testscript.TestScript, neg bool, args []string, least int, usage string) []string {
+	if neg || len(args) < least {
+		ts.Fatalf("usage: %s", usage)
+	}
+	return args
+}

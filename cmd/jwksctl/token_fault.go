@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/jwksctl/jwksctl/pkg/config"
+	"github.com/jwksctl/jwksctl/pkg/fault"
+	"github.com/jwksctl/jwksctl/pkg/jwk"
+	"github.com/jwksctl/jwksctl/pkg/token"
+)
+
+// faultOptions are the flags of token that ask for faulty tokens.
+type faultOptions struct {
+	name     string
+	list     bool
+	gallery  string
+	attacker string
+	canary   string
+}
+
+func (o *faultOptions) register(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&o.name, "fault", "", "make the token with this fault; see --list-faults")
+	f.BoolVar(&o.list, "list-faults", false, "list the faults, and what a verifier should answer to each")
+	f.StringVar(&o.gallery, "gallery", "", "write every fault as a file into this new or empty folder, with keys of its own; opens no store")
+	f.StringVar(&o.attacker, "attacker-key", "", "private key of the attacker, a JWK or PEM in this file; default: a new one")
+	f.StringVar(&o.canary, "canary", "", "URL for faults that have a verifier call one; default: "+fault.NoCanary)
+	c.MarkFlagsMutuallyExclusive("fault", "list-faults", "gallery", "expired")
+	_ = c.RegisterFlagCompletionFunc("fault", cobra.FixedCompletions(faultNames(), cobra.ShellCompDirectiveNoFileComp))
+}
+
+func faultNames() []string {
+	var all []string
+	for _, c := range fault.Cases() {
+		all = append(all, c.Name)
+	}
+	return all
+}
+
+// tokenOrFaults does what the flags of token ask for. What cannot be done is found
+// before a store is opened.
+func (a *app) tokenOrFaults(ctx context.Context, o tokenOptions) error {
+	for _, flag := range []string{"fault", "gallery"} {
+		if f := o.flags.Lookup(flag); f.Changed && f.Value.String() == "" {
+			return badUsage("--%s is empty", flag) // not the good token that would come without it
+		}
+	}
+	if o.fault.name == "" && o.fault.gallery == "" && o.fault.attacker+o.fault.canary != "" {
+		return badUsage("--attacker-key and --canary go with --fault or --gallery")
+	}
+	if _, ok := fault.Find(o.fault.name); !ok && o.fault.name != "" {
+		if near := config.Nearest(o.fault.name, faultNames()); near != "" {
+			return badUsage("--fault: there is no %q; did you mean %s?", o.fault.name, near)
+		}
+		return badUsage("--fault: there is no %q; see 'jwksctl token --list-faults'", o.fault.name)
+	}
+	switch {
+	case o.fault.list:
+		return a.listFaults(o)
+	case o.fault.gallery != "":
+		return a.writeGallery(o)
+	default:
+		return a.token(ctx, o)
+	}
+}
+
+func (a *app) listFaults(o tokenOptions) error {
+	cases := fault.Cases()
+	if o.out.json {
+		return a.printJSON(cases)
+	}
+	var rows [][]string
+	for _, c := range cases {
+		severity := string(c.Severity)
+		if severity == "" {
+			severity = "-"
+		}
+		rows = append(rows, []string{c.Name, string(c.Verdict), string(c.Tier), severity, c.Differs})
+	}
+	a.table([]string{"NAME", "VERDICT", "TIER", "SEVERITY", "DIFFERS"}, rows)
+	return nil
+}
+
+// mintFault makes the one faulty token that --fault names, with the key that signs
+// now. The good token that it departs from obeys the policy like any other.
+func (a *app) mintFault(ctx context.Context, o tokenOptions, s token.Signer, r token.Request) error {
+	key, now, latest, err := s.SigningKey(ctx)
+	if err != nil {
+		return fmt.Errorf("no key to sign with: %w", err)
+	}
+	in := fault.Input{Key: key, Now: now, Latest: latest, Request: r, Canary: o.fault.canary}
+	if in.Attacker, err = a.attackerKey(o, key.Public().Algorithm()); err != nil {
+		return err
+	}
+	c, _ := fault.Find(o.fault.name) // tokenOrFaults found it
+	compact, err := c.Make(in)
+	if need, ok := errors.AsType[*fault.NeedError](err); ok {
+		return badUsage("--fault: %v (the active key is for %s); 'jwksctl token --gallery DIR' brings all that is needed",
+			need, key.Public().Algorithm())
+	}
+	if err != nil {
+		return err
+	}
+	if o.out.json {
+		return a.printJSON(map[string]any{"token": compact, "answer": c.Verdict.Answer(), "fault": c})
+	}
+	a.print("%s\n", compact)
+	return nil
+}
+
+// attackerKey reads the key that --attacker-key names; the zero key if it does not.
+func (a *app) attackerKey(o tokenOptions, alg jwk.Algorithm) (jwk.PrivateKey, error) {
+	if o.fault.attacker == "" {
+		return jwk.PrivateKey{}, nil
+	}
+	data, err := a.read(o.fault.attacker)
+	if err != nil {
+		return jwk.PrivateKey{}, badUsage("--attacker-key: %v", err)
+	}
+	key, err := jwk.ParsePrivate(alg, data)
+	if err != nil {
+		return jwk.PrivateKey{}, badUsage("--attacker-key %s: %v", o.fault.attacker, err)
+	}
+	return key, nil
+}
+
+// writeGallery writes every token of the catalogue, signed by keys that nothing but
+// the gallery's own JWK Set trusts: the files may lie about.
+func (a *app) writeGallery(o tokenOptions) error {
+	dir := o.fault.gallery
+	switch found, err := os.ReadDir(dir); {
+	case errors.Is(err, os.ErrNotExist):
+	case err != nil:
+		return badUsage("--gallery: %v", err)
+	case len(found) > 0:
+		return badUsage("--gallery: %s is not empty: name a new folder", dir)
+	}
+	in, err := a.galleryInput(o)
+	if err != nil {
+		return err
+	}
+	g, err := fault.NewGallery(in)
+	if err != nil {
+		return err
+	}
+	if err := writeFiles(dir, g); err != nil {
+		return fmt.Errorf("write the gallery: %v", err)
+	}
+	a.say("%d tokens: %s says what a verifier should answer to each", len(g.Tokens), fault.ManifestFile)
+	if o.out.json {
+		return a.printJSON(g.Manifest)
+	}
+	a.print("%s\n", filepath.Join(dir, fault.ManifestFile))
+	return nil
+}
+
+// galleryInput is what the flags and settings say of a gallery. The store has no part
+// in it: the private halves of expired and revoked keys are gone.
+func (a *app) galleryInput(o tokenOptions) (fault.Input, error) {
+	r, err := a.tokenRequest(o)
+	if err != nil {
+		return fault.Input{}, err
+	}
+	cfg, err := a.settings(o.flags)
+	if err != nil {
+		return fault.Input{}, err
+	}
+	if r.Issuer == "" {
+		r.Issuer = cfg.Issuer
+	}
+	if len(r.Audience) == 0 {
+		r.Audience = cfg.Audience
+	}
+	in := fault.Input{Now: a.now(), Request: r, Canary: o.fault.canary}
+	alg, err := jwk.ParseAlgorithm(cfg.Algorithm)
+	if err != nil {
+		return in, badUsage("algorithm: %v", err)
+	}
+	if in.Key, err = newKey(alg, cfg.KeySize); err != nil {
+		return in, usageError{err}
+	}
+	in.Attacker, err = a.attackerKey(o, alg)
+	return in, err
+}
+
+// writeFiles writes the manifest last: where it is, the gallery is whole.
+func writeFiles(dir string, g fault.Gallery) error {
+	files, err := g.Files()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // there are no secrets in it
+		return err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }() // only a handle
+	manifest := files[fault.ManifestFile]
+	delete(files, fault.ManifestFile)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if err := root.WriteFile(name, files[name], 0o644); err != nil {
+			return err
+		}
+	}
+	return root.WriteFile(fault.ManifestFile, manifest, 0o644)
+}

@@ -1,0 +1,302 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/jwksctl/jwksctl/pkg/token"
+)
+
+// A batch is a pipeline of a fixed number of chunks, so that its memory does not
+// depend on its input:
+//
+//	cut ──┬─▶ jobs ────▶ judge, one on each core ──▶ chunk.done
+//	 ▲    └─▶ ordered ─▶ run waits for done, writes ──┐
+//	 └────────────────── free ◀──────────────────────┘
+type batch struct {
+	verifier token.Verifier
+	source   *keySource
+	json     bool
+	out      io.Writer // nil to print no verdict
+
+	progress func(counts) // called now and then, if ticks is not nil
+	ticks    <-chan time.Time
+}
+
+// counts are how many tokens were judged.
+type counts struct{ judged, rejected int }
+
+func (c *counts) add(more counts) {
+	c.judged += more.judged
+	c.rejected += more.rejected
+}
+
+// batchRejection says that tokens of a batch were rejected.
+type batchRejection struct{ counts }
+
+func (b *batchRejection) Error() string {
+	return fmt.Sprintf("rejected: %d of %d tokens", b.rejected, b.judged)
+}
+
+const (
+	// maxLine is room for the longest token that is looked at, and for "Bearer ".
+	// What is longer still is not kept.
+	maxLine = token.DefaultMaxSize + 1<<10
+
+	chunkLines = 64
+)
+
+// chunk is some lines of the input on their way through the pipeline.
+type chunk struct {
+	lines []line
+	out   bytes.Buffer
+	counts
+	err   error
+	fault string        // a panic, for run to repeat
+	done  chan struct{} // holds an element once the chunk is judged
+}
+
+type line struct {
+	number  int // from 1
+	text    string
+	tooLong bool // and text is not all of it
+}
+
+// batchInput makes sure that tokens can come from standard input.
+func (a *app) batchInput(args []string) error {
+	switch {
+	case len(args) == 1 && args[0] != "-":
+		return badUsage("--batch reads tokens from standard input: leave the argument out")
+	case a.terminal(a.stdin):
+		return badUsage("no tokens: --batch reads them from standard input, one on each line")
+	}
+	return a.takeStdin() // the keys may not come from there too
+}
+
+func (a *app) verifyBatch(ctx context.Context, o verifyOptions, v token.Verifier, source keySource) error {
+	b := batch{verifier: v, source: &source, json: o.out.json, out: a.stdout}
+	if o.quiet {
+		b.out = nil
+	}
+	if a.terminal(a.stderr) && !a.terminal(a.stdout) && !o.quiet {
+		ticker := time.NewTicker(200 * time.Millisecond)
+		defer ticker.Stop()
+		b.ticks = ticker.C
+		b.progress = func(c counts) {
+			_, _ = fmt.Fprintf(a.stderr, "\r%d tokens, %d rejected", c.judged, c.rejected)
+		}
+		defer func() { _, _ = fmt.Fprint(a.stderr, "\r"+strings.Repeat(" ", 60)+"\r") }()
+	}
+	total, err := b.run(ctx, a.stdin)
+	switch {
+	case err != nil:
+		return err
+	case total.judged == 0:
+		return badUsage("there is no token on standard input")
+	case total.rejected == 0:
+		return nil
+	case o.quiet:
+		return silentError{&batchRejection{total}}
+	}
+	return &batchRejection{total}
+}
+
+// run judges every line of in. It stops at the first token for which no keys could
+// be obtained, for nothing is known of that one.
+func (b *batch) run(ctx context.Context, in io.Reader) (counts, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// What lives is little, and there is a bound to it: collect a quarter as often.
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
+	cores := runtime.GOMAXPROCS(0)
+	size := 4 * cores
+	free, jobs, ordered := make(chan *chunk, size), make(chan *chunk, size), make(chan *chunk, size)
+	for range size {
+		free <- &chunk{done: make(chan struct{}, 1)}
+	}
+	go cut(ctx, in, free, jobs, ordered)
+	for range cores {
+		go func() {
+			for c := range jobs {
+				b.judge(ctx, c)
+				c.done <- struct{}{}
+			}
+		}()
+	}
+	var total counts
+	for {
+		select {
+		case <-b.ticks:
+			b.progress(total)
+		case <-ctx.Done():
+			return total, context.Cause(ctx)
+		case c, more := <-ordered:
+			if !more {
+				return total, context.Cause(ctx)
+			}
+			judged, err := b.finish(ctx, c)
+			total.add(judged)
+			if err != nil {
+				return total, err
+			}
+			free <- c // there is room for each chunk
+		}
+	}
+}
+
+// finish waits until a chunk is judged, and writes its verdicts.
+func (b *batch) finish(ctx context.Context, c *chunk) (counts, error) {
+	select {
+	case <-c.done:
+	case <-ctx.Done():
+		return counts{}, context.Cause(ctx)
+	}
+	if c.fault != "" {
+		panic(c.fault)
+	}
+	if b.out != nil {
+		if _, err := b.out.Write(c.out.Bytes()); err != nil {
+			return c.counts, fmt.Errorf("the result could not be written: %w", err)
+		}
+	}
+	return c.counts, c.err
+}
+
+// cut cuts the input into chunks. A chunk goes off when it is full, and when the
+// next line is not there yet, so that nobody waits for a verdict.
+func cut(ctx context.Context, in io.Reader, free <-chan *chunk, jobs, ordered chan<- *chunk) {
+	defer close(jobs)
+	defer close(ordered)
+	r := bufio.NewReaderSize(in, maxLine)
+	for number := 0; ; {
+		var c *chunk
+		select {
+		case c = <-free:
+			c.reset()
+		case <-ctx.Done():
+			return
+		}
+		for len(c.lines) < chunkLines && c.err == nil {
+			var l line
+			l, c.err = readLine(r)
+			number++
+			if l.number = number; l.tooLong || l.text != "" {
+				c.lines = append(c.lines, l)
+			}
+			if len(c.lines) > 0 && r.Buffered() == 0 {
+				break
+			}
+		}
+		end := c.err != nil
+		if errors.Is(c.err, io.EOF) {
+			c.err = nil
+		} else if end {
+			c.err = usageError{c.err}
+		}
+		jobs <- c // there is room for each chunk
+		ordered <- c
+		if end {
+			return
+		}
+	}
+}
+
+func (c *chunk) reset() {
+	clear(c.lines) // or a long line of long ago would be kept
+	c.lines, c.counts, c.err = c.lines[:0], counts{}, nil
+	c.out.Reset()
+}
+
+// readLine reads one line without what people leave around a token. Of a line that
+// is too long it keeps the beginning. The error is for the end of the input, where
+// there may still be a line.
+func readLine(r *bufio.Reader) (line, error) {
+	text, err := r.ReadSlice('\n')
+	l := line{text: bareToken(string(text))}
+	for errors.Is(err, bufio.ErrBufferFull) {
+		l.tooLong = true
+		_, err = r.ReadSlice('\n')
+	}
+	return l, err
+}
+
+// judge judges the lines of a chunk until keys cannot be obtained.
+func (b *batch) judge(ctx context.Context, c *chunk) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			c.fault = fmt.Sprintf("%v\n%s", fault, debug.Stack())
+		}
+	}()
+	for _, l := range c.lines {
+		judged, err := b.verifyLine(ctx, l)
+		if _, rejected := errors.AsType[*token.Refusal](err); rejected {
+			c.rejected++
+		} else if err != nil {
+			c.err = fmt.Errorf("line %d: %w", l.number, err)
+			return
+		}
+		c.judged++
+		if b.out == nil {
+			continue
+		}
+		v := b.source.verdict(judged)
+		v.Line = l.number
+		if err := v.write(&c.out, b.json); err != nil {
+			c.err = err
+			return
+		}
+	}
+}
+
+func (b *batch) verifyLine(ctx context.Context, l line) (token.Verdict, error) {
+	if !l.tooLong {
+		return b.verifier.Verify(ctx, l.text)
+	}
+	refusal := &token.Refusal{
+		Reason:  token.ReasonTooLarge,
+		Message: fmt.Sprintf("the line has more than %d bytes, the limit of a token is %d", maxLine, token.DefaultMaxSize),
+	}
+	return token.Verdict{Reason: refusal.Reason, Errors: []*token.Refusal{refusal}}, refusal
+}
+
+// write writes a verdict on one line: as JSON, or as the columns LINE, VERDICT, KID
+// and MESSAGE.
+func (v verdict) write(to *bytes.Buffer, asJSON bool) error {
+	if asJSON {
+		e := json.NewEncoder(to)
+		e.SetEscapeHTML(false)
+		return e.Encode(v)
+	}
+	reason, kid, message := "valid", "-", "-"
+	if !v.Valid {
+		reason, message = string(v.Reason), printable(v.Errors[0].Error())
+	}
+	if v.KeyID != "" {
+		kid = printable(v.KeyID)
+	}
+	to.WriteString(strconv.Itoa(v.Line))
+	for _, cell := range []string{reason, kid, message} {
+		to.WriteByte('\t')
+		to.WriteString(cell)
+	}
+	return to.WriteByte('\n')
+}
+
+// printable makes text from elsewhere fit for one cell of a table.
+func printable(text string) string {
+	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(text)
+	}
+	return text
+}

@@ -1,0 +1,155 @@
+package keys
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/jwk"
+)
+
+// AcceptRestore goes on with a store that was restored from a backup: with what
+// the witness has kept, so that what has left stays away. A key whose private
+// half the backup lacks cannot sign: a pending one is replaced, an active one
+// stays unreadable, and a rotation is the way out.
+//
+// It is no error if there is nothing to accept.
+func AcceptRestore(ctx context.Context, o Options) (*Ring, error) {
+	r := newRing(o)
+	rec, err := r.store.Load(ctx)
+	if errors.Is(err, ErrNoKeyset) {
+		return nil, err
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	restored, err := decodeKeyset(rec)
+	if err != nil {
+		return nil, err
+	}
+	seen, ok, err := testimony(r.witness, restored.ID)
+	if err != nil {
+		return nil, err
+	}
+	if ok && restored.forgets(seen) != nil {
+		if err := r.accept(ctx, restored, seen); err != nil {
+			return nil, err
+		}
+	}
+	return r, r.Refresh(ctx)
+}
+
+// accept commits the merged document over the restored one.
+func (r *Ring) accept(ctx context.Context, restored, seen Keyset) error {
+	known := view{ks: seen}
+	if err := r.openHalves(ctx, &known, nil); err != nil && !errors.Is(err, errMoved) {
+		return err
+	}
+	fresh, err := r.spare.take(seen.Policy, r.generate)
+	if err != nil {
+		return err
+	}
+	r.watch.obey(seen)
+	now := r.watch.read()
+	for _, ks := range []Keyset{restored, seen} {
+		if refusal := r.watch.trouble(now, ks, sighting{}); refusal != nil {
+			return refusal
+		}
+	}
+	next, effect := restored.merge(seen, now.wall, Means{Fresh: fresh.Public(), Opened: known.openedHalf})
+	if err := r.swap(ctx, restored, next, effect, map[string]jwk.PrivateKey{fresh.Public().KeyID(): fresh}, now); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	r.committed(ctx, effect)
+	return nil
+}
+
+// merge is the keyset that continues both a restored document and the newer one
+// that was seen before. What was seen decides what is live; what is gone in
+// either is gone; a key that signed in either stays for the tokens of both.
+func (ks Keyset) merge(seen Keyset, now time.Time, m Means) (Keyset, Effect) {
+	d := seen.draft(now)
+	d.ks.Epoch, d.ks.Version = max(ks.Epoch, seen.Epoch)+1, ks.Version
+	d.ks.ChangedAt = latest(ks.ChangedAt, seen.ChangedAt)
+	d.ks.ActsUntil = latest(latest(ks.ActsUntil, seen.ActsUntil), now.Add(ks.Policy.MaxStaleness+ks.Policy.ClockSkew))
+	d.ks.DocsUntil = latest(latest(ks.DocsUntil, seen.DocsUntil), d.ks.ActsUntil.Add(2*ks.Policy.JWKSMaxAge))
+	d.ks.TokensUntil = latest(latest(ks.TokensUntil, seen.TokensUntil), d.ks.ActsUntil.Add(ks.Policy.TokenTTL+ks.Policy.ClockSkew))
+	for _, k := range slices.Concat(ks.specimens(), seen.specimens()) {
+		d.effect.Delete = append(d.effect.Delete, k.KeyID()) // a new one is quickly made
+	}
+	d.ks.Specimen = nil
+	for _, k := range ks.Keys {
+		d.reconcile(k)
+	}
+	for _, k := range ks.History {
+		switch live := d.at(k.KeyID()); {
+		case !d.ks.holds(k.KeyID()):
+			d.ks.History = append(d.ks.History, k)
+		case live != nil && !k.RevokedAt.IsZero():
+			d.revokeAgain(k, m)
+		}
+	}
+	d.trim()
+	d.readyPending(m)
+	d.record(Accept, "")
+	return d.done()
+}
+
+// reconcile takes in a key that is live in the restored document.
+func (d *draft) reconcile(k Key) {
+	known, signed := d.at(k.KeyID()), !k.ActiveAt.IsZero()
+	switch {
+	case known == nil:
+		d.effect.Delete = append(d.effect.Delete, k.KeyID())
+		if !signed || d.ks.holds(k.KeyID()) {
+			return // it never mattered, or it has left
+		}
+		d.ks.Keys = append(d.ks.Keys, k)
+	case known.ActiveAt.IsZero() && signed: // pending where it was seen, and it signed here
+		known.ActiveAt = k.ActiveAt
+	case known.RetiredAt.IsZero():
+		return // its half may be the one that signs
+	}
+	if k.RetiredAt.IsZero() && signed {
+		again := d.at(k.KeyID())
+		was := *again
+		d.retire(k.KeyID())
+		again.RetiredAt = latest(was.RetiredAt, again.RetiredAt)
+		again.DestroyAt = latest(was.DestroyAt, again.DestroyAt)
+		again.ExpiresAt = latest(was.ExpiresAt, again.ExpiresAt)
+	}
+	d.effect.Delete = append(d.effect.Delete, k.KeyID())
+	if again := d.at(k.KeyID()); again.DestroyedAt.IsZero() {
+		again.DestroyedAt = d.now
+	}
+}
+
+// revokeAgain carries out a revocation that only the restored document knows.
+func (d *draft) revokeAgain(gone Key, m Means) {
+	if gone.KeyID() == d.ks.Active().KeyID() {
+		_ = d.takeOver(&m, Order{Force: true}, d.activate) // forced, and with a fresh key: it cannot be refused
+	}
+	k := d.at(gone.KeyID())
+	k.RevokedAt, k.Reason, k.DestroyedAt = gone.RevokedAt, gone.Reason, gone.DestroyedAt
+	d.effect.Delete = append(d.effect.Delete, gone.KeyID())
+	d.bury(gone.KeyID())
+}
+
+// readyPending sees to the next key: one that cannot be opened is replaced, and
+// one that can waits at the gate once more, since whoever acted on the backup
+// did not publish it.
+func (d *draft) readyPending(m Means) {
+	if p, ok := d.ks.Pending(); ok && m.openable(p) != nil {
+		d.discard(p.KeyID(), "its private half is not in the backup")
+	}
+	if p, ok := d.ks.Pending(); ok {
+		k := d.at(p.KeyID())
+		k.ReadyAt = latest(k.ReadyAt, d.readyAt())
+		return
+	}
+	if m.Fresh.KeyID() != "" && !d.ks.holds(m.Fresh.KeyID()) {
+		d.publish(m.Fresh)
+	}
+}

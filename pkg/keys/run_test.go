@@ -1,0 +1,399 @@
+package keys_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/jwk"
+	"github.com/jwksctl/jwksctl/pkg/keys"
+	"github.com/jwksctl/jwksctl/pkg/keys/keystest"
+	"github.com/jwksctl/jwksctl/pkg/seal"
+	"github.com/jwksctl/jwksctl/pkg/store/memory"
+)
+
+// bubble is what a ring that runs in a synctest bubble is made of.
+type bubble struct {
+	store *hookedStore
+	log   logLines
+	o     keys.Options
+}
+
+func newBubble(t *testing.T) *bubble {
+	t.Helper()
+	sealer, err := seal.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bubble{store: &hookedStore{Store: memory.New(time.Now)}}
+	start := time.Now()
+	b.o = keys.Options{
+		Store: b.store, Sealer: sealer, Log: b.log.logger(),
+		Clock: keys.Clock{Now: time.Now, Uptime: func() time.Duration { return time.Since(start) }},
+	}
+	return b
+}
+
+func (b *bubble) found(t *testing.T, interval time.Duration) *keys.Ring {
+	t.Helper()
+	p := keystest.Policy(interval)
+	p.ExpiredTokens = false
+	r, err := keys.Found(t.Context(), b.o, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// startRun runs a ring until the test ends or stop is called; stop returns when
+// it has ended.
+func startRun(t *testing.T, r *keys.Ring) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.Run(ctx)
+	}()
+	stop = func() { cancel(); <-done }
+	t.Cleanup(stop)
+	return stop
+}
+
+func TestRunRotatesByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t)
+		r := b.found(t, 10*time.Second)
+		startRun(t, r)
+		var active []string
+		for range 85 { // until 42.5s
+			time.Sleep(500 * time.Millisecond)
+			synctest.Wait()
+			signs(t, r)
+			k := r.Keyset().Active()
+			if age := time.Since(k.ActiveAt); age > 11*time.Second {
+				t.Fatalf("key %s signs for %v", k.KeyID(), age)
+			}
+			if !slices.Contains(active, k.KeyID()) {
+				active = append(active, k.KeyID())
+			}
+		}
+		if len(active) != 5 || r.Status().Steps[keys.Expire] < 2 || len(r.Keyset().Public(time.Now())) > 5 {
+			t.Errorf("%d keys signed, steps %v", len(active), r.Status().Steps)
+		}
+		if n := b.log.count(`"level":"ERROR"`); n != 0 {
+			t.Errorf("trouble:\n%s", &b.log)
+		}
+	})
+}
+
+func TestRunsOnOneStoreShareTheWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t)
+		rings := []*keys.Ring{b.found(t, 10*time.Second), b.found(t, 10*time.Second), b.found(t, 10*time.Second)}
+		for _, r := range rings {
+			startRun(t, r)
+		}
+		time.Sleep(65 * time.Second)
+		synctest.Wait()
+		var rotations uint64
+		for _, r := range rings {
+			rotations += r.Status().Steps[keys.Activate]
+			if r.Keyset().Version != rings[0].Keyset().Version {
+				t.Errorf("versions %d and %d", r.Keyset().Version, rings[0].Keyset().Version)
+			}
+		}
+		if rotations != 6 {
+			t.Errorf("%d rotations in 65s", rotations)
+		}
+		if n := b.log.count(`"level":"ERROR"`); n != 0 {
+			t.Errorf("losing a swap is no trouble:\n%s", &b.log)
+		}
+	})
+}
+
+// deafStore gives no hints.
+type deafStore struct{ keys.Store }
+
+func (deafStore) Wait(context.Context, uint64) error { return errDown }
+
+func TestRunLearnsOfAChangeByAnotherProcess(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		deaf   bool
+		within time.Duration
+	}{{"by the store's hint", false, 0}, {"without hints", true, time.Second}} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBubble(t)
+				other := b.found(t, 24*time.Hour)
+				if tt.deaf {
+					b.o.Store = deafStore{b.store}
+				}
+				r, err := keys.Open(t.Context(), b.o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				startRun(t, r)
+				time.Sleep(90*time.Minute + 100*time.Millisecond)
+				revoked := r.Keyset().Active().KeyID()
+				if err := other.Revoke(t.Context(), revoked, keys.Order{}); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(tt.within)
+				synctest.Wait()
+				if got := publishedKids(t, r); slices.Contains(got, revoked) || len(got) != 2 {
+					t.Errorf("still published: %v", got)
+				}
+				signs(t, r)
+			})
+		})
+	}
+}
+
+func TestRunAsksTheStoreOftenEnoughAndNoMore(t *testing.T) {
+	for _, tt := range []struct {
+		interval time.Duration
+		staleAt  time.Duration // the oldest that a confirmation may get
+		reads    int64         // in a minute, at most
+	}{
+		{24 * time.Hour, time.Second, 62},         // every second
+		{4 * time.Second, time.Second/3 + 1, 400}, // three times in max_staleness, which is one second
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBubble(t)
+			r := b.found(t, tt.interval)
+			var reads atomic.Int64
+			b.store.hook(func(s *hookedStore) { s.load = func() error { reads.Add(1); return nil } })
+			stop := startRun(t, r)
+			for range 600 {
+				time.Sleep(100 * time.Millisecond)
+				if age := r.Status().Age; age > tt.staleAt {
+					t.Fatalf("R = %v: confirmed %v ago", tt.interval, age)
+				}
+			}
+			stop()
+			if n := reads.Load(); n > tt.reads {
+				t.Errorf("R = %v: %d reads in a minute", tt.interval, n)
+			}
+		})
+	}
+}
+
+func TestRunSurvivesAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t)
+		r := b.found(t, 60*time.Second) // D is 15s
+		startRun(t, r)
+		time.Sleep(5 * time.Second)
+		b.store.hook(func(s *hookedStore) { s.load = func() error { return errDown } })
+		time.Sleep(14 * time.Second)
+		signs(t, r)
+		time.Sleep(16 * time.Second)
+		if _, _, _, err := r.SigningKey(t.Context()); !errors.Is(err, keys.ErrStale) {
+			t.Errorf("after an outage of 30s: %v", err)
+		}
+		b.store.hook(func(s *hookedStore) { s.load = nil })
+		time.Sleep(time.Second)
+		synctest.Wait()
+		signs(t, r)
+		time.Sleep(5 * time.Second)
+		for want, n := range map[string]int{
+			`"msg":"trouble","with":"keyset"`:       b.log.count(`"level":"ERROR"`, `"msg":"trouble","with":"keyset"`, "the network is down"),
+			`"msg":"trouble","with":"readiness"`:    b.log.count(`"level":"ERROR"`, `"msg":"trouble","with":"readiness"`, "could not be confirmed"),
+			`"msg":"well again","what":"keyset"`:    b.log.count(`"msg":"well again","what":"keyset"`),
+			`"msg":"well again","what":"readiness"`: b.log.count(`"msg":"well again","what":"readiness"`),
+		} {
+			if n != 1 {
+				t.Errorf("%d lines with %s, want one:\n%s", n, want, &b.log)
+			}
+		}
+	})
+}
+
+// A store that hangs must not keep the ring from its next try.
+func TestRunDoesNotWaitForAStoreThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t)
+		b.found(t, 60*time.Second)
+		hanging := &hangingStore{Store: b.store}
+		b.o.Store = hanging
+		r, err := keys.Open(t.Context(), b.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hanging.hangs.Store(true)
+		startRun(t, r)
+		time.Sleep(12500 * time.Millisecond) // two tries of D/3 = 5s each, and the third under way
+		if n := hanging.tries.Load(); n < 2 {
+			t.Errorf("%d tries", n)
+		}
+		hanging.hangs.Store(false)
+		time.Sleep(6 * time.Second)
+		if age := r.Status().Age; age > time.Second {
+			t.Errorf("confirmed %v ago, though the store answers", age)
+		}
+	})
+}
+
+type hangingStore struct {
+	keys.Store
+	hangs atomic.Bool
+	tries atomic.Int64
+}
+
+func (s *hangingStore) Load(ctx context.Context) (keys.Record, error) {
+	if s.hangs.Load() {
+		s.tries.Add(1)
+		<-ctx.Done()
+		return keys.Record{}, ctx.Err()
+	}
+	return s.Store.Load(ctx)
+}
+
+func TestASlowKeyHoldsNothingUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t)
+		b.found(t, 60*time.Second) // D is 15s; the spare is wanted 15s ahead
+		var asked []time.Duration
+		start := time.Now()
+		b.o.Generate = func(alg jwk.Algorithm, size int) (jwk.PrivateKey, error) {
+			asked = append(asked, time.Since(start))
+			time.Sleep(40 * time.Second)
+			return jwk.Generate(alg, size)
+		}
+		r, err := keys.Open(t.Context(), b.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop := startRun(t, r)
+		for range 88 {
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if age := r.Status().Age; age > time.Second {
+				t.Fatalf("confirmed %v ago", age)
+			}
+		}
+		if got := r.Keyset().Active().ActiveAt.Sub(start); got < 85*time.Second || got > 86*time.Second {
+			t.Errorf("rotated after %v, and the key was there after 85s", got)
+		}
+		if len(asked) != 1 || asked[0] < 45*time.Second || asked[0] > 46*time.Second {
+			t.Errorf("keys were asked for after %v, want one after 45s", asked)
+		}
+		stop()
+		time.Sleep(time.Minute) // whatever was being made
+	})
+}
+
+func TestKeysThatCannotBeMade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t)
+		b.found(t, 60*time.Second)
+		var tries atomic.Int64
+		var works atomic.Bool
+		b.o.Generate = func(alg jwk.Algorithm, size int) (jwk.PrivateKey, error) {
+			if tries.Add(1); works.Load() {
+				return jwk.Generate(alg, size)
+			}
+			return jwk.PrivateKey{}, errors.New("no entropy")
+		}
+		r, err := keys.Open(t.Context(), b.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		startRun(t, r)
+		time.Sleep(75 * time.Second)
+		synctest.Wait()
+		signs(t, r)
+		if n := tries.Load(); n < 10 || n > 31 {
+			t.Errorf("%d tries in 30s", n)
+		}
+		works.Store(true)
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		if k := r.Keyset().Active(); time.Since(k.ActiveAt) > 3*time.Second {
+			t.Errorf("not rotated: %+v", k)
+		}
+		if n, m := b.log.count("trouble", "spare key", "no entropy"), b.log.count("well again", "spare key"); n != 1 || m != 1 {
+			t.Errorf("trouble is told %d times, its end %d times:\n%s", n, m, &b.log)
+		}
+	})
+}
+
+func TestRunTellsOfAGuardOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t)
+		pending, _ := b.found(t, 60*time.Second).Keyset().Pending()
+		var back atomic.Bool
+		b.store.hook(func(s *hookedStore) {
+			s.half = func(kid string, sealed []byte, err error) ([]byte, error) {
+				if kid == pending.KeyID() && !back.Load() {
+					return nil, keys.ErrNoHalf
+				}
+				return sealed, err
+			}
+		})
+		r, err := keys.Open(t.Context(), b.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		startRun(t, r)
+		time.Sleep(90 * time.Second)
+		synctest.Wait()
+		signs(t, r)
+		back.Store(true)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if r.Keyset().Active().KeyID() != pending.KeyID() {
+			t.Error("the half is back, and the key does not sign")
+		}
+		if n, m := b.log.count("trouble", pending.KeyID()), b.log.count("well again", "keyset"); n != 1 || m != 1 {
+			t.Errorf("trouble is told %d times, its end %d times:\n%s", n, m, &b.log)
+		}
+	})
+}
+
+func TestRunMakesTheSpecimen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t)
+		b.o.Generate = func(alg jwk.Algorithm, size int) (jwk.PrivateKey, error) {
+			time.Sleep(3 * time.Second)
+			return jwk.Generate(alg, size)
+		}
+		r, err := keys.Found(t.Context(), b.o, keystest.Policy(24*time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		startRun(t, r)
+		signs(t, r)
+		_, now, latest, err := r.Specimen(time.Minute).SigningKey(t.Context())
+		if took := time.Since(start); err != nil || took != 3*time.Second {
+			t.Fatalf("the specimen came after %v, %v", took, err)
+		}
+		if end := time.Now().Add(-time.Hour); !latest.Equal(end) || !now.Equal(end.Add(-time.Minute)) {
+			t.Errorf("from %v to %v", now, latest)
+		}
+	})
+}
+
+func TestRunEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t)
+		r := b.found(t, 60*time.Second)
+		stop := startRun(t, r)
+		time.Sleep(10 * time.Second)
+		start := time.Now()
+		stop()
+		if took := time.Since(start); took != 0 {
+			t.Errorf("it took %v to end", took)
+		}
+		if n := b.log.count("trouble"); n != 0 {
+			t.Errorf("the end was logged as trouble:\n%s", &b.log)
+		}
+	}) // which fails if a goroutine is left
+}

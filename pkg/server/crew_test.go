@@ -1,0 +1,138 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/jwksctl/jwksctl/pkg/keys"
+)
+
+// occupy takes every place of a crew until finish is called. Inside of
+// a synctest bubble.
+func occupy(t *testing.T, c crew) (finish func()) {
+	t.Helper()
+	block := make(chan struct{})
+	for range cap(c.places) {
+		go func() {
+			if err := c.do(t.Context(), func() { <-block }); err != nil {
+				t.Error(err)
+			}
+		}()
+		synctest.Wait()
+	}
+	return func() { close(block) }
+}
+
+func TestCrew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrew(2, 2)
+		finish := occupy(t, c)
+		ctx, giveUp := context.WithCancel(t.Context())
+		impatient, patient := make(chan error, 1), make(chan error, 1)
+		done := 0
+		go func() { impatient <- c.do(ctx, func() { done++ }) }()
+		go func() { patient <- c.do(t.Context(), func() { done++ }) }()
+		synctest.Wait()
+		if err := c.do(t.Context(), func() { done++ }); !errors.Is(err, errOverload) {
+			t.Errorf("beyond the queue: %v", err)
+		}
+		giveUp()
+		finish()
+		if err := <-impatient; !errors.Is(err, context.Canceled) {
+			t.Errorf("who gave up got %v", err)
+		}
+		if err := <-patient; err != nil {
+			t.Errorf("who waited got %v", err)
+		}
+		synctest.Wait()
+		if done != 1 {
+			t.Errorf("%d pieces of work were done, want only that of who waited", done)
+		}
+		if len(c.places)+len(c.waiting) != 0 {
+			t.Errorf("%d places and %d turns are left", len(c.places), len(c.waiting))
+		}
+	})
+}
+
+func TestCrewLosesNobody(t *testing.T) {
+	c := newCrew(2, 1000)
+	results := make(chan error)
+	const rounds = 1000
+	for range 8 {
+		go func() {
+			for range rounds {
+				results <- c.do(t.Context(), func() {})
+			}
+		}()
+	}
+	for range 8 * rounds {
+		if err := <-results; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestCrewPanicsWhereTheRequestIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrew(1, 1)
+		panics := func() {
+			defer func() {
+				if text := fmt.Sprint(recover()); !strings.Contains(text, "boom") {
+					t.Errorf("recovered %q", text)
+				}
+			}()
+			_ = c.do(t.Context(), func() { panic("boom") })
+		}
+		panics()
+		finish := occupy(t, c)
+		go panics() // a member does the work
+		synctest.Wait()
+		finish()
+		synctest.Wait()
+		if err := c.do(t.Context(), func() {}); err != nil || len(c.places) != 0 {
+			t.Errorf("afterwards: %v, %d places taken", err, len(c.places))
+		}
+	})
+}
+
+func TestAuthWaitsForItsTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newRig(t, keys.Settings{})
+		finish := occupy(t, b.crew)
+		answered := make(chan int, 1)
+		go func() { answered <- b.do("POST", "/auth", "").StatusCode }()
+		synctest.Wait()
+		if len(answered) > 0 {
+			t.Errorf("answered %d while no place is free", <-answered)
+		}
+		finish()
+		if status := <-answered; status != http.StatusOK {
+			t.Errorf("status = %d", status)
+		}
+	})
+}
+
+func TestFloodedAuthAnswers503AndTheSetStaysThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newRig(t, keys.Settings{})
+		b.crew = newCrew(1, 1)
+		finish := occupy(t, b.crew)
+		go func() { _ = b.crew.do(t.Context(), func() {}) }() // the queue is full now
+		synctest.Wait()
+		r := b.do("POST", "/auth", "")
+		if r.Header.Get("Retry-After") == "" {
+			t.Error("no Retry-After")
+		}
+		wantProblem(t, r, http.StatusServiceUnavailable, "wait for a signature")
+		if r := b.do("GET", "/jwks", ""); r.StatusCode != 200 {
+			t.Errorf("the JWK Set: %d", r.StatusCode)
+		}
+		finish()
+		synctest.Wait()
+	})
+}
