@@ -55,6 +55,11 @@ soak: ## three real servers on one store for SOAKTIME (10m), with kills and a re
 interop: ## jose, PyJWT and openssl judge our tokens, and we theirs; installs them, on Debian
 	.ci/interop/run
 
+.PHONY: bench
+bench: ## measure the real server against a bare one and print a table; BENCH=jwks for a part (Linux)
+	$(GO) test -tags=bench -c -o .build/bench.test ./cmd/jwksctl
+	cd cmd/jwksctl && ../../.build/bench.test -test.run='^TestBench$$/$(BENCH)' -test.timeout=30m
+
 .PHONY: vet
 vet: ## go vet, on each system that we build for
 	$(GO) vet ./...

@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -28,11 +29,12 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/store/memory"
 )
 
-// throughput is how often do is done in a second, by one goroutine a processor.
-func throughput(d time.Duration, worker func() (do func())) float64 {
+// throughput has do done by one goroutine a processor. It gives how often that
+// was in a second, and the processor time of this process for each.
+func throughput(d time.Duration, worker func() (do func())) (rate float64, each time.Duration) {
 	var done atomic.Int64
 	var wg sync.WaitGroup
-	start := time.Now()
+	start, before := time.Now(), processorTime()
 	for range runtime.GOMAXPROCS(0) {
 		do := worker()
 		wg.Go(func() {
@@ -44,7 +46,15 @@ func throughput(d time.Duration, worker func() (do func())) float64 {
 		})
 	}
 	wg.Wait()
-	return float64(done.Load()) / time.Since(start).Seconds()
+	return float64(done.Load()) / time.Since(start).Seconds(), (processorTime() - before) / time.Duration(done.Load())
+}
+
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err) // it takes no argument that could be wrong
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // benchRing is a keyset in memory.
@@ -166,11 +176,16 @@ func jwksBytes(t *testing.T, n int) func() {
 	}
 }
 
-// cost is the time that do takes, on one processor.
+// cost is the processor time that do takes.
 func cost(do func()) time.Duration {
-	return time.Duration(testing.Benchmark(func(b *testing.B) {
-		for b.Loop() {
+	const least = 500 * time.Millisecond
+	for n := 1; ; n *= 2 {
+		before := processorTime()
+		for range n {
 			do()
 		}
-	}).NsPerOp())
+		if used := processorTime() - before; used > least {
+			return used / time.Duration(n)
+		}
+	}
 }

@@ -25,8 +25,10 @@ const (
 )
 
 // TestBench measures the real server on loopback and prints one table. What a
-// goal compares is measured in turns in the same run, so that whatever else the
-// machine does meets both sides.
+// goal compares is measured in turns in the same run. Its ratios are of processor
+// time: by the clock, a ratio on a machine that does other things too says which
+// side was given a processor, and can exceed 1 where one side contains the other.
+// The clock's ratios stand beside them.
 func TestBench(t *testing.T) {
 	b := &bench{T: t, bin: buildBinary(t)}
 	b.line("%s, %s/%s, %d processors; median (lowest to highest) of what took turns\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
@@ -161,12 +163,12 @@ func (b *bench) jwks() {
 			rates, ratios, busy = append(rates, rate[1]), append(ratios, rate[1]/rate[0]), append(busy, each[0]/each[1])
 		}
 		name := fmt.Sprintf("`GET /jwks` %d", status)
-		_, text := spread(rates, whole)
+		median, text := spread(busy, ratio)
+		b.row(name+": the bare handler's processor time for a request, against ours", text, ">= 0.95", median >= 0.95)
+		_, text = spread(ratios, ratio)
+		b.row(name+": requests a second against the bare handler, by the clock", text, "", true)
+		_, text = spread(rates, whole)
 		b.row(name+", requests a second", text, "", true)
-		median, text := spread(ratios, ratio)
-		b.row(name+": throughput against the bare handler", text, ">= 0.95", median >= 0.95)
-		_, text = spread(busy, ratio)
-		b.row(name+": processor time of the bare handler for a request against ours", text, "", true)
 	}
 }
 
@@ -188,20 +190,24 @@ func (b *bench) memory() {
 func (b *bench) auth(alg jwk.Algorithm) {
 	handler, raw := authHandler(b.T, alg), rawSignature(b.T, alg)
 	m := b.serve("--algorithm", alg.String())
-	var rates, inside, outside []float64
+	var rates, busy, clock []float64
+	var signatures, tokens []time.Duration
 	for range benchTurns {
-		signatures := throughput(benchSlice, raw)
-		inside = append(inside, throughput(benchSlice, handler)/signatures)
-		rate := b.load(load{URL: m.url + "/auth", Method: http.MethodPost, Connections: 16, For: benchSlice}).persecond(http.StatusOK)
-		rates, outside = append(rates, rate), append(outside, rate/signatures)
+		signed, signature := throughput(benchSlice, raw)
+		handled, token := throughput(benchSlice, handler)
+		signatures, tokens = append(signatures, signature), append(tokens, token)
+		busy, clock = append(busy, float64(signature)/float64(token)), append(clock, handled/signed)
+		rates = append(rates, b.load(load{URL: m.url + "/auth", Method: http.MethodPost, Connections: 16, For: benchSlice}).persecond(http.StatusOK))
 	}
 	name := "`POST /auth` " + alg.String()
-	median, text := spread(inside, ratio)
-	b.row(name+": handler against the raw signature, all processors", text, ">= 0.9", median >= 0.9)
-	_, text = spread(outside, ratio)
-	b.row(name+": the same over HTTP, beside the load generator", text, "", true)
+	median, text := spread(busy, ratio)
+	signature, _ := spread(signatures, short)
+	token, _ := spread(tokens, short)
+	b.row(fmt.Sprintf("%s: processor time of the raw signature (%s) against the handler's (%s)", name, short(signature), short(token)), text, ">= 0.9", median >= 0.9)
+	_, text = spread(clock, ratio)
+	b.row(name+": tokens of the handler against raw signatures, by the clock", text, "", true)
 	_, text = spread(rates, whole)
-	b.row(name+", tokens a second over HTTP", text, "", true)
+	b.row(name+", tokens a second over HTTP, beside the load generator", text, "", true)
 }
 
 // flood takes the time of GET /jwks while nobody else asks and while many ask

@@ -39,7 +39,7 @@ const (
 // exitCode is one row of the table that the help topic prints.
 type exitCode struct {
 	code   int
-	verify bool // only verify gives it
+	verify bool // about a token: verify gives it, and inspect the first
 	text   string
 }
 
@@ -52,7 +52,7 @@ func exitCodes() []exitCode {
 		{exitUnavailable, false, "unavailable: the store or the network; worth a retry; of verify: no verdict"},
 		{exitNotFound, false, "not found: no keyset, or no such key"},
 		{exitRefused, false, "refused by a guard that protects verifiers; the message says until when"},
-		{exitMalformed, true, "rejected: malformed"},
+		{exitMalformed, true, "rejected: malformed; of inspect: no token at all"},
 		{exitAlgorithm, true, "rejected: algorithm, or an extension that crit demands"},
 		{exitNoKey, true, "rejected: no key for this kid, or none can be told"},
 		{exitKeyWithdrawn, true, "rejected: the key was revoked or has expired"},
@@ -90,7 +90,7 @@ func codeOf(err error) int {
 	case errors.As(err, &signalled) && signalled.signal == syscall.SIGTERM:
 		return exitTerminated
 	case errors.As(err, &usage), errors.As(err, &setting), errors.As(err, &request), errors.As(err, &ttl),
-		errors.Is(err, remote.ErrAddress), errors.Is(err, keys.ErrSealingKey):
+		errors.Is(err, remote.ErrAddress), errors.Is(err, keys.ErrSealingKey), errors.Is(err, keys.ErrWitness):
 		return exitUsage
 	case errors.As(err, &verdict):
 		return verdictCode(verdict.Reason.Class())

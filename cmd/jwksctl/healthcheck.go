@@ -2,26 +2,39 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/jwksctl/jwksctl/pkg/config"
 )
 
+type healthcheckOptions struct {
+	flags   *pflag.FlagSet
+	timeout durationFlag
+	caFile  string
+	out     output
+}
+
 func (a *app) newHealthcheck() *cobra.Command {
-	timeout := durationFlag{2 * time.Second}
+	o := healthcheckOptions{timeout: durationFlag{2 * time.Second}}
 	c := &cobra.Command{
 		Use:   "healthcheck [URL]",
 		Short: "Ask a server whether it is ready; for images without a shell",
 		Long: `Ask a server whether it is ready. URL is its base URL; the default is what the
-settings host, port and tls_cert say. It exits with 0 or 1 and nothing else, as
-container health checks want it.`,
+settings host, port and tls_cert say, and then the certificate in tls_cert is trusted,
+under its own name. It exits with 0 or 1 and nothing else, as container health checks
+want it.`,
 		Example: `  jwksctl healthcheck
   jwksctl healthcheck https://auth.example.com --timeout 5s
   HEALTHCHECK CMD ["/jwksctl", "healthcheck"]        # in a Dockerfile`,
@@ -37,10 +50,13 @@ container health checks want it.`,
 		a.started = true
 		return flagError(c, err)
 	})
-	c.Flags().Var(&timeout, "timeout", "how long to wait for the answer (default 2s)")
-	config.Flags(c.Flags(), "host", "port")
+	o.flags = c.Flags()
+	o.flags.Var(&o.timeout, "timeout", "how long to wait for the answer")
+	o.flags.StringVar(&o.caFile, "ca-file", "", "trust the authorities in this PEM file, in place of the system's")
+	outputFlag(c, &o.out, "text")
+	config.Flags(o.flags, "host", "port", "tls_cert", "tls_key")
 	c.RunE = a.run(func(ctx context.Context, args []string) error {
-		if err := a.healthcheck(ctx, c, timeout.d, args); err != nil {
+		if err := a.healthcheck(ctx, o, args); err != nil {
 			return plainError{err}
 		}
 		return nil
@@ -51,22 +67,27 @@ container health checks want it.`,
 // plainError hides the kind of an error, so that its exit code is 1.
 type plainError struct{ error }
 
-func (a *app) healthcheck(ctx context.Context, c *cobra.Command, timeout time.Duration, args []string) error {
-	cfg, err := a.settings(c.Flags())
+func (a *app) healthcheck(ctx context.Context, o healthcheckOptions, args []string) error {
+	cfg, err := a.settings(o.flags)
 	if err != nil {
 		return err
 	}
-	url := baseURL(cfg, cfg.Port)
+	url, own := baseURL(cfg, cfg.Port), cfg.TLSCert
 	if len(args) == 1 {
-		url = strings.TrimSuffix(args[0], "/")
+		url, own = strings.TrimSuffix(args[0], "/"), ""
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	trust, err := trusting(o.caFile, own)
+	if err != nil {
+		return err
+	}
+	client := http.Client{Transport: &http.Transport{TLSClientConfig: trust, Proxy: http.ProxyFromEnvironment}}
+	ctx, cancel := context.WithTimeout(ctx, o.timeout.d)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/readyz", http.NoBody)
 	if err != nil {
 		return err
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		return err
 	}
@@ -75,6 +96,48 @@ func (a *app) healthcheck(ctx context.Context, c *cobra.Command, timeout time.Du
 	if response.StatusCode != http.StatusOK {
 		return errors.Join(fmt.Errorf("%s is not ready: %s %s", url, response.Status, strings.TrimSpace(string(body))), err)
 	}
+	if o.out.json {
+		return a.printJSON(map[string]any{"ready": true, "url": url})
+	}
 	a.print("ready\n")
 	return nil
+}
+
+// trusting is whom to believe: the authorities in a file, the system's, or the one
+// certificate that the server itself has, which may be for another name than the
+// loopback address that it is asked at. Either path may be "".
+func trusting(caFile, own string) (trust *tls.Config, err error) {
+	trust = &tls.Config{MinVersion: tls.VersionTLS12}
+	if own != "" {
+		chain, err := os.ReadFile(own)
+		if err != nil {
+			return nil, badUsage("tls_cert: %v", err)
+		}
+		block, _ := pem.Decode(chain)
+		if block == nil {
+			return nil, badUsage("tls_cert: %s holds no certificate in PEM", own)
+		}
+		leaf, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, badUsage("tls_cert: %s: %v", own, err)
+		}
+		trust.ServerName = nameOf(leaf)
+		trust.RootCAs = x509.NewCertPool()
+		trust.RootCAs.AppendCertsFromPEM(chain)
+	}
+	if caFile != "" {
+		trust.RootCAs, err = authorities(caFile)
+	}
+	return trust, err
+}
+
+// nameOf is a name that a certificate is for, "" if it has none.
+func nameOf(leaf *x509.Certificate) string {
+	switch {
+	case len(leaf.DNSNames) > 0:
+		return strings.Replace(leaf.DNSNames[0], "*", "any", 1)
+	case len(leaf.IPAddresses) > 0:
+		return leaf.IPAddresses[0].String()
+	}
+	return ""
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,7 +19,8 @@ func (a *app) newInspect() *cobra.Command {
 		Aliases: []string{"decode"},
 		Short:   "Show what a token says, without believing it",
 		Long: `Show the header and the claims of a token. Nothing is verified: anybody can write
-such a token. Use 'jwksctl verify' before you act on it.`,
+such a token. Use 'jwksctl verify' before you act on it. A text of which nothing can be
+decoded is no token at all: exit code 10.`,
 		Example: `  jwksctl inspect "$TOKEN"
   jwksctl token | jwksctl inspect -o json | jq .claims`,
 		Args: cobra.MaximumNArgs(1),
@@ -35,8 +37,12 @@ func (a *app) inspect(out output, args []string) error {
 	}
 	a.say("%s", a.paint(a.stderr, yellow, "nothing was verified: anybody can write such a token"))
 	u := token.Inspect(compact)
+	var result error
+	if u.Header == nil && u.Claims == nil {
+		result = &token.Refusal{Reason: token.ReasonNotCompact, Message: "this is no token"}
+	}
 	if out.json {
-		return a.printJSON(u)
+		return errors.Join(result, a.printJSON(u))
 	}
 	for _, problem := range u.Problems {
 		a.say("%s %s", a.paint(a.stderr, red, "problem:"), problem)
@@ -49,7 +55,7 @@ func (a *app) inspect(out output, args []string) error {
 		a.printTimes(u.Claims)
 	}
 	a.print("signature %d bytes, not verified\n", u.Signature)
-	return nil
+	return result
 }
 
 func indented(raw json.RawMessage) string {

@@ -10,20 +10,25 @@ import (
 )
 
 func (a *app) newJWKS() *cobra.Command {
-	show := a.keysCommand(&cobra.Command{
+	show := a.jwksCommand(&cobra.Command{
 		Use:     "show",
 		Short:   "Print the JWK Set as it is published now",
 		Example: "  jwksctl jwks show > jwks.json",
 		Args:    cobra.NoArgs,
-	}, a.jwksShow)
-	c := &cobra.Command{
+	})
+	c := a.jwksCommand(&cobra.Command{
 		Use:   "jwks",
 		Short: "Print the JWK Set as it is published now",
 		Example: `  jwksctl jwks > jwks.json
   jwksctl jwks | jq -r '.keys[].kid'`,
 		Args: noCommand,
-	}
+	})
 	c.AddCommand(show, a.newJWKSFetch(), a.newJWKSLint(), a.newJWKSDiff())
+	return c
+}
+
+func (a *app) jwksCommand(c *cobra.Command) *cobra.Command {
+	outputFlag(c, new(output), "json")
 	return a.keysCommand(c, a.jwksShow)
 }
 

@@ -158,7 +158,7 @@ func (a *app) keysList(ctx context.Context, cfg config.Config, o keysListOptions
 // unreadable says which private halves cannot be opened. Looking at keys needs
 // no sealing key; without it, that they were not tried is all that can be said.
 func (a *app) unreadable(ctx context.Context, cfg config.Config) map[string]error {
-	ring, err := a.openRing(ctx, cfg, nil, "")
+	ring, err := openRing(ctx, cfg)
 	if err != nil {
 		a.say("%s the private halves were not tried: %v", a.paint(a.stderr, yellow, "warning:"), err)
 		return nil

@@ -89,7 +89,7 @@ func encodePublic(key jwk.PublicKey, format string) ([]byte, error) {
 }
 
 func (a *app) encodePrivate(ctx context.Context, cfg config.Config, kid, format string) ([]byte, error) {
-	ring, err := a.openRing(ctx, cfg, nil, "")
+	ring, err := openRing(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}

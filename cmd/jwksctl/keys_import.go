@@ -55,15 +55,12 @@ func (a *app) keysImport(ctx context.Context, cfg config.Config, o keysImportOpt
 	if err != nil {
 		return badUsage("%s: %v", name, err)
 	}
-	ring, err := a.openRing(ctx, cfg, nil, "")
+	ring, err := openRing(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = ring.Close() }() // every write was committed by itself
 	before := ring.Keyset()
-	if err := agree(cfg, before); err != nil {
-		return err
-	}
 	if err := ring.Import(ctx, key); err != nil {
 		return err
 	}

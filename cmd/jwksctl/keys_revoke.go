@@ -46,27 +46,30 @@ On a terminal it asks you to type the kid; elsewhere --confirm KID must repeat i
 }
 
 func (a *app) keysRevoke(ctx context.Context, cfg config.Config, o keysRevokeOptions, prefix string) error {
-	ring, err := a.openRing(ctx, cfg, nil, "")
+	ring, err := openRing(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = ring.Close() }() // every write was committed by itself
 	before := ring.Keyset()
-	if err := agree(cfg, before); err != nil {
-		return err
-	}
 	k, err := findKey(before, prefix, a.now())
 	if err != nil {
 		return err
 	}
-	if o.dryRun {
+	if s := before.Specimen; s != nil && s.KeyID() == k.KeyID() {
+		return badUsage("key %s was never published and signs expired tokens only: there is nothing to revoke", k.KeyID())
+	}
+	asking := o.confirm == "" && a.terminal(a.stdin)
+	if o.dryRun || asking { // nobody should be asked for what is refused then
 		next, err := ring.Preview(func(ks keys.Keyset, now time.Time, m keys.Means) (keys.Keyset, keys.Effect, error) {
 			return ks.Revoke(now, k.KeyID(), m, o.order())
 		})
 		if err != nil {
 			return err
 		}
-		return a.tellRevocation(o, k, before, next)
+		if o.dryRun {
+			return a.tellRevocation(o, k, before, next)
+		}
 	}
 	if err := a.confirmed(o, k); err != nil {
 		return err

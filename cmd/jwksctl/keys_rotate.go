@@ -29,15 +29,12 @@ rotates all the same: some verifiers will reject good tokens until they refetch.
 }
 
 func (a *app) keysRotate(ctx context.Context, cfg config.Config, o orderFlags) error {
-	ring, err := a.openRing(ctx, cfg, nil, "")
+	ring, err := openRing(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = ring.Close() }() // every write was committed by itself
 	before := ring.Keyset()
-	if err := agree(cfg, before); err != nil {
-		return err
-	}
 	if o.dryRun {
 		next, err := ring.Preview(func(ks keys.Keyset, now time.Time, m keys.Means) (keys.Keyset, keys.Effect, error) {
 			return ks.Rotate(now, m, o.order())

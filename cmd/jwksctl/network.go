@@ -33,15 +33,22 @@ func (n networkFlags) options() (remote.Options, error) {
 	if n.caFile == "" {
 		return o, nil
 	}
-	data, err := os.ReadFile(n.caFile)
+	var err error
+	o.RootCAs, err = authorities(n.caFile)
+	return o, err
+}
+
+// authorities are the certificates that --ca-file names.
+func authorities(path string) (*x509.CertPool, error) {
+	data, err := os.ReadFile(path)
 	if err != nil {
-		return o, badUsage("--ca-file: %v", err)
+		return nil, badUsage("--ca-file: %v", err)
 	}
-	o.RootCAs = x509.NewCertPool()
-	if !o.RootCAs.AppendCertsFromPEM(data) {
-		return o, badUsage("--ca-file: %s holds no certificate in PEM", n.caFile)
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(data) {
+		return nil, badUsage("--ca-file: %s holds no certificate in PEM", path)
 	}
-	return o, nil
+	return pool, nil
 }
 
 // isURL tells a URL from the name of a file.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/jwksctl/jwksctl/pkg/config"
+	"github.com/jwksctl/jwksctl/pkg/keys"
 	"github.com/jwksctl/jwksctl/pkg/token"
 )
 
@@ -101,12 +103,16 @@ func (a *app) token(ctx context.Context, o tokenOptions) error {
 	if len(request.Audience) == 0 {
 		request.Audience = cfg.Audience
 	}
-	ring, err := a.openRing(ctx, cfg, nil, baseURL(cfg, cfg.Port))
+	fits := func(p keys.Policy) error { return a.fits(request, p, o.expired) }
+	ring, err := foundRing(ctx, cfg, nil, founding{baseURL(cfg, cfg.Port), fits})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = ring.Close() }() // every write was committed by itself
 	if err := agree(cfg, ring.Keyset()); err != nil {
+		return err
+	}
+	if err := fits(ring.Keyset().Policy); err != nil {
 		return err
 	}
 	if !ring.founded || o.expired { // a first token must not wait for a specimen that nobody asked for
@@ -136,6 +142,15 @@ func (a *app) token(ctx context.Context, o tokenOptions) error {
 	}
 	a.print("%s\n", minted.Compact)
 	return nil
+}
+
+// fits holds a request against a policy before anything is done for it.
+func (a *app) fits(r token.Request, p keys.Policy, expired bool) error {
+	at := a.now()
+	if expired { // it is signed at a time that lies back: see keys.Ring.Specimen
+		at = at.Add(-time.Hour - cmp.Or(r.TTL, p.TokenTTL))
+	}
+	return r.Check(at, p.TokenTTL)
 }
 
 func (a *app) tokenRequest(o tokenOptions) (token.Request, error) {

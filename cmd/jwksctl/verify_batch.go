@@ -128,8 +128,9 @@ func (b *batch) run(ctx context.Context, in io.Reader) (counts, error) {
 	go cut(ctx, in, free, jobs, ordered)
 	for range cores {
 		go func() {
+			checker := b.verifier.Checker()
 			for c := range jobs {
-				b.judge(ctx, c)
+				b.judge(ctx, checker, c)
 				c.done <- struct{}{}
 			}
 		}()
@@ -165,7 +166,7 @@ func (b *batch) finish(ctx context.Context, c *chunk) (counts, error) {
 	if c.fault != "" {
 		panic(c.fault)
 	}
-	if b.out != nil {
+	if b.out != nil && c.out.Len() > 0 {
 		if _, err := b.out.Write(c.out.Bytes()); err != nil {
 			return c.counts, fmt.Errorf("the result could not be written: %w", err)
 		}
@@ -232,14 +233,14 @@ func readLine(r *bufio.Reader) (line, error) {
 }
 
 // judge judges the lines of a chunk until keys cannot be obtained.
-func (b *batch) judge(ctx context.Context, c *chunk) {
+func (b *batch) judge(ctx context.Context, checker *token.Checker, c *chunk) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			c.fault = fmt.Sprintf("%v\n%s", fault, debug.Stack())
 		}
 	}()
 	for _, l := range c.lines {
-		judged, err := b.verifyLine(ctx, l)
+		judged, err := verifyLine(ctx, checker, l)
 		if _, rejected := errors.AsType[*token.Refusal](err); rejected {
 			c.rejected++
 		} else if err != nil {
@@ -259,9 +260,9 @@ func (b *batch) judge(ctx context.Context, c *chunk) {
 	}
 }
 
-func (b *batch) verifyLine(ctx context.Context, l line) (token.Verdict, error) {
+func verifyLine(ctx context.Context, checker *token.Checker, l line) (token.Verdict, error) {
 	if !l.tooLong {
-		return b.verifier.Verify(ctx, l.text)
+		return checker.Verify(ctx, l.text)
 	}
 	refusal := &token.Refusal{
 		Reason:  token.ReasonTooLarge,

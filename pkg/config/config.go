@@ -40,6 +40,7 @@ type Config struct {
 
 	RateLimit      float64 // requests a second; 0 is off
 	MaxConnections int
+	DrainDelay     time.Duration
 	DrainTimeout   time.Duration
 	PprofPort      int // 0 is off
 

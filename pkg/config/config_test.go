@@ -44,6 +44,7 @@ func values() map[string][3]string {
 		"log_level":          {"debug", "warn", "error"},
 		"rate_limit":         {"1.5", "2", "0.25"},
 		"max_connections":    {"1", "2", "3"},
+		"drain_delay":        {"1s", "2s", "3s"},
 		"drain_timeout":      {"1s", "2s", "0s"},
 		"pprof_port":         {"6001", "6002", "6003"},
 	}
@@ -160,7 +161,7 @@ func TestLoadFillsEachField(t *testing.T) {
 		RotationInterval: 12 * time.Hour, TokenTTL: time.Minute, JWKSMaxAge: time.Second,
 		MaxStaleness: time.Minute, Leeway: time.Second, ClockSkew: 100 * time.Millisecond,
 		ExpiredTokens: false, Store: "sqlite:a.db", SealKeyFile: "a", LogFormat: "text", LogLevel: "debug",
-		RateLimit: 1.5, MaxConnections: 1, DrainTimeout: time.Second, PprofPort: 6001,
+		RateLimit: 1.5, MaxConnections: 1, DrainDelay: time.Second, DrainTimeout: time.Second, PprofPort: 6001,
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(config.Config{})); diff != "" {
 		t.Error(diff)

@@ -68,6 +68,7 @@ func table() []setting {
 
 		{"rate_limit", GroupLimits, false, func(c *Config) any { return &c.RateLimit }, "tokens a second that one client address may ask for; 0 is no limit"},
 		{"max_connections", GroupLimits, false, func(c *Config) any { return &c.MaxConnections }, "connections open at once"},
+		{"drain_delay", GroupLimits, false, func(c *Config) any { return &c.DrainDelay }, "how long to go on answering at shutdown, no longer ready, before the port closes"},
 		{"drain_timeout", GroupLimits, false, func(c *Config) any { return &c.DrainTimeout }, "how long requests in flight may take to finish at shutdown"},
 		{"pprof_port", GroupLimits, false, func(c *Config) any { return &c.PprofPort }, "loopback port for pprof; 0 is off"},
 	}

@@ -218,3 +218,27 @@ func TestZeroPrivateKey(t *testing.T) {
 		t.Errorf("it prints %s", got)
 	}
 }
+
+// TestMarshalJWK takes each key out as a JWK and in again.
+func TestMarshalJWK(t *testing.T) {
+	for _, alg := range jwk.Algorithms() {
+		key := private(t, alg)
+		data, err := key.MarshalJWK()
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := jwk.ParsePrivate("", data)
+		if err != nil || !back.Public().Equal(key.Public()) {
+			t.Errorf("%s came back as %v, %v", alg, back, err)
+		}
+		members := unmarshal(t, data)
+		for name, value := range unmarshal(t, toJSON(t, key.Public())) {
+			if members[name] != value {
+				t.Errorf("%s: %s is %v, want %v", alg, name, members[name], value)
+			}
+		}
+	}
+	if _, err := (jwk.PrivateKey{}).MarshalJWK(); err == nil {
+		t.Error("no key has a JWK")
+	}
+}

@@ -30,28 +30,28 @@ func (k PublicKey) Verify(alg Algorithm, input, signature []byte) error {
 	if err := k.fits(row); err != nil {
 		return err
 	}
-	if !row.verify(k.material, row.digest(input), signature) {
+	if !row.verify(k.material, input, signature) {
 		return ErrSignature
 	}
 	return nil
 }
 
-func (s spec) verify(key crypto.PublicKey, digest, signature []byte) bool {
+func (s spec) verify(key crypto.PublicKey, input, signature []byte) bool {
 	switch key := key.(type) {
 	case *rsa.PublicKey:
 		if s.pss {
-			return rsa.VerifyPSS(key, s.hash, digest, signature, s.pssOptions()) == nil
+			return rsa.VerifyPSS(key, s.hash, s.digest(input), signature, s.pssOptions()) == nil
 		}
-		return rsa.VerifyPKCS1v15(key, s.hash, digest, signature) == nil
+		return rsa.VerifyPKCS1v15(key, s.hash, s.digest(input), signature) == nil
 	case *ecdsa.PublicKey:
 		size := s.coordinate()
 		if len(signature) != 2*size {
 			return false
 		}
 		r, t := new(big.Int).SetBytes(signature[:size]), new(big.Int).SetBytes(signature[size:])
-		return ecdsa.Verify(key, digest, r, t)
+		return ecdsa.Verify(key, s.digest(input), r, t)
 	case ed25519.PublicKey:
-		return ed25519.Verify(key, digest, signature)
+		return ed25519.Verify(key, input, signature)
 	default:
 		return false
 	}
@@ -77,12 +77,9 @@ func (s spec) pssOptions() *rsa.PSSOptions {
 	return &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: s.hash}
 }
 
-// digest returns what is signed: the hash of input, or input itself for Ed25519.
+// digest returns the hash of input.
 func (s spec) digest(input []byte) []byte {
 	switch s.hash {
-	case crypto.SHA256:
-		sum := sha256.Sum256(input)
-		return sum[:]
 	case crypto.SHA384:
 		sum := sha512.Sum384(input)
 		return sum[:]
@@ -90,7 +87,8 @@ func (s spec) digest(input []byte) []byte {
 		sum := sha512.Sum512(input)
 		return sum[:]
 	default:
-		return input
+		sum := sha256.Sum256(input)
+		return sum[:]
 	}
 }
 

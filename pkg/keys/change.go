@@ -80,7 +80,7 @@ func (r *Ring) read(ctx context.Context) (*view, error) {
 // show makes a view the one that the process acts on.
 func (r *Ring) show(v *view) {
 	r.spare.forget(v.ks)
-	if old := r.view.Load(); old != nil && old.ks.Version != v.ks.Version {
+	if old := r.view.Load(); old != nil && !bytes.Equal(old.raw, v.raw) {
 		r.tally.saw(old.ks, v.ks)
 	}
 	r.view.Store(v)

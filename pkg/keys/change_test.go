@@ -11,6 +11,7 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 	"github.com/jwksctl/jwksctl/pkg/keys"
 	"github.com/jwksctl/jwksctl/pkg/keys/keystest"
+	"github.com/jwksctl/jwksctl/pkg/store/memory"
 )
 
 // ambiguous has the next swap commit and then report an error.
@@ -187,6 +188,27 @@ func TestAWriteThatCameTooLateIsTriedAgain(t *testing.T) {
 	}
 }
 
+// A change of e must land as soon as the smaller one asks, before and after.
+func TestAPolicyChangeLandsWithinTheSmallerSkew(t *testing.T) {
+	l := newLab(t)
+	r := l.found(t)
+	for _, e := range []time.Duration{time.Second, 5 * time.Second} {
+		var lands time.Duration
+		l.store.hook(func(s *hookedStore) {
+			s.swap = func(c keys.Change, commit func() error) error {
+				lands = c.Deadline.Sub(l.clock.Now())
+				return commit()
+			}
+		})
+		if _, err := r.SetPolicy(t.Context(), keys.Settings{ClockSkew: e}); err != nil {
+			t.Fatal(err)
+		}
+		if lands != 500*time.Millisecond {
+			t.Errorf("to e = %v: the write may take %v, want half a second", e, lands)
+		}
+	}
+}
+
 func TestAStoreThatFailsForALittleWhileIsTriedAgain(t *testing.T) {
 	l := newLab(t)
 	r := l.found(t)
@@ -203,13 +225,28 @@ func TestAStoreThatFailsForALittleWhileIsTriedAgain(t *testing.T) {
 	if err := r.Rotate(t.Context(), keys.Order{}); err != nil {
 		t.Error(err)
 	}
-	for name, hook := range map[string]func(*hookedStore){
-		"reads":  func(s *hookedStore) { s.load = func() error { return errDown } },
-		"writes": func(s *hookedStore) { s.load, s.swap = nil, func(keys.Change, func() error) error { return errDown } },
+	tries := 0
+	for name, tt := range map[string]struct {
+		reads bool // or writes
+		err   error
+		tries int
+	}{
+		"reads":     {true, errDown, 3},
+		"writes":    {false, errDown, 3},
+		"luck":      {false, keys.ErrConflict, 16}, // others keep winning, and the store is well
+		"good time": {false, keys.ErrTooLate, 3},
 	} {
-		l.store.hook(hook)
-		if err := r.Rotate(t.Context(), keys.Order{Force: true}); !errors.Is(err, keys.ErrUnavailable) || !errors.Is(err, errDown) {
-			t.Errorf("without %s: %v", name, err)
+		tries = 0
+		l.store.hook(func(s *hookedStore) {
+			fail := func() error { tries++; return tt.err }
+			s.load, s.swap = nil, func(keys.Change, func() error) error { return fail() }
+			if tt.reads {
+				s.load = fail
+			}
+		})
+		err := r.Rotate(t.Context(), keys.Order{Force: true})
+		if !errors.Is(err, keys.ErrUnavailable) || !errors.Is(err, tt.err) || tries != tt.tries {
+			t.Errorf("without %s: %v after %d tries", name, err, tries)
 		}
 	}
 	if v := r.Keyset().Version; v != 2 {
@@ -310,6 +347,37 @@ func TestAStoreThatWentBackIsRefused(t *testing.T) {
 	l.store.Store = inner
 	if err := r.Refresh(t.Context()); err != nil {
 		t.Errorf("the store is whole again: %v", err)
+	}
+}
+
+// A store that was restored comes to the same versions again.
+func TestAnotherDocumentOfTheSameVersionIsRefused(t *testing.T) {
+	l := newLab(t)
+	r := l.found(t)
+	backup, err := l.store.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	restored := keys.Change{Document: backup.Document, Put: map[string][]byte{}}
+	for _, k := range r.Keyset().Keys {
+		if restored.Put[k.KeyID()], err = l.store.Half(t.Context(), k.KeyID()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.Rotate(t.Context(), keys.Order{}); err != nil {
+		t.Fatal(err)
+	}
+	was := publishedKids(t, r)
+	l.store.Store = memory.New(l.clock.Now)
+	if err := l.store.Swap(t.Context(), restored); err != nil {
+		t.Fatal(err)
+	}
+	if other := l.other(t); other.Rotate(t.Context(), keys.Order{}) != nil || other.Keyset().Version != r.Keyset().Version {
+		t.Fatalf("versions %d and %d", other.Keyset().Version, r.Keyset().Version)
+	}
+	err = r.Refresh(t.Context())
+	if refusal, ok := errors.AsType[*keys.Refusal](err); !ok || refusal.Guard != keys.GuardRestored || !slices.Equal(publishedKids(t, r), was) {
+		t.Errorf("Refresh = %v, published %v", err, publishedKids(t, r))
 	}
 }
 

@@ -66,6 +66,19 @@ func TestADriftIsNoJump(t *testing.T) {
 	}
 }
 
+func TestSmallJumpsAddUp(t *testing.T) {
+	ks := Keyset{Policy: dailyPolicy(t)}
+	for _, step := range []time.Duration{time.Second, -time.Second} {
+		c, w := watchedClocks(t)
+		for i := range 6 {
+			c.pass(time.Second)
+			if c.jump(step); w.troubled(ks) != (i == 5) {
+				t.Errorf("after %d jumps by %v: trouble is %t", i+1, step, i != 5)
+			}
+		}
+	}
+}
+
 func TestBeforeAPolicyIsKnownNothingIsAJump(t *testing.T) {
 	c := &twoClocks{wall: noon}
 	w := newWatch(Clock{Now: func() time.Time { return c.wall }, Uptime: func() time.Duration { return c.up }})
@@ -120,6 +133,41 @@ func TestAJumpIsForgivenWhenNothingOlderIsAlive(t *testing.T) {
 	}
 }
 
+func TestAJumpIsForgivenLaterAfterAPolicyChange(t *testing.T) {
+	daily := Keyset{Policy: dailyPolicy(t), ChangedAt: noon}
+	docs, tokens := daily, daily
+	docs.DocsUntil = noonPlus(100 * time.Hour)
+	tokens.TokensUntil = noonPlus(100*time.Hour - time.Minute) // and L
+	for name, tt := range map[string]struct {
+		ks     Keyset
+		before bool // learned before the jump
+	}{
+		"documents":      {docs, true},
+		"tokens":         {tokens, true},
+		"a later policy": {docs, false}, // under which all dies sooner
+	} {
+		c, w := watchedClocks(t)
+		w.obey(tt.ks)
+		c.jump(10 * time.Minute)
+		w.read()
+		if !tt.before {
+			w.obey(daily)
+		}
+		if c.pass(100 * time.Hour); !w.read().jumped {
+			t.Errorf("%s: forgiven one nanosecond early", name)
+		}
+		if c.pass(1); w.read().jumped {
+			t.Errorf("%s: not forgiven", name)
+		}
+		w.obey(daily)
+		c.jump(10 * time.Minute)
+		w.read()
+		if c.pass(dailySettle + 1); w.read().jumped {
+			t.Errorf("%s: the next jump is not forgiven in its own time", name)
+		}
+	}
+}
+
 func TestASecondJumpIsNotForgivenWithTheFirst(t *testing.T) {
 	ks := Keyset{Policy: dailyPolicy(t)}
 	c, w := watchedClocks(t)
@@ -147,10 +195,8 @@ func TestSafeIsNeverLaterThanEitherClock(t *testing.T) {
 			if jump.Abs() <= 5*time.Second {
 				bound = c.wall // that close, the clock counts as right
 			}
-			if safe := now.safe; safe.After(bound) {
-				t.Fatalf("a jump by %v: safe is %v later than it may be", jump, safe.Sub(bound))
-			} else if bound.Sub(safe) > 5*time.Second {
-				t.Fatalf("a jump by %v: safe is %v too early", jump, bound.Sub(safe))
+			if !now.safe.Equal(bound) {
+				t.Fatalf("a jump by %v: safe is %v off", jump, now.safe.Sub(bound))
 			}
 			c.pass(time.Minute)
 		}

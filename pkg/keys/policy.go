@@ -153,7 +153,11 @@ func (p Policy) validate() error {
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 
 	least := []time.Duration{minRotationInterval, time.Second, time.Second, time.Second, time.Second, minClockSkew}
+	derived := timings(p.RotationInterval)
 	for i, d := range p.durations() {
+		if len(problems) > 0 && *d.at == *derived.durations()[i].at {
+			continue // it follows from the interval, which is wrong itself
+		}
 		if *d.at < least[i] || *d.at > maxDuration {
 			bad("%s must be between %v and %v, not %v", d.name, least[i], maxDuration, *d.at)
 		}

@@ -263,3 +263,24 @@ func TestPolicyJSON(t *testing.T) {
 		})
 	}
 }
+
+// A person who states a bad interval is told of that alone, not of what follows.
+func TestBadIntervalIsOneProblem(t *testing.T) {
+	for interval, stated := range map[time.Duration]time.Duration{
+		time.Second:     0,
+		2 * maxDuration: 0,
+		3 * time.Second: 100 * time.Millisecond,
+	} {
+		_, err := NewPolicy(Settings{RotationInterval: interval, MaxStaleness: stated, Issuer: "https://auth.example.com"})
+		if err == nil {
+			t.Fatalf("%v passes", interval)
+		}
+		want := 1
+		if stated != 0 {
+			want = 2
+		}
+		if got := len(strings.Split(err.Error(), "\n")); got != want {
+			t.Errorf("%v, %v: %d problems, want %d: %v", interval, stated, got, want, err)
+		}
+	}
+}

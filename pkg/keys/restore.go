@@ -44,7 +44,11 @@ func AcceptRestore(ctx context.Context, o Options) (*Ring, error) {
 // accept commits the merged document over the restored one.
 func (r *Ring) accept(ctx context.Context, restored, seen Keyset) error {
 	known := view{ks: seen}
-	if err := r.openHalves(ctx, &known, nil); err != nil && !errors.Is(err, errMoved) {
+	known.ks.Version = restored.Version // what is looked for lies in the store as it was restored
+	switch err := r.openHalves(ctx, &known, nil); {
+	case errors.Is(err, errMoved):
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case err != nil:
 		return err
 	}
 	fresh, err := r.spare.take(seen.Policy, r.generate)
@@ -67,8 +71,9 @@ func (r *Ring) accept(ctx context.Context, restored, seen Keyset) error {
 }
 
 // merge is the keyset that continues both a restored document and the newer one
-// that was seen before. What was seen decides what is live; what is gone in
-// either is gone; a key that signed in either stays for the tokens of both.
+// that was seen before. What was seen decides what is live; what is gone there
+// or revoked in either is gone; a key that signed in either stays for the tokens
+// of both.
 func (ks Keyset) merge(seen Keyset, now time.Time, m Means) (Keyset, Effect) {
 	d := seen.draft(now)
 	d.ks.Epoch, d.ks.Version = max(ks.Epoch, seen.Epoch)+1, ks.Version
@@ -80,16 +85,11 @@ func (ks Keyset) merge(seen Keyset, now time.Time, m Means) (Keyset, Effect) {
 		d.effect.Delete = append(d.effect.Delete, k.KeyID()) // a new one is quickly made
 	}
 	d.ks.Specimen = nil
+	for _, k := range ks.History { // first, so that the successor of the restored line is the one that takes over
+		d.recall(k, m)
+	}
 	for _, k := range ks.Keys {
 		d.reconcile(k)
-	}
-	for _, k := range ks.History {
-		switch live := d.at(k.KeyID()); {
-		case !d.ks.holds(k.KeyID()):
-			d.ks.History = append(d.ks.History, k)
-		case live != nil && !k.RevokedAt.IsZero():
-			d.revokeAgain(k, m)
-		}
 	}
 	d.trim()
 	d.readyPending(m)
@@ -97,44 +97,53 @@ func (ks Keyset) merge(seen Keyset, now time.Time, m Means) (Keyset, Effect) {
 	return d.done()
 }
 
-// reconcile takes in a key that is live in the restored document.
-func (d *draft) reconcile(k Key) {
-	known, signed := d.at(k.KeyID()), !k.ActiveAt.IsZero()
-	switch {
-	case known == nil:
-		d.effect.Delete = append(d.effect.Delete, k.KeyID())
-		if !signed || d.ks.holds(k.KeyID()) {
-			return // it never mattered, or it has left
+// recall takes in a key that is gone in the restored document.
+func (d *draft) recall(gone Key, m Means) {
+	kid := gone.KeyID()
+	if d.at(kid) != nil && !gone.RevokedAt.IsZero() {
+		if kid == d.ks.Active().KeyID() {
+			_ = d.takeOver(&m, Order{Force: true}, d.activate) // forced, and with a fresh key: it cannot be refused
 		}
-		d.ks.Keys = append(d.ks.Keys, k)
-	case known.ActiveAt.IsZero() && signed: // pending where it was seen, and it signed here
-		known.ActiveAt = k.ActiveAt
-	case known.RetiredAt.IsZero():
-		return // its half may be the one that signs
+		d.effect.Delete = append(d.effect.Delete, kid)
+		d.bury(kid)
 	}
-	if k.RetiredAt.IsZero() && signed {
-		again := d.at(k.KeyID())
-		was := *again
-		d.retire(k.KeyID())
-		again.RetiredAt = latest(was.RetiredAt, again.RetiredAt)
-		again.DestroyAt = latest(was.DestroyAt, again.DestroyAt)
-		again.ExpiresAt = latest(was.ExpiresAt, again.ExpiresAt)
-	}
-	d.effect.Delete = append(d.effect.Delete, k.KeyID())
-	if again := d.at(k.KeyID()); again.DestroyedAt.IsZero() {
-		again.DestroyedAt = d.now
+	known := slices.IndexFunc(d.ks.History, func(k Key) bool { return k.KeyID() == kid })
+	switch {
+	case known < 0 && d.at(kid) == nil:
+		d.ks.History = append(d.ks.History, gone)
+	case known >= 0 && d.ks.History[known].RevokedAt.IsZero() && !gone.RevokedAt.IsZero():
+		k := &d.ks.History[known]
+		k.RevokedAt, k.Reason, k.DestroyedAt = gone.RevokedAt, gone.Reason, gone.DestroyedAt
 	}
 }
 
-// revokeAgain carries out a revocation that only the restored document knows.
-func (d *draft) revokeAgain(gone Key, m Means) {
-	if gone.KeyID() == d.ks.Active().KeyID() {
-		_ = d.takeOver(&m, Order{Force: true}, d.activate) // forced, and with a fresh key: it cannot be refused
+// reconcile takes in a key that is live in the restored document.
+func (d *draft) reconcile(k Key) {
+	kid, signed := k.KeyID(), !k.ActiveAt.IsZero()
+	known := d.at(kid)
+	if known != nil && known.RetiredAt.IsZero() && (!known.ActiveAt.IsZero() || !signed) {
+		return // it signs, or will
 	}
-	k := d.at(gone.KeyID())
-	k.RevokedAt, k.Reason, k.DestroyedAt = gone.RevokedAt, gone.Reason, gone.DestroyedAt
-	d.effect.Delete = append(d.effect.Delete, gone.KeyID())
-	d.bury(gone.KeyID())
+	d.effect.Delete = append(d.effect.Delete, kid)
+	if known == nil {
+		if !signed || d.ks.holds(kid) {
+			return // it never mattered, or it has left
+		}
+		d.ks.Keys = append(d.ks.Keys, k)
+		known = d.at(kid)
+	}
+	was := *known
+	if signed && k.RetiredAt.IsZero() { // until now
+		d.retire(kid)
+		k.RetiredAt, k.DestroyAt, k.ExpiresAt = known.RetiredAt, known.DestroyAt, known.ExpiresAt
+	}
+	known.ActiveAt = earliest(was.ActiveAt, k.ActiveAt)
+	known.RetiredAt = latest(was.RetiredAt, k.RetiredAt)
+	known.DestroyAt = latest(was.DestroyAt, k.DestroyAt)
+	known.ExpiresAt = latest(was.ExpiresAt, k.ExpiresAt)
+	if known.DestroyedAt.IsZero() {
+		known.DestroyedAt = d.now
+	}
 }
 
 // readyPending sees to the next key: one that cannot be opened is replaced, and

@@ -60,7 +60,8 @@ type Ring struct {
 	spare  spare
 	tally  tally
 
-	testified mark // what the witness was last told; guarded by writes
+	testified  mark // what the witness was last told; guarded by writes
+	speechless bool // the witness could not be told; guarded by writes
 }
 
 // view is what the process knows at one time. It is never changed.

@@ -392,8 +392,42 @@ func TestRunEndsWithItsContext(t *testing.T) {
 		if took := time.Since(start); took != 0 {
 			t.Errorf("it took %v to end", took)
 		}
+	}) // which fails if a goroutine is left
+}
+
+// lingeringStore takes its time to end a Wait.
+type lingeringStore struct {
+	keys.Store
+	ended atomic.Bool
+}
+
+func (s *lingeringStore) Wait(ctx context.Context, _ uint64) error {
+	<-ctx.Done()
+	time.Sleep(time.Second)
+	s.ended.Store(true)
+	return ctx.Err()
+}
+
+func TestRunLeavesNothingBehindAndEndsQuietly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t)
+		b.found(t, 60*time.Second)
+		lingering := &lingeringStore{Store: b.store}
+		hanging := &hangingStore{Store: lingering}
+		b.o.Store = hanging
+		r, err := keys.Open(t.Context(), b.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hanging.hangs.Store(true)
+		stop := startRun(t, r)
+		time.Sleep(time.Second)
+		stop() // in the middle of a read
+		if !lingering.ended.Load() {
+			t.Error("it still waits for hints")
+		}
 		if n := b.log.count("trouble"); n != 0 {
 			t.Errorf("the end was logged as trouble:\n%s", &b.log)
 		}
-	}) // which fails if a goroutine is left
+	})
 }

@@ -56,7 +56,7 @@ func (s Status) Ready() error {
 		return s.Stale
 	}
 	if err, bad := s.Unreadable[s.Keyset.Active().KeyID()]; bad {
-		return errors.Join(ErrUnreadable, err)
+		return fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
 	return nil
 }
@@ -91,12 +91,15 @@ func (t *tally) copy(to *Status) {
 func (t *tally) saw(before, after Keyset) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if before.Active().KeyID() != after.Active().KeyID() {
-		t.rotations++
+	was := map[string]Key{}
+	for _, k := range slices.Concat(before.Keys, before.History) {
+		was[k.KeyID()] = k
 	}
-	for _, k := range after.History {
-		was := slices.ContainsFunc(before.History, func(b Key) bool { return b.KeyID() == k.KeyID() && !b.RevokedAt.IsZero() })
-		if !k.RevokedAt.IsZero() && !was {
+	for _, k := range slices.Concat(after.Keys, after.History) {
+		if !k.ActiveAt.IsZero() && was[k.KeyID()].ActiveAt.IsZero() {
+			t.rotations++
+		}
+		if !k.RevokedAt.IsZero() && was[k.KeyID()].RevokedAt.IsZero() {
 			t.revocations++
 		}
 	}

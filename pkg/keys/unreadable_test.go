@@ -88,12 +88,28 @@ func TestAnUnreadableSuccessorNeverSigns(t *testing.T) {
 		t.Errorf("Status = %+v", s)
 	}
 	signs(t, r)
-	if err := r.Rotate(t.Context(), keys.Order{Force: true}); err != nil {
+	blind, err := keys.Open(t.Context(), l.options())
+	if err != nil {
 		t.Fatal(err)
 	}
-	signs(t, r)
-	if r.Keyset().Active().KeyID() == pending.KeyID() {
+	if err := blind.Rotate(t.Context(), keys.Order{Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	signs(t, blind)
+	if blind.Keyset().Active().KeyID() == pending.KeyID() {
 		t.Error("the successor that cannot be opened signs")
+	}
+	pending, _ = blind.Keyset().Pending() // which cannot be opened either by who starts now
+	if blind, err = keys.Open(t.Context(), l.options()); err != nil {
+		t.Fatal(err)
+	}
+	active := blind.Keyset().Active().KeyID()
+	if err := blind.Revoke(t.Context(), active, keys.Order{Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	signs(t, blind)
+	if got := blind.Keyset().Active().KeyID(); got == pending.KeyID() || got == active {
+		t.Errorf("%s signs", got)
 	}
 }
 

@@ -38,8 +38,8 @@ func (ks Keyset) older(other Keyset) bool {
 }
 
 // forgets says what ks has forgotten that was seen before, if anything: it is
-// older, is another document of the same version, or publishes a key that has
-// left.
+// older, is another document of the same version, publishes a key that has left,
+// or does not know a key or a change of the policy.
 func (ks Keyset) forgets(seen Keyset) error {
 	if ks.ID != seen.ID {
 		return nil
@@ -68,6 +68,9 @@ func (ks Keyset) forgets(seen Keyset) error {
 			return refuse("the store does not know key %s, which was published", k.KeyID())
 		}
 	}
+	if ks.ActsUntil.Before(seen.ActsUntil) || ks.DocsUntil.Before(seen.DocsUntil) || ks.TokensUntil.Before(seen.TokensUntil) {
+		return refuse("the store does not know of a change of the policy")
+	}
 	return nil
 }
 
@@ -80,17 +83,20 @@ func testimony(w Witness, id string) (Keyset, bool, error) {
 	if err != nil || document == nil {
 		return Keyset{}, false, err
 	}
-	seen, err := decodeTestimony(document)
+	seen, err := decodeTestimony(document, id)
 	if err != nil {
 		return Keyset{}, false, fmt.Errorf("%w: %v", ErrWitness, err)
 	}
 	return seen, true, nil
 }
 
-func decodeTestimony(document []byte) (Keyset, error) {
+func decodeTestimony(document []byte, id string) (Keyset, error) {
 	var ks Keyset
 	if err := decodeStrict(document, &ks); err != nil {
 		return ks, err
+	}
+	if ks.ID != id {
+		return ks, fmt.Errorf("it is of keyset %s, not of %s", ks.ID, id)
 	}
 	return ks, ks.validate()
 }
@@ -107,13 +113,15 @@ func (ks Keyset) agrees(w Witness) error {
 // remembers holds a document against what this process and this machine have
 // seen before.
 func (r *Ring) remembers(ks Keyset, old *view) error {
-	if old != nil {
+	if old != nil && old.ks.ID == ks.ID {
 		return ks.forgets(old.ks) // the witness has kept what is in old
 	}
 	return ks.agrees(r.witness)
 }
 
-// testify has the witness keep a document, unless it has a newer one.
+// testify has the witness keep a document, unless that has forgotten what the
+// witness has: it is older by now, or grew on a restored store that this process
+// had no way to tell.
 func (r *Ring) testify(ctx context.Context, ks Keyset) {
 	if r.witness == nil || r.testified == (mark{ks.ID, ks.Epoch, ks.Version}) {
 		return
@@ -121,18 +129,19 @@ func (r *Ring) testify(ctx context.Context, ks Keyset) {
 	document, err := ks.encode()
 	if err == nil {
 		err = r.witness.Update(ks.ID, func(old []byte) []byte {
-			if seen, err := decodeTestimony(old); err == nil && ks.older(seen) {
+			if seen, err := decodeTestimony(old, ks.ID); err == nil && ks.forgets(seen) != nil {
 				return nil
 			}
 			return document
 		})
 	}
-	if err != nil {
+	if err == nil {
+		r.testified = mark{ks.ID, ks.Epoch, ks.Version}
+	} else if !r.speechless {
 		// Nothing depends on it now; but a restored backup may pass unnoticed.
 		r.log.WarnContext(ctx, "the witness could not be written", "error", err.Error())
-		return
 	}
-	r.testified = mark{ks.ID, ks.Epoch, ks.Version}
+	r.speechless = err != nil
 }
 
 // mark names one document.

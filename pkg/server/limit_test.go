@@ -3,10 +3,13 @@ package server
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"os"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jwksctl/jwksctl/pkg/keys"
@@ -93,6 +96,33 @@ func TestRateLimit(t *testing.T) {
 type failing struct{ net.Listener }
 
 func (failing) Accept() (net.Conn, error) { return nil, syscall.EMFILE }
+
+func TestLongestIdleConnectionGivesWayFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // which sees a wait without an end
+		l := newLimitListener(failing{}, 3)
+		var theirs []net.Conn
+		for range 3 {
+			l.enter()
+			ours, client := net.Pipe()
+			theirs = append(theirs, client)
+			l.state(&limitedConn{Conn: ours, free: func() { <-l.slots }}, http.StateIdle)
+		}
+		for i, client := range theirs {
+			l.enter()
+			for j, other := range theirs[i+1:] {
+				if err := other.SetDeadline(time.Now().Add(time.Millisecond)); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := other.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Errorf("after %d gave way, connection %d says %v", i+1, i+1+j, err)
+				}
+			}
+			if _, err := client.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+				t.Errorf("connection %d did not give way: %v", i, err)
+			}
+		}
+	})
+}
 
 func TestFailedAcceptsTakeNoSlot(t *testing.T) {
 	l := newLimitListener(failing{}, 1)

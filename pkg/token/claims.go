@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // ParseClaims reads the payload of a JWT: one sound JSON object, nothing else
@@ -31,16 +31,25 @@ func registered() [9]string {
 // nearMiss returns the registered claim that name differs from in case only, as a
 // careless reader would see it (encoding/json is one); "" if there is none.
 func nearMiss(name string) string {
-	names := registered()
-	if slices.Contains(names[:], name) {
-		return ""
+	if plain(name) {
+		return "" // it is no other form of any name, for all of them are plain
 	}
-	for _, known := range names {
+	for _, known := range registered() {
 		if strings.EqualFold(name, known) {
 			return known
 		}
 	}
 	return ""
+}
+
+// plain says whether a name has neither capitals nor anything beyond ASCII.
+func plain(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; c >= utf8.RuneSelf || 'A' <= c && c <= 'Z' {
+			return false
+		}
+	}
+	return true
 }
 
 // maxDate is the last second of the year 9999. What lies behind is no date but a

@@ -40,6 +40,14 @@ type judge struct {
 	claims map[string]any
 	now    time.Time
 	failed []*Refusal
+
+	exp, nbf, iat date // as types finds them
+}
+
+// date is a NumericDate, if it is there and sound.
+type date struct {
+	time.Time
+	ok bool
 }
 
 func (j *judge) fail(reason Reason, claim, hint, format string, args ...any) {
@@ -84,12 +92,19 @@ func (j *judge) types() {
 			j.fail(ReasonClaimType, "aud", "", "aud is neither a string nor an array of strings")
 		}
 	}
-	for _, name := range [...]string{"exp", "nbf", "iat"} {
-		if value, ok := j.claims[name]; ok {
-			if _, err := numericDate(value); err != nil {
-				j.fail(ReasonClaimType, name, "", "%s %v", name, err)
-			}
+	for _, found := range [...]struct {
+		claim string
+		to    *date
+	}{{"exp", &j.exp}, {"nbf", &j.nbf}, {"iat", &j.iat}} {
+		value, ok := j.claims[found.claim]
+		if !ok {
+			continue
 		}
+		at, err := numericDate(value)
+		if err != nil {
+			j.fail(ReasonClaimType, found.claim, "", "%s %v", found.claim, err)
+		}
+		*found.to = date{at, err == nil}
 	}
 }
 
@@ -127,38 +142,31 @@ func (j *judge) present(name string) {
 	j.fail(ReasonClaimMissing, name, "have the issuer set it", "the claim %s is missing", quote(name))
 }
 
-// date returns a NumericDate that is there and sound.
-func (j *judge) date(name string) (time.Time, bool) {
-	date, err := numericDate(j.claims[name])
-	return date, err == nil
-}
-
 // times checks exp, nbf and iat against the clock (RFC 7519, section 4.1.4 to 4.1.6).
 func (j *judge) times() {
-	exp, hasExp := j.date("exp")
-	switch {
-	case !hasExp:
+	switch exp := j.exp; {
+	case !exp.ok:
 	case !j.now.Before(exp.Add(j.Leeway)):
-		j.fail(ReasonExpired, "exp", "get a new token", "the token expired at %s", stamp(exp))
+		j.fail(ReasonExpired, "exp", "get a new token", "the token expired at %s", stamp(exp.Time))
 	case j.MinTTL > 0 && exp.Sub(j.now) < j.MinTTL:
 		j.fail(ReasonTTLShort, "exp", "get a new token",
 			"the token expires in %s, less than %s", exp.Sub(j.now).Truncate(time.Second), j.MinTTL)
 	}
-	if nbf, ok := j.date("nbf"); ok && j.now.Add(j.Leeway).Before(nbf) {
-		j.fail(ReasonNotYetValid, "nbf", "wait, or compare the clocks", "the token is not valid before %s", stamp(nbf))
+	if nbf := j.nbf; nbf.ok && j.now.Add(j.Leeway).Before(nbf.Time) {
+		j.fail(ReasonNotYetValid, "nbf", "wait, or compare the clocks", "the token is not valid before %s", stamp(nbf.Time))
 	}
-	iat, ok := j.date("iat")
-	if !ok {
+	iat := j.iat
+	if !iat.ok {
 		return
 	}
-	if j.now.Add(j.Leeway).Before(iat) {
-		j.fail(ReasonIssuedAhead, "iat", "compare the clocks", "the token was issued in the future, at %s", stamp(iat))
+	if j.now.Add(j.Leeway).Before(iat.Time) {
+		j.fail(ReasonIssuedAhead, "iat", "compare the clocks", "the token was issued in the future, at %s", stamp(iat.Time))
 	}
-	if hasExp && iat.After(exp) {
-		j.fail(ReasonIssuedLate, "iat", "", "iat %s is later than exp %s", stamp(iat), stamp(exp))
+	if j.exp.ok && iat.After(j.exp.Time) {
+		j.fail(ReasonIssuedLate, "iat", "", "iat %s is later than exp %s", stamp(iat.Time), stamp(j.exp.Time))
 	}
-	if j.MaxAge > 0 && j.now.Sub(iat) > j.MaxAge+j.Leeway {
-		j.fail(ReasonTooOld, "iat", "get a new token", "the token was issued at %s, more than %s ago", stamp(iat), j.MaxAge)
+	if j.MaxAge > 0 && j.now.Sub(iat.Time) > j.MaxAge+j.Leeway {
+		j.fail(ReasonTooOld, "iat", "get a new token", "the token was issued at %s, more than %s ago", stamp(iat.Time), j.MaxAge)
 	}
 }
 
@@ -220,6 +228,9 @@ func (j *judge) subject() {
 
 // scopes checks scope, a list separated by spaces (RFC 8693, section 4.2).
 func (j *judge) scopes() {
+	if len(j.Scopes) == 0 {
+		return
+	}
 	scope, ok := j.claims["scope"].(string)
 	if !ok {
 		return

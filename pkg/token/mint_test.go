@@ -172,6 +172,28 @@ func TestMintRefuses(t *testing.T) {
 }
 
 // TestMintReserved covers the names that a request may not set freely.
+// Check tells early what would fail, and nothing else.
+func TestCheckForesees(t *testing.T) {
+	now := time.Unix(1_700_000_000, 5e8)
+	at := func(d time.Duration) *time.Time { u := now.Add(d); return &u }
+	for name, tt := range map[string]struct {
+		request token.Request
+		bad     bool
+	}{
+		"least":          {token.Request{}, false},
+		"longest":        {token.Request{TTL: time.Hour}, false},
+		"too long":       {token.Request{TTL: time.Hour + time.Second}, true},
+		"too short":      {token.Request{TTL: time.Millisecond}, true},
+		"reserved":       {token.Request{Header: map[string]any{"alg": "none"}}, true},
+		"not before end": {token.Request{TTL: time.Minute, NotBefore: at(time.Minute)}, true},
+		"before end":     {token.Request{TTL: time.Minute, NotBefore: at(time.Minute - time.Second)}, false},
+	} {
+		if err := tt.request.Check(now, time.Hour); (err != nil) != tt.bad {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestMintReserved(t *testing.T) {
 	tests := map[string]refused{}
 	for name, use := range map[string]string{

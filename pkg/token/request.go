@@ -10,6 +10,17 @@ import (
 	"unicode/utf8"
 )
 
+// Check says early what Mint would say of the request, were it signed at now by a
+// key whose tokens may live for longest. The size of the token is not judged, which
+// depends on the key. The error is a *RequestError or a *TTLError.
+func (r Request) Check(now time.Time, longest time.Duration) error {
+	if err := r.check(); err != nil {
+		return err
+	}
+	_, err := r.expiry(now.Truncate(time.Second), now.Add(longest))
+	return err
+}
+
 // check refuses a request that no signer could meet, before one is asked.
 func (r Request) check() error {
 	for _, field := range [...]struct{ name, text string }{

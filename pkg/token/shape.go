@@ -39,7 +39,8 @@ func Split(compact string, maxSize int) (Parts, error) {
 		return Parts{}, notCompact(compact, strings.Count(compact, ".")+1)
 	}
 	// One array for all three parts, each with no room to grow into the next.
-	decoded := make([]byte, 0, base64.RawURLEncoding.DecodedLen(len(compact)))
+	encoding := base64.RawURLEncoding.Strict()
+	decoded := make([]byte, 0, encoding.DecodedLen(len(compact)))
 	parts := Parts{Input: compact[:len(header)+1+len(payload)]}
 	for _, part := range [...]struct {
 		name, segment string
@@ -47,7 +48,7 @@ func Split(compact string, maxSize int) (Parts, error) {
 	}{{"header", header, &parts.Header}, {"payload", payload, &parts.Payload}, {"signature", signature, &parts.Signature}} {
 		start := len(decoded)
 		var err error
-		if decoded, err = decodeSegment(decoded, part.name, part.segment); err != nil {
+		if decoded, err = decodeSegment(encoding, decoded, part.name, part.segment); err != nil {
 			return Parts{}, err
 		}
 		*part.to = decoded[start:len(decoded):len(decoded)]
@@ -83,7 +84,7 @@ func notCompact(compact string, segments int) error {
 
 // decodeSegment appends what canonical base64url says. Go's decoder passes over CR and LF
 // even when strict, which would give one token many spellings.
-func decodeSegment(to []byte, name, segment string) ([]byte, error) {
+func decodeSegment(encoding *base64.Encoding, to []byte, name, segment string) ([]byte, error) {
 	if strings.IndexByte(segment, '\r') >= 0 || strings.IndexByte(segment, '\n') >= 0 {
 		return nil, &Refusal{
 			Reason:  ReasonEncoding,
@@ -91,7 +92,7 @@ func decodeSegment(to []byte, name, segment string) ([]byte, error) {
 			Hint:    "join the lines, and strip what follows the token",
 		}
 	}
-	decoded, err := base64.RawURLEncoding.Strict().AppendDecode(to, []byte(segment))
+	decoded, err := encoding.AppendDecode(to, []byte(segment))
 	if err == nil {
 		return decoded, nil
 	}

@@ -1,6 +1,7 @@
 package token
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -99,6 +100,25 @@ func (v Verifier) Validate() error {
 // The checks come in the order of Classes. What concerns the claims is judged only
 // after the signature, and then all of it.
 func (v Verifier) Verify(ctx context.Context, compact string) (Verdict, error) {
+	return v.Checker().Verify(ctx, compact)
+}
+
+// Checker is a Verifier for many tokens, on one goroutine. An issuer writes the same
+// header on token after token, so it keeps what the last sound one says.
+type Checker struct {
+	verifier Verifier
+
+	last   []byte // the header as it was decoded; nil if there is none yet
+	header Header // what last says
+	alg    jwk.Algorithm
+}
+
+// Checker returns a Checker that decides as v does.
+func (v Verifier) Checker() *Checker { return &Checker{verifier: v} }
+
+// Verify is Verifier.Verify. It must not be called by two goroutines at once.
+func (c *Checker) Verify(ctx context.Context, compact string) (Verdict, error) {
+	v := &c.verifier
 	if err := v.Validate(); err != nil {
 		return Verdict{}, err
 	}
@@ -111,18 +131,22 @@ func (v Verifier) Verify(ctx context.Context, compact string) (Verdict, error) {
 	if err != nil {
 		return verdict.refused(err)
 	}
-	header, err := ParseHeader(parts.Header)
-	if err != nil {
-		return verdict.refused(err)
+	header, alg, known := c.header, c.alg, bytes.Equal(parts.Header, c.last)
+	if !known {
+		if header, err = ParseHeader(parts.Header); err != nil {
+			return verdict.refused(err)
+		}
 	}
 	verdict.KeyID = header.KeyID
 	claims, err := ParseClaims(parts.Payload)
 	if err != nil {
 		return verdict.refused(err)
 	}
-	alg, err := header.Algorithm(v.Algorithms)
-	if err != nil {
-		return verdict.refused(err)
+	if !known {
+		if alg, err = header.Algorithm(v.Algorithms); err != nil {
+			return verdict.refused(err)
+		}
+		c.last, c.header, c.alg = parts.Header, header, alg
 	}
 	verdict.Algorithm = alg
 	key, err := findKey(ctx, v.Keys, header.KeyID, alg)

@@ -171,3 +171,34 @@ func TestFirstVector(t *testing.T) {
 		t.Errorf("at exp: %v", failed)
 	}
 }
+
+// TestChecker holds a Checker, which remembers headers, to what a Verifier says that
+// does not: after a good token, and for the good token after that.
+func TestChecker(t *testing.T) {
+	trusted := good(jwk.ES256).String()
+	for _, r := range slices.Concat(signatureRows(), headerRows(), encodingRows(), jsonRows(), timeRows(), acceptRows()) {
+		v := verifier()
+		checker := v.Checker()
+		for _, compact := range []string{trusted, r.token, trusted, r.token, good(jwk.EdDSA).String()} {
+			want, wantErr := v.Verify(t.Context(), compact)
+			got, err := checker.Verify(t.Context(), compact)
+			if diff := cmp.Diff(want, got); diff != "" || (err == nil) != (wantErr == nil) {
+				t.Errorf("%s: %v, want %v (-want +got):\n%s", r.name, err, wantErr, diff)
+			}
+		}
+	}
+}
+
+// TestCheckerForgetsBadHeaders gives a header that can be read but not used between
+// two tokens with a good one.
+func TestCheckerForgetsBadHeaders(t *testing.T) {
+	checker := verifier().Checker()
+	trusted := good(jwk.ES256)
+	for _, compact := range []string{trusted.String(), trusted.head("alg", "none").head("kid", "x").String()} {
+		_, _ = checker.Verify(t.Context(), compact) // only what it leaves behind matters
+	}
+	verdict, err := checker.Verify(t.Context(), trusted.String())
+	if err != nil || verdict.KeyID != trusted.header["kid"] {
+		t.Errorf("the good token gives %+v, %v", verdict, err)
+	}
+}

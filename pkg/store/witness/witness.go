@@ -16,6 +16,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"github.com/rogpeppe/go-internal/lockedfile"
 )
@@ -72,5 +73,18 @@ func replace(path string, document []byte) error {
 	if err := os.Rename(temp.Name(), path); err != nil {
 		return errors.Join(err, os.Remove(temp.Name()))
 	}
-	return nil
+	return syncDir(filepath.Dir(path))
+}
+
+// syncDir makes the names in dir durable. Windows has no such call and needs
+// none.
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// outputFlag adds -o to a command whose result has a JSON form; other is "json" if
+// that is its only one.
+func outputFlag(c *cobra.Command, to *output, other string) {
+	to.other = other
+	c.Flags().VarP(to, "output", "o", "output format: "+strings.Join(to.formats(), " or "))
+	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(to.formats(), cobra.ShellCompDirectiveNoFileComp))
+}
+
+// output is a format: JSON, or the one form that a command has besides, if any.
+type output struct {
+	json  bool
+	other string
+}
+
+func (o *output) String() string {
+	if o.json {
+		return "json"
+	}
+	return o.other
+}
+
+func (o *output) Type() string { return "format" }
+
+func (o *output) formats() []string {
+	if o.other == "json" {
+		return []string{"json"}
+	}
+	return []string{o.other, "json"}
+}
+
+func (o *output) Set(text string) error {
+	if !slices.Contains(o.formats(), text) {
+		return fmt.Errorf("want %s", strings.Join(o.formats(), " or "))
+	}
+	o.json = text == "json"
+	return nil
+}

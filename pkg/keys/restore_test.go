@@ -1,0 +1,357 @@
+package keys_test
+
+import (
+	"errors"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/jwksctl/jwksctl/pkg/jwk"
+	"github.com/jwksctl/jwksctl/pkg/keys"
+	"github.com/jwksctl/jwksctl/pkg/store/witness"
+)
+
+func TestARestoredBackupIsRefusedUntilItIsAccepted(t *testing.T) {
+	d := newDisk(t)
+	first := d.found(t)
+	leaked := first.Active().KeyID()
+	backup := d.backup(t)
+	d.here(t, keys.Open, revoke(t, leaked, "leaked"))
+	d.restore(t, backup)
+	d.refused(t, "version 1")
+
+	var accepted keys.Keyset
+	d.here(t, keys.AcceptRestore, func(r *keys.Ring) {
+		accepted = r.Keyset()
+		wantRevoked(t, r, leaked, "leaked")
+		signs(t, r)
+	})
+	if accepted.Epoch != 1 || accepted.Version != 2 || accepted.Active().KeyID() != pendingKid(t, first) {
+		t.Errorf("accepted: epoch %d, version %d, active %s", accepted.Epoch, accepted.Version, accepted.Active().KeyID())
+	}
+	s := d.store(t)
+	if _, err := s.Half(t.Context(), leaked); !errors.Is(err, keys.ErrNoHalf) {
+		t.Errorf("the half of the revoked key = %v", err)
+	}
+	must(t, s.Close())
+
+	for name, open := range map[string]opener{"Open": keys.Open, "a second accept": keys.AcceptRestore} {
+		d.here(t, open, func(r *keys.Ring) {
+			if diff := cmp.Diff(accepted, r.Keyset()); diff != "" {
+				t.Errorf("%s changed the keyset (-accepted +then):\n%s", name, diff)
+			}
+		})
+	}
+	d.restore(t, backup)
+	d.refused(t, "version 1")
+}
+
+func TestNothingIsAcceptedWhereNothingIsMissing(t *testing.T) {
+	d := newDisk(t)
+	if err := d.try(t, d.witness, keys.AcceptRestore, nobody); !errors.Is(err, keys.ErrNoKeyset) {
+		t.Errorf("of an empty store: %v", err)
+	}
+	founded := d.found(t)
+	for _, w := range []keys.Witness{nil, witness.Folder(t.TempDir()), d.witness} {
+		must(t, d.try(t, w, keys.AcceptRestore, func(r *keys.Ring) {
+			if diff := cmp.Diff(founded, r.Keyset()); diff != "" {
+				t.Errorf("accept changed the keyset (-before +after):\n%s", diff)
+			}
+		}))
+	}
+}
+
+func TestARunningRingFollowsAnAcceptedRestore(t *testing.T) {
+	d := newDisk(t)
+	d.found(t)
+	backup := d.backup(t)
+	s := d.store(t)
+	defer s.Close() //nolint:errcheck // read only by the end
+	running, err := keys.Open(t.Context(), d.options(s, d.witness))
+	must(t, err)
+	rotate(t)(running)
+	before := running.Keyset()
+
+	d.overwrite(t, backup)
+	for name, err := range map[string]error{"Refresh": running.Refresh(t.Context()), "Step": running.Step(t.Context())} {
+		if !restored(err) {
+			t.Errorf("%s before the restored store was accepted = %v", name, err)
+		}
+	}
+	if diff := cmp.Diff(before, running.Keyset()); diff != "" {
+		t.Errorf("the running ring followed the backup:\n%s", diff)
+	}
+	signs(t, running)
+
+	var accepted keys.Keyset
+	d.here(t, keys.AcceptRestore, func(r *keys.Ring) { accepted = r.Keyset() })
+	if accepted.Version != before.Version {
+		t.Fatalf("accepted as version %d, the test wants %d", accepted.Version, before.Version)
+	}
+	must(t, running.Refresh(t.Context()))
+	if diff := cmp.Diff(accepted, running.Keyset()); diff != "" {
+		t.Errorf("the running ring does not follow (-accepted +running):\n%s", diff)
+	}
+	signs(t, running)
+	if s := running.Status(); s.Rotations != 1 {
+		t.Errorf("%d rotations, want the one before the restore", s.Rotations)
+	}
+}
+
+func TestAKeyThatWasRevokedElsewhereStaysRevoked(t *testing.T) {
+	for name, act := range map[string]func(*keys.Ring){
+		"while it signs here":      setPolicy(t, keys.Settings{RotationInterval: 48 * time.Hour}),
+		"while it is retired here": rotate(t),
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDisk(t)
+			first := d.found(t)
+			kid := first.Active().KeyID()
+			backup := d.backup(t)
+			d.here(t, keys.Open, act)
+			d.restore(t, backup)
+			d.elsewhere(t, revoke(t, kid, "stolen"))
+			d.refused(t, "the store")
+			d.here(t, keys.AcceptRestore, func(r *keys.Ring) {
+				wantRevoked(t, r, kid, "stolen")
+				signs(t, r)
+				if k := r.Keyset().Active(); k.KeyID() != pendingKid(t, first) || k.Forced {
+					t.Errorf("%s signs, forced %t; the key that took over elsewhere should", k.KeyID(), k.Forced)
+				}
+			})
+		})
+	}
+}
+
+// What left on time here and was revoked elsewhere is told as revoked, and what
+// only the restored line knew is remembered.
+func TestTheHistoriesAreMerged(t *testing.T) {
+	d := newDisk(t)
+	first := d.found(t)
+	active, pending := first.Active().KeyID(), pendingKid(t, first)
+	backup := d.backup(t)
+	d.here(t, keys.Open, func(r *keys.Ring) { // the pending key is replaced, and so has left
+		key, err := jwk.Generate(jwk.EdDSA, 0)
+		must(t, err)
+		must(t, r.Import(t.Context(), key))
+	})
+	d.restore(t, backup)
+	var only string
+	d.elsewhere(t, func(r *keys.Ring) {
+		revoke(t, pending, "stolen")(r)
+		only = pendingKid(t, r.Keyset())
+		revoke(t, only, "stolen too")(r)
+	})
+	d.here(t, keys.AcceptRestore, func(r *keys.Ring) {
+		wantRevoked(t, r, pending, "stolen")
+		wantRevoked(t, r, only, "stolen too")
+		if r.Keyset().Active().KeyID() != active {
+			t.Error("another key signs")
+		}
+	})
+}
+
+// A key leaves after the last token of either line.
+func TestAKeyThatSignedOnTheRestoredLineStaysForItsTokens(t *testing.T) {
+	const life = time.Hour + time.Hour + 10*time.Second + time.Minute // D + T + 2e + L
+	d := newDisk(t)
+	for _, tt := range []struct {
+		name      string
+		here      func(*keys.Ring)
+		elsewhere func(*keys.Ring)
+		kid       func(first keys.Keyset) string
+		retired   time.Duration // after the restore
+		wait      time.Duration // until it is accepted
+	}{
+		{
+			"retired here, signing there", rotate(t), func(r *keys.Ring) { signs(t, r) },
+			func(ks keys.Keyset) string { return ks.Active().KeyID() }, 30 * time.Minute, 30 * time.Minute,
+		},
+		{
+			"retired here, retired there later", rotate(t), rotate(t),
+			func(ks keys.Keyset) string { return ks.Active().KeyID() }, 0, 30 * time.Minute,
+		},
+		{
+			"pending here, signing there", setPolicy(t, keys.Settings{RotationInterval: 48 * time.Hour}), rotate(t),
+			func(ks keys.Keyset) string { p, _ := ks.Pending(); return p.KeyID() }, 30 * time.Minute, 30 * time.Minute,
+		},
+		{
+			"pending here, retired there", setPolicy(t, keys.Settings{RotationInterval: 48 * time.Hour}), func(r *keys.Ring) {
+				rotate(t)(r)
+				must(t, r.Rotate(t.Context(), keys.Order{Force: true}))
+			},
+			func(ks keys.Keyset) string { p, _ := ks.Pending(); return p.KeyID() }, 0, 30 * time.Minute,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d.witness, d.path = witness.Folder(t.TempDir()), filepath.Join(t.TempDir(), "keyset.db")
+			first := d.found(t)
+			kid := tt.kid(first)
+			backup := d.backup(t)
+			d.here(t, keys.Open, tt.here)
+			d.clock.Advance(10 * time.Minute)
+			d.restore(t, backup)
+			at := d.clock.Now()
+			d.elsewhere(t, tt.elsewhere)
+			d.clock.Advance(tt.wait)
+			d.here(t, keys.AcceptRestore, func(r *keys.Ring) {
+				signs(t, r)
+				k := find(t, r.Keyset(), kid)
+				if k.State(d.clock.Now()) != keys.Retired || k.RetiredAt.IsZero() || k.ActiveAt.IsZero() || k.DestroyedAt.IsZero() {
+					t.Errorf("the key stands as %+v", k)
+				}
+				if want := at.Add(tt.retired + life); !k.ExpiresAt.Equal(want) {
+					t.Errorf("expires_at = %v, want %v", k.ExpiresAt, want)
+				}
+			})
+			s := d.store(t)
+			defer s.Close() //nolint:errcheck // read only
+			if _, err := s.Half(t.Context(), kid); !errors.Is(err, keys.ErrNoHalf) {
+				t.Errorf("its half = %v", err)
+			}
+		})
+	}
+}
+
+// A key that only the restored line published signed there, and one that was
+// made for it and never did is forgotten.
+func TestAKeyThatOnlyTheRestoredLineKnows(t *testing.T) {
+	d := newDisk(t)
+	d.found(t)
+	backup := d.backup(t)
+	d.here(t, keys.Open, rotate(t))
+	d.restore(t, backup)
+	var signed, made string
+	d.elsewhere(t, func(r *keys.Ring) {
+		rotate(t)(r)
+		must(t, r.Rotate(t.Context(), keys.Order{Force: true}))
+		signed, made = r.Keyset().Active().KeyID(), pendingKid(t, r.Keyset())
+	})
+	d.here(t, keys.AcceptRestore, func(r *keys.Ring) {
+		if k := find(t, r.Keyset(), signed); k.State(d.clock.Now()) != keys.Retired {
+			t.Errorf("the key that signed there is %s", k.State(d.clock.Now()))
+		}
+		if slices.Contains(publishedKids(t, r), made) {
+			t.Error("the key that never signed is published")
+		}
+		signs(t, r)
+	})
+}
+
+func TestAPendingKeyIsReplacedIfItsHalfIsNotInTheBackup(t *testing.T) {
+	d := newDisk(t)
+	d.found(t)
+	backup := d.backup(t)
+	var lost string
+	d.here(t, keys.Open, func(r *keys.Ring) {
+		rotate(t)(r)
+		lost = pendingKid(t, r.Keyset())
+	})
+	d.restore(t, backup)
+	d.here(t, keys.AcceptRestore, func(r *keys.Ring) {
+		ks := r.Keyset()
+		if k := find(t, ks, lost); k.Reason == "" || k.State(d.clock.Now()) != keys.Expired {
+			t.Errorf("the lost key is %s, reason %q", k.State(d.clock.Now()), k.Reason)
+		}
+		if p, _ := ks.Pending(); p.KeyID() == lost || !p.ReadyAt.After(d.clock.Now()) || len(r.Status().Unreadable) > 0 {
+			t.Errorf("pending %s, ready at %v, unreadable %v", p.KeyID(), p.ReadyAt, r.Status().Unreadable)
+		}
+	})
+}
+
+// A half that the backup lacks says nothing of those that it has. The pending
+// key waits at the gate again.
+func TestAPendingKeyStaysIfItsHalfIsInTheBackup(t *testing.T) {
+	d := newDisk(t)
+	yes := true
+	first := d.found(t)
+	backup := d.backup(t)
+	d.here(t, keys.Open, func(r *keys.Ring) {
+		setPolicy(t, keys.Settings{ExpiredTokens: &yes})(r)
+		must(t, r.Step(t.Context())) // a specimen that the backup lacks
+	})
+	d.restore(t, backup)
+	d.clock.Advance(3 * time.Hour)
+	d.here(t, keys.AcceptRestore, func(r *keys.Ring) {
+		p, _ := r.Keyset().Pending()
+		gate := d.clock.Now().Add(time.Hour + 2*5*time.Minute + 5*time.Second) // D + 2M + e
+		if p.KeyID() != pendingKid(t, first) || p.ReadyAt.Before(gate) {
+			t.Errorf("pending %s, ready at %v", p.KeyID(), p.ReadyAt)
+		}
+		if len(r.Status().Unreadable) > 0 {
+			t.Errorf("unreadable: %v", r.Status().Unreadable)
+		}
+		must(t, r.Step(t.Context()))
+		if r.Keyset().Specimen == nil {
+			t.Error("no specimen was made")
+		}
+	})
+}
+
+func TestAnActiveKeyThatIsNotInTheBackup(t *testing.T) {
+	d := newDisk(t)
+	d.found(t)
+	backup := d.backup(t)
+	d.here(t, keys.Open, func(r *keys.Ring) {
+		rotate(t)(r)
+		must(t, r.Rotate(t.Context(), keys.Order{Force: true}))
+	})
+	d.restore(t, backup)
+	d.here(t, keys.AcceptRestore, func(r *keys.Ring) {
+		if _, _, _, err := r.SigningKey(t.Context()); !errors.Is(err, keys.ErrUnreadable) || !errors.Is(r.Status().Ready(), keys.ErrUnreadable) {
+			t.Errorf("SigningKey = %v, Ready = %v", err, r.Status().Ready())
+		}
+		refusal, ok := errors.AsType[*keys.Refusal](r.Rotate(t.Context(), keys.Order{}))
+		if !ok || refusal.Guard != keys.GuardGate {
+			t.Fatalf("Rotate at once = %v", refusal)
+		}
+		d.clock.Advance(refusal.Until.Sub(d.clock.Now()))
+		must(t, r.Rotate(t.Context(), keys.Order{}))
+		signs(t, r)
+	})
+}
+
+func TestAcceptNeedsAClockThatIsRight(t *testing.T) {
+	for name, prepare := range map[string]func(*testing.T, *disk, []byte){
+		"behind the witness": func(t *testing.T, d *disk, backup []byte) {
+			d.clock.Advance(time.Hour)
+			d.here(t, keys.Open, rotate(t))
+			d.restore(t, backup)
+		},
+		"behind the store": func(t *testing.T, d *disk, backup []byte) {
+			d.here(t, keys.Open, func(r *keys.Ring) {
+				rotate(t)(r)
+				must(t, r.Rotate(t.Context(), keys.Order{Force: true}))
+			})
+			d.restore(t, backup)
+			d.clock.Advance(time.Hour)
+			d.elsewhere(t, rotate(t))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDisk(t)
+			d.found(t)
+			prepare(t, d, d.backup(t))
+			d.clock.Advance(-time.Hour)
+			err := d.try(t, d.witness, keys.AcceptRestore, nobody)
+			if refusal, ok := errors.AsType[*keys.Refusal](err); !ok || refusal.Guard != keys.GuardClock {
+				t.Errorf("AcceptRestore = %v", err)
+			}
+		})
+	}
+}
+
+func TestAcceptNeedsTheSealingKey(t *testing.T) {
+	d := newDisk(t)
+	d.found(t)
+	backup := d.backup(t)
+	d.here(t, keys.Open, rotate(t))
+	d.restore(t, backup)
+	d.sealer = newDisk(t).sealer
+	if err := d.try(t, d.witness, keys.AcceptRestore, nobody); !errors.Is(err, keys.ErrSealingKey) {
+		t.Errorf("AcceptRestore = %v", err)
+	}
+}

@@ -1,0 +1,78 @@
+package keys_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/keys"
+)
+
+func TestStatusCountsWhatOthersDo(t *testing.T) {
+	l := newLab(t)
+	r, other := l.found(t), l.other(t)
+	status := func(rotations, revocations uint64) {
+		t.Helper()
+		must(t, r.Refresh(t.Context()))
+		if s := r.Status(); s.Rotations != rotations || s.Revocations != revocations {
+			t.Errorf("%d rotations and %d revocations, want %d and %d", s.Rotations, s.Revocations, rotations, revocations)
+		}
+	}
+	status(0, 0)
+	first := other.Keyset().Active().KeyID()
+	rotate(t)(other)
+	status(1, 0)
+	status(1, 0)
+	revoke(t, first, "leaked")(other) // retired by now
+	status(1, 1)
+	must(t, other.Rotate(t.Context(), keys.Order{Force: true})) // both before the ring looks
+	must(t, other.Revoke(t.Context(), other.Keyset().Active().KeyID(), keys.Order{Force: true}))
+	status(3, 2)
+	must(t, r.Rotate(t.Context(), keys.Order{Force: true}))
+	status(4, 2)
+	if s := l.other(t).Status(); s.Rotations != 0 || s.Revocations != 0 {
+		t.Errorf("a new process has seen %d rotations and %d revocations", s.Rotations, s.Revocations)
+	}
+}
+
+func TestStatusTellsAnOverdueRotation(t *testing.T) {
+	l := newLab(t)
+	r := l.found(t)
+	for _, tt := range []struct{ advance, overdue time.Duration }{
+		{24*time.Hour - time.Second, 0}, {time.Second, 0}, {time.Minute, time.Minute},
+	} {
+		l.clock.Advance(tt.advance)
+		if s := r.Status(); s.Overdue != tt.overdue {
+			t.Errorf("Overdue = %v, want %v", s.Overdue, tt.overdue)
+		}
+	}
+	must(t, r.Step(t.Context()))
+	if s := r.Status(); s.Overdue != 0 || s.Rotations != 1 {
+		t.Errorf("after the rotation: Overdue = %v, %d rotations", s.Overdue, s.Rotations)
+	}
+}
+
+func TestAnOverdueRotationIsLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t)
+		r := b.found(t, time.Minute)
+		b.store.hook(func(s *hookedStore) { s.swap = func(keys.Change, func() error) error { return errDown } })
+		startRun(t, r)
+		time.Sleep(time.Minute + 4*time.Second)
+		synctest.Wait()
+		if n := b.log.count("rotation is overdue"); n != 0 {
+			t.Errorf("told before it mattered:\n%s", &b.log)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := b.log.count("rotation is overdue"); n != 1 {
+			t.Errorf("told %d times:\n%s", n, &b.log)
+		}
+		b.store.hook(func(s *hookedStore) { s.swap = nil })
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if n := b.log.count("well again", "rotation"); n != 1 {
+			t.Errorf("the end was told %d times:\n%s", n, &b.log)
+		}
+	})
+}

@@ -1,0 +1,174 @@
+package keys_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/jwk"
+	"github.com/jwksctl/jwksctl/pkg/keys"
+	"github.com/jwksctl/jwksctl/pkg/store/witness"
+)
+
+func TestWhatAForkForgotIsNoticed(t *testing.T) {
+	noKeys := func(ctx context.Context, o keys.Options) (*keys.Ring, error) {
+		o.Generate = func(jwk.Algorithm, int) (jwk.PrivateKey, error) { return jwk.PrivateKey{}, errDown }
+		return keys.Open(ctx, o)
+	}
+	policies := func(d ...time.Duration) func(testing.TB, keys.Keyset, *keys.Ring) {
+		return func(t testing.TB, _ keys.Keyset, r *keys.Ring) {
+			for _, leeway := range d {
+				setPolicy(t, keys.Settings{Leeway: leeway})(r)
+			}
+		}
+	}
+	for _, tt := range []struct {
+		name      string
+		open      opener
+		here      func(testing.TB, keys.Keyset, *keys.Ring)
+		elsewhere func(testing.TB, keys.Keyset, *keys.Ring)
+		why       string
+	}{
+		{"the same version, other content", keys.Open, policies(2 * time.Minute), policies(3 * time.Minute), "another version 2"},
+		{"a key was published", keys.Open, func(t testing.TB, _ keys.Keyset, r *keys.Ring) { rotate(t)(r) },
+			policies(2*time.Minute, 3*time.Minute), "does not know key"},
+		{"a key has left", noKeys, func(t testing.TB, first keys.Keyset, r *keys.Ring) {
+			revoke(t, first.Active().KeyID(), "leaked")(r)
+		}, policies(2*time.Minute, 3*time.Minute), "which has left"},
+		{"the policy was changed", keys.Open, policies(2 * time.Minute), func(t testing.TB, _ keys.Keyset, r *keys.Ring) {
+			rotate(t)(r)
+			must(t, r.Rotate(t.Context(), keys.Order{Force: true}))
+		}, "a change of the policy"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := newDisk(t)
+			first := d.found(t)
+			backup := d.backup(t)
+			d.here(t, tt.open, func(r *keys.Ring) { tt.here(t, first, r) })
+			d.restore(t, backup)
+			d.elsewhere(t, func(r *keys.Ring) { tt.elsewhere(t, first, r) })
+			d.refused(t, tt.why)
+			d.here(t, keys.AcceptRestore, func(r *keys.Ring) { signs(t, r) })
+			d.here(t, keys.Open, func(r *keys.Ring) { signs(t, r) })
+		})
+	}
+}
+
+func TestAStoreThatWasFoundedAnewIsAnotherKeyset(t *testing.T) {
+	d := newDisk(t)
+	old := d.found(t)
+	backup := d.backup(t)
+	d.here(t, keys.Open, rotate(t))
+	d.wipe(t)
+	if fresh := d.found(t); fresh.ID == old.ID || fresh.Version != 1 {
+		t.Fatalf("founded anew: %s, version %d", fresh.ID, fresh.Version)
+	}
+	d.restore(t, backup)
+	d.refused(t, "version 1")
+
+	// the same while a process runs
+	s := d.store(t)
+	defer s.Close() //nolint:errcheck // read only by the end
+	d.overwrite(t, nil)
+	running, err := founding(t.Context(), d.options(s, d.witness))
+	must(t, err)
+	fresh := running.Keyset()
+	d.overwrite(t, backup)
+	if err := running.Refresh(t.Context()); !restored(err) || running.Keyset().ID != fresh.ID {
+		t.Errorf("Refresh with the old keyset put back = %v", err)
+	}
+}
+
+func TestABrokenWitnessIsAnError(t *testing.T) {
+	d := newDisk(t)
+	id := d.found(t).ID
+	folder := string(d.witness.(witness.Folder))
+	path := filepath.Join(folder, "witness-"+id+".json")
+	good, err := os.ReadFile(path)
+	must(t, err)
+	other := newDisk(t)
+	otherID := other.found(t).ID
+	foreign, err := other.witness.Load(otherID)
+	must(t, err)
+	for name, content := range map[string][]byte{
+		"empty":             {},
+		"no JSON":           []byte("rust"),
+		"cut off":           good[:len(good)/2],
+		"of another schema": []byte(strings.Replace(string(good), `"schema":1`, `"schema":9`, 1)),
+		"of another keyset": foreign,
+	} {
+		t.Run(name, func(t *testing.T) {
+			must(t, os.WriteFile(path, content, 0o600))
+			for way, open := range map[string]opener{"Open": keys.Open, "Read": reading, "AcceptRestore": keys.AcceptRestore} {
+				if err := d.try(t, d.witness, open, nobody); !errors.Is(err, keys.ErrWitness) {
+					t.Errorf("%s = %v", way, err)
+				}
+			}
+			if now, err := os.ReadFile(path); err != nil || !slices.Equal(now, content) {
+				t.Errorf("the file was changed: %v", err)
+			}
+		})
+	}
+	must(t, os.Remove(path))
+	d.here(t, keys.Open, func(r *keys.Ring) { signs(t, r) })
+}
+
+// A witness that cannot be written is told once, and stops nothing.
+func TestAWitnessThatCannotBeWritten(t *testing.T) {
+	d := newDisk(t)
+	missing := filepath.Join(t.TempDir(), "later")
+	d.witness = witness.Folder(missing)
+	d.here(t, founding, func(r *keys.Ring) {
+		for range 3 {
+			must(t, r.Refresh(t.Context()))
+		}
+		rotate(t)(r)
+		if n := d.log.count("the witness could not be written"); n != 1 {
+			t.Errorf("told %d times:\n%s", n, &d.log)
+		}
+		must(t, os.Mkdir(missing, 0o700))
+		must(t, r.Refresh(t.Context()))
+		if document, err := d.witness.Load(r.Keyset().ID); err != nil || document == nil {
+			t.Errorf("the witness was not tried again: %v", err)
+		}
+	})
+}
+
+// tardy is a witness that lets something happen before its next update.
+type tardy struct {
+	keys.Witness
+	before func()
+}
+
+func (w *tardy) Update(id string, decide func([]byte) []byte) error {
+	if before := w.before; before != nil {
+		w.before = nil
+		before()
+	}
+	return w.Witness.Update(id, decide)
+}
+
+func TestTheWitnessForgetsNothing(t *testing.T) {
+	d := newDisk(t)
+	d.found(t)
+	backup := d.backup(t)
+	s := d.store(t)
+	slow, err := keys.Open(t.Context(), d.options(s, &tardy{d.witness, func() { d.here(t, keys.Open, rotate(t)) }}))
+	must(t, err)
+	if v := slow.Keyset().Version; v != 1 {
+		t.Fatalf("version %d: nobody was faster", v)
+	}
+	d.overwrite(t, backup)
+	d.refused(t, "version 1") // the slow process did not write over the newer document
+
+	// A process that saw nothing newer than the backup cannot tell that the store
+	// was restored; what it makes of it is not what the witness keeps.
+	setPolicy(t, keys.Settings{RotationInterval: 48 * time.Hour})(slow)
+	must(t, s.Close())
+	d.refused(t, "another version 2")
+}
