@@ -285,15 +285,22 @@ type repeated struct {
 }
 
 func (r *repeated) Read(b []byte) (int, error) {
-	if r.rest == "" {
-		if r.n == 0 {
-			return 0, io.EOF
+	n := 0
+	for n < len(b) {
+		if r.rest == "" {
+			if r.n == 0 {
+				break
+			}
+			r.rest = r.text
+			r.n--
 		}
-		r.rest = r.text
-		r.n--
+		copied := copy(b[n:], r.rest)
+		r.rest = r.rest[copied:]
+		n += copied
 	}
-	n := copy(b, r.rest)
-	r.rest = r.rest[n:]
+	if n == 0 {
+		return 0, io.EOF
+	}
 	return n, nil
 }
 

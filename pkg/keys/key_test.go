@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -79,7 +80,7 @@ func TestWithdrawnSaysWhatBecameOfTheKey(t *testing.T) {
 			"revoked at 2030-03-04T14:00:00Z (lost laptop)",
 		},
 	} {
-		err := tt.k.withdrawn().(*WithdrawnError)
+		err, _ := errors.AsType[*WithdrawnError](tt.k.withdrawn())
 		if *err != tt.want {
 			t.Errorf("withdrawn = %+v, want %+v", *err, tt.want)
 		}

@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -233,7 +234,8 @@ func TestTheSetIsCapped(t *testing.T) {
 	_, effect, refused := ks.Advance(noonPlus(24*time.Hour), able(t))
 	check("activate", effect, refused[0])
 	_, effect, err := ks.Rotate(noonPlus(24*time.Hour), able(t), Order{Force: true})
-	check("rotate", effect, err.(*Refusal))
+	refusal, _ := errors.AsType[*Refusal](err)
+	check("rotate", effect, refusal)
 	ks.Keys[1] = ks.Keys[15] // no successor, and still 16
 	ks.Keys[15].JWK = newTestKey(t)
 	_, effect, refused = ks.Advance(noonPlus(24*time.Hour), able(t))
@@ -349,7 +351,7 @@ func TestForecastIsWhatHappens(t *testing.T) {
 func TestForecastEndsWhereAGuardHolds(t *testing.T) {
 	ks := full(t)
 	got, err := ks.Forecast(noon, noonPlus(50*time.Hour))
-	if r, ok := err.(*Refusal); !ok || r.Guard != GuardCap || len(got) != 0 {
+	if r, ok := errors.AsType[*Refusal](err); !ok || r.Guard != GuardCap || len(got) != 0 {
 		t.Errorf("Forecast = %v, %v", got, err)
 	}
 	if got, err := ks.Forecast(noon, noonPlus(time.Hour)); got != nil || err != nil {

@@ -101,8 +101,8 @@ func (c *checker) known(p *process, ks keys.Keyset) {
 	if ks.Version == 0 || int(ks.Version) > len(c.versions) {
 		c.world.violate("8", "%s acts on version %d, which nobody committed", p.name, ks.Version)
 	}
-	real := c.versions[ks.Version-1]
-	if real.Active().KeyID() != ks.Active().KeyID() || !real.ChangedAt.Equal(ks.ChangedAt) || len(real.Keys) != len(ks.Keys) {
+	stored := c.versions[ks.Version-1]
+	if stored.Active().KeyID() != ks.Active().KeyID() || !stored.ChangedAt.Equal(ks.ChangedAt) || len(stored.Keys) != len(ks.Keys) {
 		c.world.violate("8", "%s acts on a version %d that is not the committed one", p.name, ks.Version)
 	}
 	if ks.Version < p.highest {

@@ -218,7 +218,7 @@ func TestAHalfThatWasDestroyedMeanwhileIsNoAlarm(t *testing.T) {
 	revoked := other.Keyset().Active().KeyID()
 	once := true
 	l.store.hook(func(s *hookedStore) {
-		s.half = func(kid string, sealed []byte, err error) ([]byte, error) {
+		s.half = func(_ string, sealed []byte, err error) ([]byte, error) {
 			if once {
 				once = false
 				if err := other.Revoke(t.Context(), revoked, keys.Order{}); err != nil {

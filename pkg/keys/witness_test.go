@@ -35,8 +35,10 @@ func TestWhatAForkForgotIsNoticed(t *testing.T) {
 		why       string
 	}{
 		{"the same version, other content", keys.Open, policies(2 * time.Minute), policies(3 * time.Minute), "another version 2"},
-		{"a key was published", keys.Open, func(t testing.TB, _ keys.Keyset, r *keys.Ring) { rotate(t)(r) },
-			policies(2*time.Minute, 3*time.Minute), "does not know key"},
+		{
+			"a key was published", keys.Open, func(t testing.TB, _ keys.Keyset, r *keys.Ring) { rotate(t)(r) },
+			policies(2*time.Minute, 3*time.Minute), "does not know key",
+		},
 		{"a key has left", noKeys, func(t testing.TB, first keys.Keyset, r *keys.Ring) {
 			revoke(t, first.Active().KeyID(), "leaked")(r)
 		}, policies(2*time.Minute, 3*time.Minute), "which has left"},

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -43,7 +44,7 @@ func TestLimiterSlides(t *testing.T) {
 func newWait(l *limiter, at time.Time) time.Duration {
 	c := &limiter{limit: l.limit, window: l.window, order: l.order, passed: map[string][]time.Time{}}
 	for k, v := range l.passed {
-		c.passed[k] = v[:len(v):len(v)]
+		c.passed[k] = slices.Clip(v)
 	}
 	return c.take("a", at)
 }

@@ -32,7 +32,7 @@ func (w *response) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
-	return w.ResponseWriter.Write(b)
+	return w.ResponseWriter.Write(b) //nolint:gosec // every answer is JSON or a token, with nosniff
 }
 
 // Unwrap serves http.ResponseController.

@@ -54,13 +54,15 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	case <-ctx.Done():
 	}
 	s.drain(srv)
-	<-ended
+	<-ended //nolint:errcheck // it says that the server was closed, as it was told to
 	return nil
 }
 
 func (s *Server) drain(srv *http.Server) {
 	s.draining.Store(true)
-	time.Sleep(s.o.DrainDelay)
+	if s.o.DrainDelay > 0 {
+		<-time.After(s.o.DrainDelay)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.o.DrainTimeout)
 	defer cancel()
 	s.inFlight.wait(ctx)

@@ -19,7 +19,6 @@ import (
 
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 	"github.com/jwksctl/jwksctl/pkg/keys"
-	"github.com/jwksctl/jwksctl/pkg/keys/keystest"
 )
 
 // pipes is a listener in memory, so that its connections live in the bubble of
@@ -464,42 +463,4 @@ func (s *serving) readOnce(t *testing.T, client *http.Client) {
 	if err != nil || len(problems) > 0 || len(set.ByKeyID(before)) != 1 {
 		t.Errorf("the set misses %s: %v %v", before, problems, err)
 	}
-}
-
-func TestExpiredTokensWaitForTheSpecimen(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := serve(t)
-		no, yes := false, true
-		for _, wanted := range []*bool{&no, &yes} { // leaves the ring without a specimen that it should have
-			if _, err := s.o.Ring.SetPolicy(t.Context(), keys.Settings{ExpiredTokens: wanted}); err != nil {
-				t.Fatal(err)
-			}
-			if wanted == &no {
-				if err := s.o.Ring.Step(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-		b := &rig{Server: s.Server, ring: s.o.Ring, clock: keystest.NewClock(), logged: &lockedBuffer{}}
-		start := time.Now()
-		answered := make(chan *http.Response, 1)
-		go func() { answered <- b.do("POST", "/auth?expired", "") }()
-		synctest.Wait()
-		if len(s.crew.places) != 0 {
-			t.Error("who waits for the specimen takes a place from those who can be served")
-		}
-		if r := <-answered; r.StatusCode != http.StatusServiceUnavailable || time.Since(start) != authTimeout {
-			t.Errorf("without a specimen: %d after %v", r.StatusCode, time.Since(start))
-		}
-		go func() { answered <- b.do("POST", "/auth?expired", "") }()
-		synctest.Wait()
-		if err := s.o.Ring.Step(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if r := <-answered; r.StatusCode != http.StatusOK {
-			t.Errorf("once there is a specimen: %d", r.StatusCode)
-		}
-		s.stop()
-		<-s.ended
-	})
 }
