@@ -328,7 +328,7 @@ func TestNothingSecretIsTold(t *testing.T) {
 		}
 		seed := der[len(der)-32:] // RFC 8410: the key ends the PKCS #8
 		for _, written := range []string{
-			string(seed), hex.EncodeToString(seed), fmt.Sprint(seed), strings.Trim(fmt.Sprint(seed), "[]"),
+			string(seed), hex.EncodeToString(seed), fmt.Sprintf("%d", seed), strings.Trim(fmt.Sprintf("%d", seed), "[]"),
 			base64.RawURLEncoding.EncodeToString(seed), base64.RawStdEncoding.EncodeToString(seed),
 			base64.StdEncoding.EncodeToString(der), hex.EncodeToString(der),
 		} {

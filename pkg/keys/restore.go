@@ -104,8 +104,7 @@ func (d *draft) recall(gone Key, m Means) {
 		if kid == d.ks.Active().KeyID() {
 			_ = d.takeOver(&m, Order{Force: true}, d.activate) // forced, and with a fresh key: it cannot be refused
 		}
-		d.effect.Delete = append(d.effect.Delete, kid)
-		d.bury(kid)
+		d.bury(kid) // its half went when it was revoked
 	}
 	known := slices.IndexFunc(d.ks.History, func(k Key) bool { return k.KeyID() == kid })
 	switch {

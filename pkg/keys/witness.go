@@ -39,11 +39,8 @@ func (ks Keyset) older(other Keyset) bool {
 
 // forgets says what ks has forgotten that was seen before, if anything: it is
 // older, is another document of the same version, publishes a key that has left,
-// or does not know a key or a change of the policy.
+// or does not know a key or a change of the policy. Both are of one keyset.
 func (ks Keyset) forgets(seen Keyset) error {
-	if ks.ID != seen.ID {
-		return nil
-	}
 	refuse := func(format string, args ...any) error {
 		return &Refusal{Guard: GuardRestored, Text: fmt.Sprintf(format, args...) +
 			": was the store restored from a backup? 'jwksctl keys accept-restore' puts back what is missing"}

@@ -141,6 +141,31 @@ func TestAWitnessThatCannotBeWritten(t *testing.T) {
 	})
 }
 
+// counted is a witness that counts its updates.
+type counted struct {
+	keys.Witness
+	n int
+}
+
+func (w *counted) Update(id string, decide func([]byte) []byte) error {
+	w.n++
+	return w.Witness.Update(id, decide)
+}
+
+func TestTheWitnessIsToldOnceAVersion(t *testing.T) {
+	d := newDisk(t)
+	w := &counted{Witness: d.witness}
+	d.witness = w
+	d.here(t, founding, func(r *keys.Ring) {
+		must(t, r.Refresh(t.Context()))
+		rotate(t)(r)
+		must(t, r.Refresh(t.Context()))
+	})
+	if w.n != 2 {
+		t.Errorf("told %d times of two versions", w.n)
+	}
+}
+
 // tardy is a witness that lets something happen before its next update.
 type tardy struct {
 	keys.Witness

@@ -100,11 +100,11 @@ func (s *Server) route() {
 		"/.well-known/jwks.json":                  {s, read, true, jwks.serve},
 		"/.well-known/openid-configuration":       {s, read, true, discovery.serve},
 		"/.well-known/oauth-authorization-server": {s, read, true, discovery.serve},
-		authRoute:                                 {s, []string{http.MethodPost}, false, s.auth},
 		"/livez":                                  {s, read, false, s.livez},
 		"/readyz":                                 {s, read, false, s.readyz},
 	}
 	s.metrics = newMetrics(s)
+	routes[authRoute] = endpoint{s, []string{http.MethodPost}, false, s.auth}
 	routes["/metrics"] = endpoint{s, read, false, s.metrics.serve()}
 	for path, e := range routes {
 		s.mux.Handle(path, e)

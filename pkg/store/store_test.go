@@ -51,7 +51,7 @@ func TestMemoryStoresAreApart(t *testing.T) {
 
 func TestOpenRefuses(t *testing.T) {
 	for url, want := range map[string]string{
-		"":                               "is not a URL",
+		"":                               "not the URL of a store",
 		"keys.db":                        "sqlite:PATH",
 		"sqlite:":                        "names no file",
 		"memory:mine":                    "nothing after the colon",

@@ -1,0 +1,162 @@
+package keys
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// twoLines are two documents of one keyset: as it was restored, and as it was
+// seen in version 3.
+func twoLines(t testing.TB) (ks, seen Keyset) {
+	t.Helper()
+	ks = newTestKeyset(t, dailyPolicy(t))
+	seen = ks
+	seen.Keys = slices.Clone(ks.Keys)
+	seen.Version = 3
+	return ks, seen
+}
+
+func merged(t testing.TB, ks, seen Keyset, now time.Time) (Keyset, Effect) {
+	t.Helper()
+	next, effect := ks.merge(seen, now, able(t))
+	if err := next.validate(); err != nil {
+		t.Fatal(err)
+	}
+	if next.forgets(seen) != nil || next.forgets(ks) != nil {
+		t.Errorf("the merged keyset forgot: %v, %v", next.forgets(seen), next.forgets(ks))
+	}
+	return next, effect
+}
+
+func TestAMergeIsNewerThanBoth(t *testing.T) {
+	for _, epochs := range [][2]uint64{{0, 0}, {2, 1}, {1, 2}} {
+		ks, seen := twoLines(t)
+		ks.Epoch, seen.Epoch = epochs[0], epochs[1]
+		ahead := noonPlus(3 * time.Second)
+		ks.ChangedAt = ahead // by a clock that is a little ahead
+		next, effect := merged(t, ks, seen, noon)
+		if next.Epoch != max(epochs[0], epochs[1])+1 || next.Version != ks.Version+1 || !next.ChangedAt.Equal(ahead) {
+			t.Errorf("epoch %d, version %d, changed at %v", next.Epoch, next.Version, next.ChangedAt)
+		}
+		if effect.Empty() {
+			t.Error("nothing to commit")
+		}
+	}
+}
+
+// What may still happen on either line bounds what comes, and so does what is
+// acted on now.
+func TestAMergeKeepsTheLatestBounds(t *testing.T) {
+	acts := noonPlus(time.Hour + 5*time.Second) // D + e
+	least := [3]time.Time{acts, acts.Add(10 * time.Minute), acts.Add(time.Hour + 5*time.Second)}
+	far := [3]time.Time{noonPlus(30 * time.Hour), noonPlus(31 * time.Hour), noonPlus(34 * time.Hour)}
+	bounds := func(ks *Keyset) [3]*time.Time { return [3]*time.Time{&ks.ActsUntil, &ks.DocsUntil, &ks.TokensUntil} }
+	check := func(t *testing.T, ks, seen Keyset, want [3]time.Time) {
+		t.Helper()
+		next, _ := merged(t, ks, seen, noon)
+		var got [3]time.Time
+		for i, b := range bounds(&next) {
+			got[i] = *b
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("acts, docs, tokens until (-want +got):\n%s", diff)
+		}
+	}
+	ks, seen := twoLines(t)
+	check(t, ks, seen, least)
+	for i := 1; i < 3; i++ { // a later acts_until moves the others too
+		for _, restored := range []bool{true, false} {
+			ks, seen := twoLines(t)
+			of := &seen
+			if restored {
+				of = &ks
+			}
+			*bounds(of)[i] = far[i]
+			want := least
+			want[i] = far[i]
+			check(t, ks, seen, want)
+			if err := ks.forgets(seen); (err == nil) == !restored && ks.Version > seen.Version {
+				t.Errorf("forgets = %v", err)
+			}
+		}
+	}
+	for _, restored := range []bool{true, false} {
+		ks, seen := twoLines(t)
+		of := &seen
+		if restored {
+			of = &ks
+		}
+		of.ActsUntil = far[0]
+		check(t, ks, seen, [3]time.Time{far[0], far[0].Add(10 * time.Minute), far[0].Add(time.Hour + 5*time.Second)})
+	}
+}
+
+// No bound on what an earlier policy left behind may come nearer.
+func TestABoundThatCameNearerIsForgotten(t *testing.T) {
+	for name, set := range map[string]func(*Keyset, time.Time){
+		"acts":   func(ks *Keyset, at time.Time) { ks.ActsUntil = at },
+		"docs":   func(ks *Keyset, at time.Time) { ks.DocsUntil = at },
+		"tokens": func(ks *Keyset, at time.Time) { ks.TokensUntil = at },
+	} {
+		ks, seen := twoLines(t)
+		ks.Version = seen.Version + 1
+		set(&seen, noon)
+		if ks.forgets(seen) == nil {
+			t.Errorf("%s: nothing was noticed", name)
+		}
+		set(&ks, noon)
+		if err := ks.forgets(seen); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestAMergeDropsTheSpecimensOfBoth(t *testing.T) {
+	ks, seen := twoLines(t)
+	for _, of := range []*Keyset{&ks, &seen} {
+		of.Specimen = &Key{JWK: newTestKey(t), CreatedAt: noon, RetiredAt: noon, ExpiresAt: noon}
+	}
+	next, effect := merged(t, ks, seen, noon)
+	for _, s := range []*Key{ks.Specimen, seen.Specimen} {
+		if !slices.Contains(effect.Delete, s.KeyID()) {
+			t.Error("the half of a specimen stays")
+		}
+	}
+	if next.Specimen != nil {
+		t.Error("a specimen stays")
+	}
+}
+
+// A key that the restored line let go of unsigned may have signed here, so it
+// stays for its tokens; one revoked twice was revoked when it first was.
+func TestAMergeOfHistories(t *testing.T) {
+	ks, seen := twoLines(t)
+	d := ks.draft(noon)
+	d.discard(ks.Keys[1].KeyID(), "replaced")
+	ks = d.ks
+	d = seen.draft(noon)
+	d.rotate(seen.Keys[1].KeyID())
+	seen = d.ks
+	twice := Key{JWK: newTestKey(t), CreatedAt: noon, RevokedAt: noonPlus(time.Minute), Reason: "here"}
+	seen.History = []Key{twice}
+	twice.RevokedAt, twice.Reason = noonPlus(time.Hour), "there"
+	ks.History = append(ks.History, twice)
+	for len(seen.History) < maxHistory {
+		seen.History = append(seen.History, Key{JWK: newTestKey(t), CreatedAt: noon, ExpiresAt: noon})
+	}
+	ks.History = append(ks.History, Key{JWK: newTestKey(t), CreatedAt: noon, ExpiresAt: noon})
+
+	next, _ := merged(t, ks, seen, noonPlus(2*time.Hour))
+	if next.Active().KeyID() != seen.Active().KeyID() {
+		t.Error("the key that signs here was let go")
+	}
+	if k := next.History[slices.IndexFunc(next.History, func(k Key) bool { return k.KeyID() == twice.KeyID() })]; k.Reason != "here" {
+		t.Errorf("revoked twice: %q", k.Reason)
+	}
+	if len(next.History) != maxHistory {
+		t.Errorf("%d keys in the history", len(next.History))
+	}
+}
