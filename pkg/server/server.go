@@ -100,8 +100,8 @@ func (s *Server) route() {
 		"/.well-known/jwks.json":                  {s, read, true, jwks.serve},
 		"/.well-known/openid-configuration":       {s, read, true, discovery.serve},
 		"/.well-known/oauth-authorization-server": {s, read, true, discovery.serve},
-		"/livez":                                  {s, read, false, s.livez},
-		"/readyz":                                 {s, read, false, s.readyz},
+		"/livez":  {s, read, false, s.livez},
+		"/readyz": {s, read, false, s.readyz},
 	}
 	s.metrics = newMetrics(s)
 	routes[authRoute] = endpoint{s, []string{http.MethodPost}, false, s.auth}
