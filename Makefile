@@ -1,6 +1,7 @@
 GO          ?= go
 FUZZTIME    ?= 60s
 SOAKTIME    ?= 10m
+SIMSEEDS    ?= 100000
 COVER_FLOOR ?= 85
 TESTFLAGS   ?=
 
@@ -14,7 +15,7 @@ export CGO_ENABLED = 0
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## build and serve on http://127.0.0.1:8080
@@ -46,6 +47,14 @@ fuzz: ## fuzz each target for FUZZTIME (60s)
 		echo "==> $$file $${func#func }"; \
 		$(GO) test -run='^$$' -fuzz="^$${func#func }\$$" -fuzztime=$(FUZZTIME) "./$${file%/*}" </dev/null || exit 1; \
 	done
+
+.PHONY: simulate
+simulate: ## simulate SIMSEEDS (100000) worlds of processes, clocks, stores and caches
+	$(GO) test -count=1 -v -run=TestSimulation -timeout=4h ./pkg/keys -sim.seeds=$(SIMSEEDS)
+
+.PHONY: mutants
+mutants: ## weaken every guard and term in turn, and see the simulation catch it
+	$(GO) test -count=1 -v -run=TestMutations -timeout=1h ./pkg/keys -mutants
 
 .PHONY: soak
 soak: ## three real servers on one store for SOAKTIME (10m), with kills and a revocation

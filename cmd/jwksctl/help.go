@@ -51,7 +51,9 @@ func exitCodeHelp() string {
 	b.WriteString(`
 A token is rejected if and only if the code of verify is 1 or from 10 to 19. The checks
 come in the order 2, 10, 11, 3, 12, 13, 1, 14, 15, 17, 16, and the first that fails gives
-the code. healthcheck gives 0 or 1 only.
+the code. healthcheck gives 0 or 1 only. 1 is also a batch in which a token is rejected,
+'jwks lint' that found an error or a warning, and 'jwks diff' of sets that differ, which
+gives 2 for any trouble.
 
 Each reason that 'verify -o json' gives, with the code that it leads to:
 `)

@@ -296,7 +296,7 @@ func (v verdict) write(to *bytes.Buffer, asJSON bool) error {
 
 // printable makes text from elsewhere fit for one cell of a table.
 func printable(text string) string {
-	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+	if strings.ContainsFunc(text, func(r rune) bool { return (r < ' ' || r > '~') && !unicode.IsPrint(r) }) {
 		return strconv.Quote(text)
 	}
 	return text

@@ -72,6 +72,10 @@ func (k Key) published(now time.Time) bool {
 	return false
 }
 
+// unused tells of a key that has left whether it never signed, nor was revoked:
+// where it did sign, its leaving elsewhere means nothing.
+func (k Key) unused() bool { return k.ActiveAt.IsZero() && k.RevokedAt.IsZero() }
+
 // WithdrawnError says that a kid is known and must not verify anything any
 // more. pkg/token recognises it by its Withdrawn method.
 type WithdrawnError struct {

@@ -78,9 +78,6 @@ func TestAMergeKeepsTheLatestBounds(t *testing.T) {
 			want := least
 			want[i] = far[i]
 			check(t, ks, seen, want)
-			if err := ks.forgets(seen); (err == nil) == !restored && ks.Version > seen.Version {
-				t.Errorf("forgets = %v", err)
-			}
 		}
 	}
 	for _, restored := range []bool{true, false} {
@@ -130,16 +127,48 @@ func TestAMergeDropsTheSpecimensOfBoth(t *testing.T) {
 	}
 }
 
-// A key that the restored line let go of unsigned may have signed here, so it
-// stays for its tokens; one revoked twice was revoked when it first was.
+// A key that one line let go of unused and that signed in the other stays for its
+// tokens.
+func TestAMergeKeepsWhatLeftUnused(t *testing.T) {
+	replaced, signed := twoLines(t)
+	kid := replaced.Keys[1].KeyID()
+	d := replaced.draft(noon)
+	d.discard(kid, "replaced")
+	replaced = d.ks
+	d = signed.draft(noon)
+	d.rotate(kid)
+	signed = d.ks
+
+	here, _ := merged(t, replaced, signed, noon)
+	if here.Active().KeyID() != kid {
+		t.Error("the key that signs here was let go")
+	}
+	there, _ := merged(t, signed, replaced, noon)
+	if k := keyOf(t, there, kid); k.State(noon) != Retired {
+		t.Errorf("the key that signed there is %s", k.State(noon))
+	}
+}
+
+// What has signed and expired in either does not come back.
+func TestAMergeBringsNoExpiredKeyBack(t *testing.T) {
+	long, short := twoLines(t)
+	kid := long.Keys[0].KeyID()
+	at := noonPlus(24 * time.Hour)
+	long, _ = advance(t, long, at)
+	long, _ = advance(t, long, at.Add(3*time.Hour))
+	for name, lines := range map[string][2]Keyset{"there": {long, short}, "here": {short, long}} {
+		next, _ := merged(t, lines[0], lines[1], at.Add(3*time.Hour))
+		i := slices.IndexFunc(next.History, func(k Key) bool { return k.KeyID() == kid })
+		if i < 0 || next.History[i].State(at.Add(3*time.Hour)) != Expired {
+			t.Errorf("expired %s: it stands at %d of the history", name, i)
+		}
+	}
+}
+
+// A key that was revoked in both was revoked as it was seen, and the history stays
+// bounded.
 func TestAMergeOfHistories(t *testing.T) {
 	ks, seen := twoLines(t)
-	d := ks.draft(noon)
-	d.discard(ks.Keys[1].KeyID(), "replaced")
-	ks = d.ks
-	d = seen.draft(noon)
-	d.rotate(seen.Keys[1].KeyID())
-	seen = d.ks
 	twice := Key{JWK: newTestKey(t), CreatedAt: noon, RevokedAt: noonPlus(time.Minute), Reason: "here"}
 	seen.History = []Key{twice}
 	twice.RevokedAt, twice.Reason = noonPlus(time.Hour), "there"
@@ -150,9 +179,6 @@ func TestAMergeOfHistories(t *testing.T) {
 	ks.History = append(ks.History, Key{JWK: newTestKey(t), CreatedAt: noon, ExpiresAt: noon})
 
 	next, _ := merged(t, ks, seen, noonPlus(2*time.Hour))
-	if next.Active().KeyID() != seen.Active().KeyID() {
-		t.Error("the key that signs here was let go")
-	}
 	if k := next.History[slices.IndexFunc(next.History, func(k Key) bool { return k.KeyID() == twice.KeyID() })]; k.Reason != "here" {
 		t.Errorf("revoked twice: %q", k.Reason)
 	}

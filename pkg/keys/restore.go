@@ -71,9 +71,9 @@ func (r *Ring) accept(ctx context.Context, restored, seen Keyset) error {
 }
 
 // merge is the keyset that continues both a restored document and the newer one
-// that was seen before. What was seen decides what is live; what is gone there
-// or revoked in either is gone; a key that signed in either stays for the tokens
-// of both.
+// that was seen before. What was seen decides what is live; what is gone in
+// either is gone, unless it left one unused and signed in the other; a key that
+// signed in either stays for the tokens of both.
 func (ks Keyset) merge(seen Keyset, now time.Time, m Means) (Keyset, Effect) {
 	d := seen.draft(now)
 	d.ks.Epoch, d.ks.Version = max(ks.Epoch, seen.Epoch)+1, ks.Version
@@ -100,19 +100,19 @@ func (ks Keyset) merge(seen Keyset, now time.Time, m Means) (Keyset, Effect) {
 // recall takes in a key that is gone in the restored document.
 func (d *draft) recall(gone Key, m Means) {
 	kid := gone.KeyID()
-	if d.at(kid) != nil && !gone.RevokedAt.IsZero() {
+	known := slices.IndexFunc(d.ks.History, func(k Key) bool { return k.KeyID() == kid })
+	switch {
+	case d.at(kid) != nil && gone.unused():
+	case d.at(kid) != nil:
 		if kid == d.ks.Active().KeyID() {
 			_ = d.takeOver(&m, Order{Force: true}, d.activate) // forced, and with a fresh key: it cannot be refused
 		}
-		d.bury(kid) // its half went when it was revoked
-	}
-	known := slices.IndexFunc(d.ks.History, func(k Key) bool { return k.KeyID() == kid })
-	switch {
-	case known < 0 && d.at(kid) == nil:
+		*d.at(kid) = gone
+		d.bury(kid) // its half went when it left there
+	case known < 0:
 		d.ks.History = append(d.ks.History, gone)
-	case known >= 0 && d.ks.History[known].RevokedAt.IsZero() && !gone.RevokedAt.IsZero():
-		k := &d.ks.History[known]
-		k.RevokedAt, k.Reason, k.DestroyedAt = gone.RevokedAt, gone.Reason, gone.DestroyedAt
+	case d.ks.History[known].RevokedAt.IsZero() && !gone.RevokedAt.IsZero():
+		d.ks.History[known] = gone
 	}
 }
 
@@ -125,10 +125,18 @@ func (d *draft) reconcile(k Key) {
 	}
 	d.effect.Delete = append(d.effect.Delete, kid)
 	if known == nil {
-		if !signed || d.ks.holds(kid) {
-			return // it never mattered, or it has left
+		gone := slices.IndexFunc(d.ks.History, func(h Key) bool { return h.KeyID() == kid })
+		if gone >= 0 && (!signed || !d.ks.History[gone].unused()) {
+			return // it has left
+		}
+		if gone >= 0 {
+			d.ks.History = slices.Delete(d.ks.History, gone, gone+1)
 		}
 		d.ks.Keys = append(d.ks.Keys, k)
+		if !signed {
+			d.discard(kid, "only the restored store had it")
+			return
+		}
 		known = d.at(kid)
 	}
 	was := *known

@@ -230,8 +230,18 @@ func (c *checker) servesRevoked(p *process, l *life, maxAge time.Duration) {
 	c.world.seen.servedRevoked++
 }
 
-// find is invariant 5 for a process that verifies by its own Ring.
+// find is invariants 1 and 5 for a process that verifies by its own Ring.
 func (c *checker) find(p *process) {
+	for _, l := range c.order {
+		if !l.minted || l.revoked || l.Forced || c.world.now >= l.dies+c.leeway {
+			continue
+		}
+		found, err := p.ring.Keys(context.Background(), l.KeyID())
+		if _, withdrawn := errors.AsType[*keys.WithdrawnError](err); withdrawn || (err == nil && len(found) == 0) {
+			c.world.violate("1", "%s does not verify with %s (%v), whose tokens live until %v", p.name, l, err, l.dies+c.leeway)
+		}
+		break // the oldest is the first to be forgotten
+	}
 	for _, l := range slices.Backward(c.order) {
 		if !l.revoked {
 			continue

@@ -285,10 +285,14 @@ func (w *writer) policy() {
 // jump makes a clock jump, and has a process on that host try a step.
 func (w *writer) jump() {
 	h := w.host()
-	by := pickOf(w.dice, -1.0, 1.0) * w.Float64() * pickOf(w.dice, 1.0, 10, 100)
+	by := pickOf(w.dice, -1.0, 1.0) * w.Float64() * pickOf(w.dice, 0.3, 1, 10, 100)
 	w.add(action{kind: doJump, host: h, by: by, wait: w.short()})
-	w.add(action{kind: doRotate, host: h, cli: w.chance(0.5)})
-	w.add(action{kind: doStep, host: h, wait: w.short()})
+	var slow faults // answers that take so long that they may hide how wrong the clock is
+	for range w.IntN(4) {
+		slow.load = append(slow.load, fault{after: pickOf(w.dice, 1.0, 2, 3, 5)})
+	}
+	w.add(action{kind: doRotate, host: h, cli: w.chance(0.7), faults: slow})
+	w.add(action{kind: doStep, host: h, wait: w.short(), faults: slow})
 	if w.chance(0.5) {
 		w.add(action{kind: doNothing, wait: w.till(pickOf(w.dice, tillExpired, tillDue), w.host())})
 	}

@@ -56,7 +56,10 @@ func (ks Keyset) forgets(seen Keyset) error {
 		}
 	}
 	for _, k := range ks.Keys {
-		if slices.ContainsFunc(seen.History, func(gone Key) bool { return gone.KeyID() == k.KeyID() }) {
+		left := func(gone Key) bool {
+			return gone.KeyID() == k.KeyID() && (ks.Epoch == seen.Epoch || !gone.unused())
+		}
+		if slices.ContainsFunc(seen.History, left) {
 			return refuse("the store publishes key %s, which has left", k.KeyID())
 		}
 	}
