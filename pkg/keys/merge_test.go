@@ -131,6 +131,7 @@ func TestAMergeDropsTheSpecimensOfBoth(t *testing.T) {
 // tokens.
 func TestAMergeKeepsWhatLeftUnused(t *testing.T) {
 	replaced, signed := twoLines(t)
+	pending := replaced
 	kid := replaced.Keys[1].KeyID()
 	d := replaced.draft(noon)
 	d.discard(kid, "replaced")
@@ -146,6 +147,10 @@ func TestAMergeKeepsWhatLeftUnused(t *testing.T) {
 	there, _ := merged(t, signed, replaced, noon)
 	if k := keyOf(t, there, kid); k.State(noon) != Retired {
 		t.Errorf("the key that signed there is %s", k.State(noon))
+	}
+	next, _ := merged(t, pending, replaced, noon)
+	if i := slices.IndexFunc(next.History, func(k Key) bool { return k.KeyID() == kid }); i < 0 || next.History[i].Reason != "replaced" {
+		t.Errorf("the key that signed nowhere stands at %d of the history", i)
 	}
 }
 

@@ -146,7 +146,7 @@ func clockMutations() []mutation {
 		{name: "no fence behind the newest stamp", old: "behind > e {", new: "false && behind > e {"},
 		{name: "no fence ahead of the store", old: "case most > e:", new: "case false:"},
 		{name: "no fence behind the store", old: "case least < -e:", new: "case false:"},
-		{name: "a slow answer hides a wrong clock", old: "return least, least + s.got.up - s.sent.up", new: "return least, least"},
+		{name: "a slow read hides a wrong clock", old: "return least, least + s.got.up - s.sent.up", new: "return least, least"},
 		{name: "a wrong clock is believed until a step", old: "w.doubt(store.got, most)", new: "_ = most"},
 		{name: "a jump is soon forgiven", old: "case now.up-w.since > w.settle:", new: "case now.up-w.since > w.settle/2:"},
 		{name: "a jump is judged by the newest policy", old: "if w.jumped {\n\t\tsettle = max", new: "if false {\n\t\tsettle = max"},

@@ -142,11 +142,10 @@ func (d *draft) reconcile(k Key) {
 	was := *known
 	if signed && k.RetiredAt.IsZero() { // until now
 		d.retire(kid)
-		k.RetiredAt, k.DestroyAt, k.ExpiresAt = known.RetiredAt, known.DestroyAt, known.ExpiresAt
+		k.RetiredAt, k.ExpiresAt = known.RetiredAt, known.ExpiresAt
 	}
 	known.ActiveAt = earliest(was.ActiveAt, k.ActiveAt)
 	known.RetiredAt = latest(was.RetiredAt, k.RetiredAt)
-	known.DestroyAt = latest(was.DestroyAt, k.DestroyAt)
 	known.ExpiresAt = latest(was.ExpiresAt, k.ExpiresAt)
 	if known.DestroyedAt.IsZero() {
 		known.DestroyedAt = d.now

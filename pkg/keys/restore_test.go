@@ -72,7 +72,10 @@ func TestARunningRingFollowsAnAcceptedRestore(t *testing.T) {
 	defer s.Close() //nolint:errcheck // read only by the end
 	running, err := keys.Open(t.Context(), d.options(s, d.witness))
 	must(t, err)
+	leaked := running.Keyset().Active().KeyID()
 	rotate(t)(running)
+	setPolicy(t, keys.Settings{RotationInterval: 47 * time.Hour})(running)
+	setPolicy(t, keys.Settings{RotationInterval: 48 * time.Hour})(running)
 	before := running.Keyset()
 
 	d.overwrite(t, backup)
@@ -86,6 +89,7 @@ func TestARunningRingFollowsAnAcceptedRestore(t *testing.T) {
 	}
 	signs(t, running)
 
+	d.elsewhere(t, revoke(t, leaked, "leaked"))
 	var accepted keys.Keyset
 	d.here(t, keys.AcceptRestore, func(r *keys.Ring) { accepted = r.Keyset() })
 	if accepted.Version != before.Version {
@@ -96,8 +100,9 @@ func TestARunningRingFollowsAnAcceptedRestore(t *testing.T) {
 		t.Errorf("the running ring does not follow (-accepted +running):\n%s", diff)
 	}
 	signs(t, running)
-	if s := running.Status(); s.Rotations != 1 {
-		t.Errorf("%d rotations, want the one before the restore", s.Rotations)
+	wantRevoked(t, running, leaked, "leaked")
+	if s := running.Status(); s.Rotations != 1 || s.Revocations != 1 {
+		t.Errorf("%d rotations and %d revocations, want one each", s.Rotations, s.Revocations)
 	}
 }
 
@@ -124,6 +129,21 @@ func TestAKeyThatWasRevokedElsewhereStaysRevoked(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The key that signs here was revoked elsewhere, and the next one is not in the
+// backup: a new one signs.
+func TestAKeyThatWasRevokedElsewhereHasASuccessor(t *testing.T) {
+	d := newDisk(t)
+	kid := pendingKid(t, d.found(t))
+	backup := d.backup(t)
+	d.here(t, keys.Open, rotate(t))
+	d.restore(t, backup)
+	d.elsewhere(t, revoke(t, kid, "stolen"))
+	d.here(t, keys.AcceptRestore, func(r *keys.Ring) {
+		wantRevoked(t, r, kid, "stolen")
+		signs(t, r)
+	})
 }
 
 // What left on time here and was revoked elsewhere is told as revoked, and what
@@ -171,6 +191,13 @@ func TestAKeyThatSignedOnTheRestoredLineStaysForItsTokens(t *testing.T) {
 			func(ks keys.Keyset) string { return ks.Active().KeyID() }, 30 * time.Minute, 30 * time.Minute,
 		},
 		{
+			"retired here, pending there", func(r *keys.Ring) {
+				rotate(t)(r)
+				must(t, r.Rotate(t.Context(), keys.Order{Force: true}))
+			}, nobody,
+			func(ks keys.Keyset) string { p, _ := ks.Pending(); return p.KeyID() }, -10 * time.Minute, 30 * time.Minute,
+		},
+		{
 			"retired here, retired there later", rotate(t), rotate(t),
 			func(ks keys.Keyset) string { return ks.Active().KeyID() }, 0, 30 * time.Minute,
 		},
@@ -198,7 +225,6 @@ func TestAKeyThatSignedOnTheRestoredLineStaysForItsTokens(t *testing.T) {
 			d.elsewhere(t, tt.elsewhere)
 			d.clock.Advance(tt.wait)
 			d.here(t, keys.AcceptRestore, func(r *keys.Ring) {
-				signs(t, r)
 				k := find(t, r.Keyset(), kid)
 				if k.State(d.clock.Now()) != keys.Retired || k.RetiredAt.IsZero() || k.ActiveAt.IsZero() || k.DestroyedAt.IsZero() {
 					t.Errorf("the key stands as %+v", k)

@@ -14,9 +14,12 @@ import (
 // about what came before, so that any action can be dropped from a scenario and
 // the rest still makes sense: that is how a failing scenario is made short.
 type action struct {
-	wait  wait
-	kind  kind
-	host  int
+	wait wait
+	kind kind
+	host int
+
+	meanwhile bool // may happen while an operation before it is still under way
+
 	cli   bool          // by a process of its own, which ends with it
 	force bool          // of an order
 	pick  int           // of the keys to revoke or to corrupt

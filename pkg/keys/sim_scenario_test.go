@@ -87,7 +87,10 @@ type writer struct {
 	out      []action
 }
 
-func (w *writer) add(a action) { w.out = append(w.out, a) }
+func (w *writer) add(a action) {
+	a.meanwhile = a.kind != doCut && w.chance(0.5)
+	w.out = append(w.out, a)
+}
 
 func (w *writer) host() int { return w.IntN(w.hosts) }
 
@@ -104,7 +107,7 @@ func (w *writer) linked() int {
 func (w *writer) sever(h int, after wait) {
 	if len(w.cut) < w.hosts-1 {
 		w.cut[h] = true
-		w.add(action{kind: doCut, host: h, wait: after})
+		w.add(action{kind: doCut, host: h, wait: after}) // once the write before has landed
 	}
 }
 
@@ -287,9 +290,9 @@ func (w *writer) jump() {
 	h := w.host()
 	by := pickOf(w.dice, -1.0, 1.0) * w.Float64() * pickOf(w.dice, 0.3, 1, 10, 100)
 	w.add(action{kind: doJump, host: h, by: by, wait: w.short()})
-	var slow faults // answers that take so long that they may hide how wrong the clock is
+	var slow faults // reads that take so long that they may hide how wrong the clock is
 	for range w.IntN(4) {
-		slow.load = append(slow.load, fault{after: pickOf(w.dice, 1.0, 2, 3, 5)})
+		slow.load = append(slow.load, fault{before: pickOf(w.dice, 0, 1, 2, 3.0), after: pickOf(w.dice, 0, 1, 2, 3.0)})
 	}
 	w.add(action{kind: doRotate, host: h, cli: w.chance(0.7), faults: slow})
 	w.add(action{kind: doStep, host: h, wait: w.short(), faults: slow})

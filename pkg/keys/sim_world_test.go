@@ -148,11 +148,13 @@ func (w *world) advance(to time.Duration) {
 func (w *world) upcoming(to time.Duration) (at time.Duration, event func()) {
 	at = to
 	if w.next < len(w.scenario.actions) && w.depth <= deepest {
-		if w.due < 0 {
-			w.due = w.now + w.pause(w.scenario.actions[w.next].wait)
-		}
-		if w.due <= at {
-			at, event = w.due, w.act
+		if a := w.scenario.actions[w.next]; a.meanwhile || w.depth == 1 {
+			if w.due < 0 {
+				w.due = w.now + w.pause(a.wait)
+			}
+			if w.due <= at {
+				at, event = w.due, w.act
+			}
 		}
 	}
 	if f := w.store.firstInFlight(); f != nil && f.at <= at {

@@ -56,9 +56,7 @@ func (ks Keyset) forgets(seen Keyset) error {
 		}
 	}
 	for _, k := range ks.Keys {
-		left := func(gone Key) bool {
-			return gone.KeyID() == k.KeyID() && (ks.Epoch == seen.Epoch || !gone.unused())
-		}
+		left := func(gone Key) bool { return gone.KeyID() == k.KeyID() && !gone.unused() }
 		if slices.ContainsFunc(seen.History, left) {
 			return refuse("the store publishes key %s, which has left", k.KeyID())
 		}

@@ -66,6 +66,7 @@ func TestAStoreThatWasFoundedAnewIsAnotherKeyset(t *testing.T) {
 	old := d.found(t)
 	backup := d.backup(t)
 	d.here(t, keys.Open, rotate(t))
+	latest := d.backup(t)
 	d.wipe(t)
 	if fresh := d.found(t); fresh.ID == old.ID || fresh.Version != 1 {
 		t.Fatalf("founded anew: %s, version %d", fresh.ID, fresh.Version)
@@ -76,10 +77,15 @@ func TestAStoreThatWasFoundedAnewIsAnotherKeyset(t *testing.T) {
 	// the same while a process runs
 	s := d.store(t)
 	defer s.Close() //nolint:errcheck // read only by the end
-	d.overwrite(t, nil)
-	running, err := founding(t.Context(), d.options(s, d.witness))
+	d.overwrite(t, latest)
+	running, err := keys.Open(t.Context(), d.options(s, d.witness))
 	must(t, err)
-	fresh := running.Keyset()
+	d.overwrite(t, nil)
+	fresh := d.found(t)
+	must(t, running.Refresh(t.Context()))
+	if running.Keyset().ID != fresh.ID {
+		t.Error("the running ring does not follow")
+	}
 	d.overwrite(t, backup)
 	if err := running.Refresh(t.Context()); !restored(err) || running.Keyset().ID != fresh.ID {
 		t.Errorf("Refresh with the old keyset put back = %v", err)
