@@ -40,8 +40,7 @@ func newDisk(t testing.TB) *disk {
 	}
 }
 
-// store opens the file until the test ends; what is closed sooner, so that the
-// file can be copied, is the caller's business.
+// store opens the file. The caller closes it: only then may the file be copied.
 func (d *disk) store(t testing.TB) keys.Store {
 	t.Helper()
 	s, err := sqlite.Open(t.Context(), d.path, d.clock.Now)

@@ -21,7 +21,7 @@ func TestRegressions(t *testing.T) {
 	const second, ms = time.Second, time.Millisecond
 	usual := settings(400*ms, 6*second, second, 5*second, second)
 	withSpecimen := usual
-	withSpecimen.ExpiredTokens = ptr(true)
+	withSpecimen.ExpiredTokens = new(true)
 
 	for _, tt := range []struct {
 		name       string
@@ -145,5 +145,3 @@ func TestRegressions(t *testing.T) {
 		})
 	}
 }
-
-func ptr[T any](v T) *T { return &v }
