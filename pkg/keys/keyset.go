@@ -2,6 +2,7 @@ package keys
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -194,12 +195,16 @@ func (ks Keyset) Pending() (Key, bool) {
 // then the retired ones, newest first. A key that has left stays away, also by
 // a clock that stands before the moment at which it did.
 func (ks Keyset) Public(now time.Time) []jwk.PublicKey {
-	ks.Specimen, ks.History = nil, nil
-	var out []jwk.PublicKey
-	for _, k := range ks.Sorted(now) {
-		if k.published(now) {
-			out = append(out, k.JWK)
+	live := make([]*Key, 0, len(ks.Keys))
+	for i := range ks.Keys {
+		if k := &ks.Keys[i]; k.published(now) {
+			live = append(live, k)
 		}
+	}
+	slices.SortStableFunc(live, func(a, b *Key) int { return order(a, b, now) })
+	out := make([]jwk.PublicKey, len(live))
+	for i, k := range live {
+		out[i] = k.JWK
 	}
 	return out
 }
@@ -219,15 +224,16 @@ func (ks Keyset) publicUntil(now time.Time) time.Time {
 // Sorted lists every key that is known, the history and the specimen included:
 // by state in the order of the JWKS, then the newest first.
 func (ks Keyset) Sorted(now time.Time) []Key {
-	rank := map[State]int{Active: 0, Pending: 1, Retired: 2, Expired: 3, Revoked: 4}
 	all := slices.Concat(ks.Keys, ks.specimens(), ks.History)
-	slices.SortStableFunc(all, func(a, b Key) int {
-		if d := rank[a.State(now)] - rank[b.State(now)]; d != 0 {
-			return d
-		}
-		return b.CreatedAt.Compare(a.CreatedAt)
-	})
+	slices.SortStableFunc(all, func(a, b Key) int { return order(&a, &b, now) })
 	return all
+}
+
+// order sorts keys by state in the order of the JWKS, then the newest first.
+func order(a, b *Key, now time.Time) int {
+	states := [...]State{Active, Pending, Retired, Expired, Revoked}
+	rank := func(k *Key) int { return slices.Index(states[:], k.State(now)) }
+	return cmp.Or(rank(a)-rank(b), b.CreatedAt.Compare(a.CreatedAt))
 }
 
 // Find returns the keys that may verify a token that names kid: all of the JWKS

@@ -168,8 +168,8 @@ func (ks Keyset) Advance(now time.Time, m Means) (Keyset, Effect, []*Refusal) {
 
 // held is the guard that holds back a timed step that publishes a key, if any does.
 func (ks Keyset) held(e Event, now time.Time, m Means) *Refusal {
-	if e.Step == Activate {
-		if r := m.openable(*ks.draft(now).at(e.KeyID)); r != nil {
+	if k, ok := ks.Pending(); ok && e.Step == Activate {
+		if r := m.openable(k); r != nil {
 			return r
 		}
 	}
