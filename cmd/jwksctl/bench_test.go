@@ -18,17 +18,18 @@ import (
 )
 
 const (
-	benchTurns  = 25 // of each comparison; what is compared takes turns
+	benchTurns  = 30 // of each comparison; what is compared takes turns
 	benchSlice  = 300 * time.Millisecond
 	benchProbes = 7 // of the latencies, idle and flooded in turns
 	benchStarts = 15
 )
 
 // TestBench measures the real server on loopback and prints one table. What a
-// goal compares is measured in turns in the same run. Its ratios are of processor
-// time: by the clock, a ratio on a machine that does other things too says which
-// side was given a processor, and can exceed 1 where one side contains the other.
-// The clock's ratios stand beside them.
+// goal compares takes turns in the same run, and the goal is held against the
+// median. Beside what the clock says stands the processor time for each piece of
+// work: the clock of a machine that does other things too also says which side was
+// given a processor, but Go's spare threads spend processor time on looking for
+// work that nobody else wanted.
 func TestBench(t *testing.T) {
 	b := &bench{T: t, bin: buildBinary(t)}
 	b.line("%s, %s/%s, %d processors; median (lowest to highest) of what took turns\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
@@ -152,9 +153,11 @@ func (b *bench) jwks() {
 	}
 	for status, tag := range map[int]string{http.StatusOK: "", http.StatusNotModified: etag} {
 		var rates, ratios, busy []float64
-		for range benchTurns {
+		for turn := range benchTurns {
 			var rate, each [2]float64
-			for i, m := range []*measured{plain, ours} {
+			for i := range 2 {
+				i = (i + turn) % 2 // who is first changes
+				m := []*measured{plain, ours}[i]
 				before := m.busy(b.T)
 				a := b.load(load{URL: m.url + "/jwks", Method: http.MethodGet, IfNoneMatch: tag, Connections: 16, For: benchSlice})
 				rate[i] = a.persecond(status)
@@ -163,10 +166,10 @@ func (b *bench) jwks() {
 			rates, ratios, busy = append(rates, rate[1]), append(ratios, rate[1]/rate[0]), append(busy, each[0]/each[1])
 		}
 		name := fmt.Sprintf("`GET /jwks` %d", status)
-		median, text := spread(busy, ratio)
-		b.row(name+": the bare handler's processor time for a request, against ours", text, ">= 0.95", median >= 0.95)
-		_, text = spread(ratios, ratio)
-		b.row(name+": requests a second against the bare handler, by the clock", text, "", true)
+		median, text := spread(ratios, ratio)
+		b.row(name+": requests a second against the bare handler's", text, ">= 0.95", median >= 0.95)
+		_, text = spread(busy, ratio)
+		b.row(name+": the bare handler's processor time for a request, against ours", text, "", true)
 		_, text = spread(rates, whole)
 		b.row(name+", requests a second", text, "", true)
 	}
@@ -200,12 +203,12 @@ func (b *bench) auth(alg jwk.Algorithm) {
 		rates = append(rates, b.load(load{URL: m.url + "/auth", Method: http.MethodPost, Connections: 16, For: benchSlice}).persecond(http.StatusOK))
 	}
 	name := "`POST /auth` " + alg.String()
-	median, text := spread(busy, ratio)
+	median, text := spread(clock, ratio)
+	b.row(name+": tokens a second of the handler against raw signatures", text, ">= 0.9", median >= 0.9)
+	_, text = spread(busy, ratio)
 	signature, _ := spread(signatures, short)
 	token, _ := spread(tokens, short)
-	b.row(fmt.Sprintf("%s: processor time of the raw signature (%s) against the handler's (%s)", name, short(signature), short(token)), text, ">= 0.9", median >= 0.9)
-	_, text = spread(clock, ratio)
-	b.row(name+": tokens of the handler against raw signatures, by the clock", text, "", true)
+	b.row(fmt.Sprintf("%s: processor time of the raw signature (%s) against the handler's (%s)", name, short(signature), short(token)), text, "", true)
 	_, text = spread(rates, whole)
 	b.row(name+", tokens a second over HTTP, beside the load generator", text, "", true)
 }

@@ -106,8 +106,8 @@ func (a *app) serve(ctx context.Context, o serveOptions) error {
 // reserveThreads has Go run twice as many threads as there are processors, and
 // returns how many of them may sign. A signature does not yield: were there no
 // thread beside those that sign, a request for the JWK Set would wait behind all
-// requests for tokens that came before it. So it waits for the system's
-// scheduler only, which prefers a thread that has slept.
+// requests for tokens that came before it. So it waits for the system's scheduler
+// only, which prefers a thread that does not sign.
 func reserveThreads() (signing int) {
 	signing = runtime.GOMAXPROCS(0)
 	runtime.GOMAXPROCS(2 * signing)

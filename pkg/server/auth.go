@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	authRoute   = "/auth"
-	authTimeout = 10 * time.Second // waiting for a signature included
-	maxBody     = 64 << 10         // bytes; no token that it could ask for would be taken by a verifier
+	authRoute       = "/auth"
+	specimenTimeout = 10 * time.Second
+	maxBody         = 64 << 10 // bytes; no token that it could ask for would be taken by a verifier
 )
 
 // grant is the answer of /auth: token and access_token are the same, since some
@@ -47,8 +47,6 @@ func (s *Server) auth(w *response, r *http.Request) error {
 			return &problem{http.StatusTooManyRequests, "this address asks too often", int((wait + time.Second - 1) / time.Second)}
 		}
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), authTimeout)
-	defer cancel()
 	expired, err := wantsExpired(r.URL.RawQuery)
 	if err != nil {
 		return err
@@ -57,7 +55,7 @@ func (s *Server) auth(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	minted, err := s.mint(ctx, request, expired)
+	minted, err := s.mint(r.Context(), request, expired)
 	if err != nil {
 		return err
 	}
@@ -80,7 +78,9 @@ func (s *Server) mint(ctx context.Context, request token.Request, expired bool) 
 		signer, kind = s.o.Ring.Specimen(request.TTL), kindExpired
 		// Right after a first start the specimen is still being made. It is
 		// waited for here and not in the queue, where others would wait too.
-		if _, _, _, err := signer.SigningKey(ctx); err != nil {
+		waiting, cancel := context.WithTimeout(ctx, specimenTimeout)
+		defer cancel()
+		if _, _, _, err := signer.SigningKey(waiting); err != nil {
 			return token.Token{}, err
 		}
 	}
@@ -100,6 +100,9 @@ func (s *Server) mint(ctx context.Context, request token.Request, expired bool) 
 
 // wantsExpired reads the query: expired is true, false, 1, 0 or stands bare.
 func wantsExpired(query string) (bool, error) {
+	if query == "" {
+		return false, nil
+	}
 	values, err := url.ParseQuery(query)
 	if err != nil {
 		return false, badRequest("the query cannot be read")
@@ -122,6 +125,9 @@ func wantsExpired(query string) (bool, error) {
 // prefersJWT tells whether Accept names application/jwt, and application/json
 // not at least as high. Wildcards mean JSON.
 func prefersJWT(accept []string) bool {
+	if len(accept) == 0 {
+		return false
+	}
 	var jwt, json float64
 	for media := range strings.SplitSeq(strings.Join(accept, ","), ",") {
 		name, params, err := mime.ParseMediaType(media)
@@ -168,6 +174,9 @@ func (s *Server) readRequest(w *response, r *http.Request) (token.Request, error
 func readBody(w *response, r *http.Request) ([]byte, error) {
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
 		return nil, &problem{status: http.StatusUnsupportedMediaType, detail: "the body must not be compressed"}
+	}
+	if r.Body == http.NoBody {
+		return nil, nil
 	}
 	// The writer itself, not our wrapper: MaxBytesReader asks it to close the connection.
 	body, err := io.ReadAll(http.MaxBytesReader(w.ResponseWriter, r.Body, maxBody))

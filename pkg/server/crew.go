@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"runtime/debug"
+	"sync"
 )
 
 var errOverload = errors.New("too many requests wait for a signature")
@@ -13,13 +13,14 @@ var errOverload = errors.New("too many requests wait for a signature")
 // crew makes the signatures: so many at once, so many more wait, and who comes
 // then is sent away.
 //
-// Who finds it free signs there and then. As soon as others wait, members do
-// their work, each on a thread of the system to itself. A signature does not
-// yield, and the system lets a thread that has slept go before one that was
-// busy: that is how a request for the JWK Set passes all those for tokens.
+// Who finds a place free signs there and then. As soon as others wait, members do
+// their work, on threads that let others go first: a signature does not yield, and
+// a request for the JWK Set must pass all those for tokens.
 type crew struct {
-	places  chan struct{} // taken by each that signs
-	waiting chan *turn
+	mu      sync.Mutex
+	free    int // places
+	waiting []*turn
+	longest int // that waiting may get
 }
 
 // turn is a piece of work that waits for its turn.
@@ -31,27 +32,20 @@ type turn struct {
 	done  chan struct{}
 }
 
-func newCrew(places, queue int) crew {
-	return crew{make(chan struct{}, places), make(chan *turn, queue)}
-}
+func newCrew(places, queue int) *crew { return &crew{free: places, longest: queue} }
 
 // do has the work done in its turn, and panics if the work did. The error is
 // errOverload, or that of a ctx that ended before the turn came.
-func (c crew) do(ctx context.Context, work func()) error {
-	select {
-	case c.places <- struct{}{}:
+func (c *crew) do(ctx context.Context, work func()) error {
+	t, err := c.enter(ctx, work)
+	if err != nil {
+		return err
+	}
+	if t == nil {
 		defer c.leave()
 		work()
 		return nil
-	default:
 	}
-	t := &turn{ctx: ctx, work: work, done: make(chan struct{})}
-	select {
-	case c.waiting <- t:
-	default:
-		return errOverload
-	}
-	c.hire() // all others may have left meanwhile
 	<-t.done
 	if t.panic != nil {
 		panic(t.panic) // where the request is, so that it is answered
@@ -59,36 +53,48 @@ func (c crew) do(ctx context.Context, work func()) error {
 	return t.err
 }
 
-// leave gives a place to those who wait.
-func (c crew) leave() {
-	<-c.places
-	c.hire()
+// enter takes a place or, if there is none, a turn.
+func (c *crew) enter(ctx context.Context, work func()) (*turn, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.free > 0 {
+		c.free--
+		return nil, nil //nolint:nilnil // no turn means a place
+	}
+	if len(c.waiting) == c.longest {
+		return nil, errOverload
+	}
+	t := &turn{ctx: ctx, work: work, done: make(chan struct{})}
+	c.waiting = append(c.waiting, t)
+	return t, nil
 }
 
-// hire sees to it that nobody waits while there is a place.
-func (c crew) hire() {
+// leave gives the place to a member if anybody waits.
+func (c *crew) leave() {
+	if t := c.next(); t != nil {
+		go c.member(t)
+	}
+}
+
+// next is whose turn it is. If it is nobody's, the place is free.
+func (c *crew) next() *turn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if len(c.waiting) == 0 {
-		return
+		c.free++
+		return nil
 	}
-	select {
-	case c.places <- struct{}{}:
-		go c.member()
-	default:
-	}
+	t := c.waiting[0]
+	c.waiting[0] = nil
+	c.waiting = c.waiting[1:]
+	return t
 }
 
 // member works until nobody waits.
-func (c crew) member() {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	defer c.leave()
-	for {
-		select {
-		case t := <-c.waiting:
-			t.take()
-		default:
-			return
-		}
+func (c *crew) member(t *turn) {
+	letOthersGoFirst()
+	for ; t != nil; t = c.next() {
+		t.take()
 	}
 }
 

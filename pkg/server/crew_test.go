@@ -16,10 +16,10 @@ import (
 
 // occupy takes every place of a crew until finish is called. Inside of
 // a synctest bubble.
-func occupy(t *testing.T, c crew) (finish func()) {
+func occupy(t *testing.T, c *crew) (finish func()) {
 	t.Helper()
 	block := make(chan struct{})
-	for range cap(c.places) {
+	for range c.free {
 		go func() {
 			if err := c.do(t.Context(), func() { <-block }); err != nil {
 				t.Error(err)
@@ -55,8 +55,8 @@ func TestCrew(t *testing.T) {
 		if done != 1 {
 			t.Errorf("%d pieces of work were done, want only that of who waited", done)
 		}
-		if len(c.places)+len(c.waiting) != 0 {
-			t.Errorf("%d places and %d turns are left", len(c.places), len(c.waiting))
+		if c.free != 2 || len(c.waiting) != 0 {
+			t.Errorf("%d places are free, want 2; %d wait", c.free, len(c.waiting))
 		}
 	})
 }
@@ -96,8 +96,8 @@ func TestCrewPanicsWhereTheRequestIs(t *testing.T) {
 		synctest.Wait()
 		finish()
 		synctest.Wait()
-		if err := c.do(t.Context(), func() {}); err != nil || len(c.places) != 0 {
-			t.Errorf("afterwards: %v, %d places taken", err, len(c.places))
+		if err := c.do(t.Context(), func() {}); err != nil || c.free != 1 {
+			t.Errorf("afterwards: %v, %d places free, want 1", err, c.free)
 		}
 	})
 }
@@ -158,10 +158,10 @@ func TestExpiredTokensWaitForTheSpecimen(t *testing.T) {
 		answered := make(chan *http.Response, 1)
 		go func() { answered <- b.do("POST", "/auth?expired", "") }()
 		synctest.Wait()
-		if len(s.crew.places) != 0 {
+		if s.crew.free != s.o.Signatures {
 			t.Error("who waits for the specimen takes a place from those who can be served")
 		}
-		if r := <-answered; r.StatusCode != http.StatusServiceUnavailable || time.Since(start) != authTimeout {
+		if r := <-answered; r.StatusCode != http.StatusServiceUnavailable || time.Since(start) != specimenTimeout {
 			t.Errorf("without a specimen: %d after %v", r.StatusCode, time.Since(start))
 		}
 		go func() { answered <- b.do("POST", "/auth?expired", "") }()

@@ -37,7 +37,7 @@ type Server struct {
 	mux       *http.ServeMux
 	metrics   *metrics
 	limiter   *limiter // nil: no limit
-	crew      crew
+	crew      *crew
 	responses sync.Pool // of *response, so that a request does not allocate one
 	draining  atomic.Bool
 	inFlight  tally // requests that came before draining

@@ -3,8 +3,9 @@ package token
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -41,7 +42,7 @@ type Token struct {
 	Algorithm jwk.Algorithm
 	IssuedAt  time.Time
 	ExpiresAt time.Time
-	Claims    map[string]any // all of them; iat, exp and nbf are int64
+	Claims    json.RawMessage // the payload, byte for byte
 }
 
 // RequestError says that a Request cannot be met as it is.
@@ -80,23 +81,39 @@ func Mint(ctx context.Context, s Signer, r Request) (Token, error) {
 		return Token{}, err
 	}
 	public := key.Public()
-	token := Token{
-		KeyID: public.KeyID(), Algorithm: public.Algorithm(), IssuedAt: iat, ExpiresAt: exp,
-		Claims: r.claims(iat, exp),
+	token := Token{KeyID: public.KeyID(), Algorithm: public.Algorithm(), IssuedAt: iat, ExpiresAt: exp}
+	header, err := r.header(public).encode()
+	if err != nil {
+		return Token{}, err
 	}
-	header := maps.Clone(r.Header)
-	if header == nil {
-		header = map[string]any{}
+	if token.Claims, err = r.claims(iat, exp).encode(); err != nil {
+		return Token{}, err
 	}
-	header["alg"], header["kid"], header["typ"] = token.Algorithm, token.KeyID, r.typ()
-	unsigned := jwt.Token{Header: header, Claims: jwt.MapClaims(token.Claims), Method: method{token.Algorithm}}
-	if token.Compact, err = unsigned.SignedString(key); err != nil {
+	if token.Compact, err = compact(method{token.Algorithm}, key, header, token.Claims); err != nil {
 		return Token{}, fmt.Errorf("sign the token: %v", err)
 	}
 	if len(token.Compact) > DefaultMaxSize {
 		return Token{}, &RequestError{"claims", fmt.Sprintf("the token would have %d bytes, the limit is %d", len(token.Compact), DefaultMaxSize)}
 	}
 	return token, nil
+}
+
+// compact puts the parts together in one buffer and has golang-jwt's method sign
+// them. Its Token would go by way of maps and several copies, which take a third
+// of the time of an Ed25519 signature.
+func compact(m jwt.SigningMethod, key jwk.PrivateKey, header, payload []byte) (string, error) {
+	const signature = 512 // bytes, that of RSA-4096
+	encoding := base64.RawURLEncoding
+	b := make([]byte, 0, encoding.EncodedLen(len(header)+len(payload)+signature)+len("..")+2)
+	b = encoding.AppendEncode(b, header)
+	b = append(b, '.')
+	b = encoding.AppendEncode(b, payload)
+	signed, err := m.Sign(string(b), key)
+	if err != nil {
+		return "", err
+	}
+	b = append(b, '.')
+	return string(encoding.AppendEncode(b, signed)), nil
 }
 
 // expiry returns exp for a token of this moment.
@@ -117,32 +134,36 @@ func (r Request) expiry(iat, latest time.Time) (time.Time, error) {
 	return exp, nil
 }
 
+// header returns the whole of the header.
+func (r Request) header(key jwk.PublicKey) object {
+	o := object{{"alg", string(key.Algorithm())}, {"kid", key.KeyID()}, {"typ", r.typ()}}
+	return o.with(r.Header)
+}
+
 // claims returns the whole of the claims.
-func (r Request) claims(iat, exp time.Time) map[string]any {
-	claims := maps.Clone(r.Claims)
-	if claims == nil {
-		claims = map[string]any{}
-	}
-	for name, text := range map[string]string{"iss": r.Issuer, "sub": r.Subject, "scope": r.Scope, "jti": r.ID} {
-		if text != "" {
-			claims[name] = text
-		}
-	}
+func (r Request) claims(iat, exp time.Time) object {
+	o := make(object, 0, 8+len(r.Claims))
 	switch len(r.Audience) {
 	case 0:
 	case 1:
-		claims["aud"] = r.Audience[0]
+		o = append(o, member{"aud", r.Audience[0]})
 	default:
-		claims["aud"] = r.Audience
+		o = append(o, member{"aud", r.Audience})
 	}
-	if r.ID == "" {
-		claims["jti"] = rand.Text() // at least 128 bits
-	}
+	o = append(o, member{"exp", exp.Unix()}, member{"iat", iat.Unix()})
 	if r.NotBefore != nil {
-		claims["nbf"] = r.NotBefore.Unix()
+		o = append(o, member{"nbf", r.NotBefore.Unix()})
 	}
-	claims["iat"], claims["exp"] = iat.Unix(), exp.Unix()
-	return claims
+	id := r.ID
+	if id == "" {
+		id = rand.Text() // at least 128 bits
+	}
+	for _, text := range [...]member{{"iss", r.Issuer}, {"jti", id}, {"scope", r.Scope}, {"sub", r.Subject}} {
+		if text.value != "" {
+			o = append(o, text)
+		}
+	}
+	return o.with(r.Claims)
 }
 
 func (r Request) typ() string {

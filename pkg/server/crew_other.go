@@ -1,0 +1,6 @@
+//go:build !linux
+
+package server
+
+// letOthersGoFirst does nothing where a thread has no priority of its own.
+func letOthersGoFirst() {}
