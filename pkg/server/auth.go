@@ -30,7 +30,7 @@ func grant(t token.Token, expired bool) []byte {
 	if expired {
 		seconds = 0
 	}
-	b := make([]byte, 0, 2*len(t.Compact)+256)
+	b := make([]byte, 0, 2*len(t.Compact)+160)
 	b = append(append(b, `{"token":"`...), t.Compact...)
 	b = append(append(b, `","access_token":"`...), t.Compact...)
 	b = append(b, `","token_type":"Bearer","expires_in":`...)
