@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -230,13 +231,14 @@ func (o verifyOptions) expectIssuer(ctx context.Context, v *token.Verifier, sour
 type verdict struct {
 	Line int `json:"line,omitempty"` // of a batch, from 1
 	token.Verdict
-	KeyState keys.State `json:"key_state,omitempty"`
-	Source   *keySource `json:"source"`
+	Claims   json.RawMessage `json:"claims,omitempty"` // as they were signed
+	KeyState keys.State      `json:"key_state,omitempty"`
+	Source   *keySource      `json:"source"`
 }
 
 // verdict completes the judgement on a token with what the source knows of its key.
 func (s *keySource) verdict(judged token.Verdict) verdict {
-	v := verdict{Verdict: judged, Source: s}
+	v := verdict{Verdict: judged, Claims: judged.Payload, Source: s}
 	if s.state != nil && judged.KeyID != "" {
 		v.KeyState = s.state(judged.KeyID)
 	}
@@ -256,7 +258,7 @@ func (a *app) tell(o verifyOptions, v verdict, err error) error {
 			return unsaid // a rejection has its exit code, told or not
 		}
 	case err == nil:
-		return a.printJSON(v.Claims)
+		return a.printJSON(v.Verdict.Claims)
 	default:
 		for _, failed := range v.Errors {
 			a.say("%s %v", a.paint(a.stderr, red, "rejected:"), failed)

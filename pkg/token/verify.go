@@ -65,6 +65,7 @@ type Verdict struct {
 	Algorithm jwk.Algorithm  `json:"alg,omitempty"`    // as the header has it; set once it is one of ours
 	ExpiresIn *int64         `json:"expires_in,omitempty"`
 	Claims    map[string]any `json:"claims,omitempty"` // of a valid token only; numbers are json.Number
+	Payload   []byte         `json:"-"`                // of a valid token only: the claims as they were signed
 }
 
 // Validate says what is wrong with the settings of v, nil if nothing is.
@@ -161,7 +162,7 @@ func (c *Checker) Verify(ctx context.Context, compact string) (Verdict, error) {
 		verdict.Reason, verdict.Errors = failed[0].Reason, failed
 		return verdict, failed[0]
 	}
-	verdict.Valid, verdict.Claims = true, claims
+	verdict.Valid, verdict.Claims, verdict.Payload = true, claims, parts.Payload
 	return verdict, nil
 }
 
