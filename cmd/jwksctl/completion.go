@@ -61,11 +61,16 @@ func (a *app) completeKeys(c *cobra.Command, args []string, _ string) ([]string,
 	return out, none
 }
 
+// complete offers the values of a flag.
+func complete(c *cobra.Command, flag string, values ...string) {
+	_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+}
+
 // completeAlgorithms offers the names of the algorithms for a flag.
 func completeAlgorithms(c *cobra.Command, flag string) {
 	var algs []string
 	for _, alg := range jwk.Algorithms() {
 		algs = append(algs, string(alg))
 	}
-	_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(algs, cobra.ShellCompDirectiveNoFileComp))
+	complete(c, flag, algs...)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -21,7 +22,10 @@ func (a *app) newHelp(root *cobra.Command) *cobra.Command {
 	c.RunE = func(_ *cobra.Command, args []string) error {
 		found, rest, err := root.Find(args)
 		if err != nil || len(rest) > 0 {
-			return noCommand(root, args)
+			if len(rest) == 0 {
+				found, rest = root, args
+			}
+			return noCommand(found, rest)
 		}
 		a.started = true
 		found.InitDefaultHelpFlag()
@@ -29,6 +33,19 @@ func (a *app) newHelp(root *cobra.Command) *cobra.Command {
 	}
 	root.SetHelpCommand(c)
 	return c
+}
+
+// help shows examples first: most who ask for help look for one.
+func help(c *cobra.Command, _ []string) {
+	out := c.OutOrStdout()
+	if c.HasExample() {
+		_, _ = fmt.Fprintf(out, "Examples:\n%s\n\n", c.Example)
+		c.Example = "" // cobra would show it again
+	}
+	_, _ = fmt.Fprintln(out, strings.TrimSpace(cmp.Or(c.Long, c.Short)))
+	if c.Runnable() || c.HasSubCommands() {
+		_, _ = fmt.Fprintf(out, "\n%s", c.UsageString())
+	}
 }
 
 // helpTopics are pages of help that are no command.

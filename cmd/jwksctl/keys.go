@@ -107,7 +107,7 @@ apply is "-".`,
 	}
 	c.Flags().BoolVar(&o.all, "all", false, "list the history too: expired and revoked keys")
 	c.Flags().StringVar(&o.state, "state", "", "list only the keys in this state")
-	_ = c.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(stateNames(), cobra.ShellCompDirectiveNoFileComp))
+	complete(c, "state", stateNames()...)
 	outputFlag(c, &o.out, "table")
 	return a.keysCommand(c, func(ctx context.Context, cfg config.Config, _ []string) error { return a.keysList(ctx, cfg, o) })
 }

@@ -36,7 +36,7 @@ read, or into a pipe, never to a terminal. The beginning of a kid is enough, if 
 	c.Flags().StringVar(&o.format, "format", "jwk", "jwk or pem")
 	c.Flags().BoolVar(&o.private, "private", false, "the private half, not encrypted")
 	c.Flags().StringVar(&o.out, "out", "", "write to this file, which must not exist yet")
-	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"jwk", "pem"}, cobra.ShellCompDirectiveNoFileComp))
+	complete(c, "format", "jwk", "pem")
 	return a.keysCommand(c, func(ctx context.Context, cfg config.Config, args []string) error {
 		return a.keysExport(ctx, cfg, o, args[0])
 	})

@@ -13,7 +13,7 @@ import (
 func outputFlag(c *cobra.Command, to *output, other string) {
 	to.other = other
 	c.Flags().VarP(to, "output", "o", "output format: "+strings.Join(to.formats(), " or "))
-	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(to.formats(), cobra.ShellCompDirectiveNoFileComp))
+	complete(c, "output", to.formats()...)
 }
 
 // output is a format: JSON, or the one form that a command has besides, if any.

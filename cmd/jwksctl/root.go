@@ -106,6 +106,7 @@ them, rotates and revokes them, and verifies tokens.`,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(flagError)
+	root.SetHelpFunc(help)
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SuggestionsMinimumDistance = 2
 	root.SetVersionTemplate("jwksctl {{.Version}}\n")
@@ -154,7 +155,7 @@ func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 func names(c *cobra.Command) []string {
 	var out []string
 	for _, sub := range c.Commands() {
-		if sub.IsAvailableCommand() {
+		if sub.IsAvailableCommand() || sub.IsAdditionalHelpTopicCommand() {
 			out = append(out, sub.Name())
 		}
 	}

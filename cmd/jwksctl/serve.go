@@ -45,6 +45,8 @@ takes to notice that it is not ready.`,
 		"audience", "log_format", "log_level", "rate_limit", "max_connections", "drain_delay", "drain_timeout", "pprof_port")...)
 	o.flags = c.Flags()
 	completeAlgorithms(c, "algorithm")
+	complete(c, "log-format", "text", "json")
+	complete(c, "log-level", "debug", "info", "warn", "error")
 	c.RunE = a.run(func(ctx context.Context, _ []string) error { return a.serve(ctx, o) })
 	return c
 }

@@ -3,6 +3,7 @@ package config_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -245,6 +246,9 @@ func TestValidate(t *testing.T) {
 		{"unknown log format", "log_format", func(c *config.Config) { c.LogFormat = "xml" }},
 		{"unknown log level", "log_level", func(c *config.Config) { c.LogLevel = "INFO" }},
 		{"negative rate", "rate_limit", func(c *config.Config) { c.RateLimit = -0.1 }},
+		{"rate too low", "rate_limit", func(c *config.Config) { c.RateLimit = 0.0009 }},
+		{"rate too high", "rate_limit", func(c *config.Config) { c.RateLimit = 10001 }},
+		{"no rate", "rate_limit", func(c *config.Config) { c.RateLimit = math.NaN() }},
 		{"no connections", "max_connections", func(c *config.Config) { c.MaxConnections = 0 }},
 	}
 	for _, tt := range tests {

@@ -60,8 +60,9 @@ func (s setting) check(c Config) error {
 	case "max_connections":
 		return atLeast(1, c.MaxConnections)
 	case "rate_limit":
-		if math.IsNaN(c.RateLimit) || math.IsInf(c.RateLimit, 0) || c.RateLimit < 0 {
-			return fmt.Errorf("%v is not 0 or more", c.RateLimit)
+		const least, most = 0.001, 10000 // a window of a quarter of an hour; what a limiter can remember
+		if c.RateLimit != 0 && !(least <= c.RateLimit && c.RateLimit <= most) {
+			return fmt.Errorf("%v is neither 0, for no limit, nor from %v to %v", c.RateLimit, least, most)
 		}
 	case "log_format":
 		return oneOf(c.LogFormat, "", "text", "json")

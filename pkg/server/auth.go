@@ -16,9 +16,8 @@ import (
 )
 
 const (
-	authRoute       = "/auth"
-	specimenTimeout = 10 * time.Second
-	maxBody         = 64 << 10 // bytes; no token that it could ask for would be taken by a verifier
+	authRoute = "/auth"
+	maxBody   = 64 << 10 // bytes; no token that it could ask for would be taken by a verifier
 )
 
 // grant is the answer of /auth: token and access_token are the same, since some
@@ -78,9 +77,10 @@ func (s *Server) mint(ctx context.Context, request token.Request, expired bool) 
 		signer, kind = s.o.Ring.Specimen(request.TTL), kindExpired
 		// Right after a first start the specimen is still being made. It is
 		// waited for here and not in the queue, where others would wait too.
-		waiting, cancel := context.WithTimeout(ctx, specimenTimeout)
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, signTimeout)
 		defer cancel()
-		if _, _, _, err := signer.SigningKey(waiting); err != nil {
+		if _, _, _, err := signer.SigningKey(ctx); err != nil {
 			return token.Token{}, err
 		}
 	}

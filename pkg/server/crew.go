@@ -5,8 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
+	"time"
 )
+
+// signTimeout bounds the wait for a turn, which is long when the whole machine is
+// busy. It ends before the answer would be cut off.
+const signTimeout = 10 * time.Second
 
 var errOverload = errors.New("too many requests wait for a signature")
 
@@ -25,10 +31,8 @@ type crew struct {
 
 // turn is a piece of work that waits for its turn.
 type turn struct {
-	ctx   context.Context //nolint:containedctx // of the request that waits
 	work  func()
-	err   error // why the work was not done, once done is closed
-	panic any   // what the work panicked with
+	panic any // what the work panicked with, once done is closed
 	done  chan struct{}
 }
 
@@ -37,7 +41,7 @@ func newCrew(places, queue int) *crew { return &crew{free: places, longest: queu
 // do has the work done in its turn, and panics if the work did. The error is
 // errOverload, or that of a ctx that ended before the turn came.
 func (c *crew) do(ctx context.Context, work func()) error {
-	t, err := c.enter(ctx, work)
+	t, err := c.enter(work)
 	if err != nil {
 		return err
 	}
@@ -46,15 +50,27 @@ func (c *crew) do(ctx context.Context, work func()) error {
 		work()
 		return nil
 	}
+	timeout := time.NewTimer(signTimeout)
+	defer timeout.Stop()
+	select {
+	case <-t.done:
+	case <-timeout.C:
+		err = errOverload
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil && c.withdraw(t) {
+		return err
+	}
 	<-t.done
 	if t.panic != nil {
 		panic(t.panic) // where the request is, so that it is answered
 	}
-	return t.err
+	return nil
 }
 
 // enter takes a place or, if there is none, a turn.
-func (c *crew) enter(ctx context.Context, work func()) (*turn, error) {
+func (c *crew) enter(work func()) (*turn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.free > 0 {
@@ -64,9 +80,21 @@ func (c *crew) enter(ctx context.Context, work func()) (*turn, error) {
 	if len(c.waiting) == c.longest {
 		return nil, errOverload
 	}
-	t := &turn{ctx: ctx, work: work, done: make(chan struct{})}
+	t := &turn{work: work, done: make(chan struct{})}
 	c.waiting = append(c.waiting, t)
 	return t, nil
+}
+
+// withdraw gives up a turn, unless it has come: work that began is waited for.
+func (c *crew) withdraw(t *turn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := slices.Index(c.waiting, t)
+	if i < 0 {
+		return false
+	}
+	c.waiting = slices.Delete(c.waiting, i, i+1)
+	return true
 }
 
 // leave gives the place to a member if anybody waits.
@@ -105,7 +133,5 @@ func (t *turn) take() {
 			t.panic = fmt.Sprintf("%v\n%s", cause, debug.Stack())
 		}
 	}()
-	if t.err = t.ctx.Err(); t.err == nil {
-		t.work()
-	}
+	t.work()
 }

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memberNice is a tenth of the weight of a thread that was left alone.
+// memberNice more leaves a tenth of the weight of a thread that was left alone.
 const memberNice = 10
 
 // letOthersGoFirst ties the goroutine to a thread of the system and gives that a
@@ -15,5 +15,8 @@ const memberNice = 10
 // again.
 func letOthersGoFirst() {
 	runtime.LockOSThread()
-	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, memberNice) // fails if the process is nicer still
+	if raw, err := unix.Getpriority(unix.PRIO_PROCESS, 0); err == nil {
+		own := 20 - raw                                                     // as the system call has it, so that an error is told from -1
+		_ = unix.Setpriority(unix.PRIO_PROCESS, 0, min(19, own+memberNice)) // a lower priority is always allowed
+	}
 }

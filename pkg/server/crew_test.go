@@ -44,6 +44,10 @@ func TestCrew(t *testing.T) {
 			t.Errorf("beyond the queue: %v", err)
 		}
 		giveUp()
+		synctest.Wait()
+		if len(c.waiting) != 1 {
+			t.Errorf("%d wait, want only who did not give up", len(c.waiting))
+		}
 		finish()
 		if err := <-impatient; !errors.Is(err, context.Canceled) {
 			t.Errorf("who gave up got %v", err)
@@ -58,6 +62,19 @@ func TestCrew(t *testing.T) {
 		if c.free != 2 || len(c.waiting) != 0 {
 			t.Errorf("%d places are free, want 2; %d wait", c.free, len(c.waiting))
 		}
+	})
+}
+
+func TestCrewDoesNotLetWaitForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrew(1, 1)
+		finish := occupy(t, c)
+		start := time.Now()
+		err := c.do(t.Context(), func() { t.Error("the work was done all the same") })
+		if !errors.Is(err, errOverload) || time.Since(start) != signTimeout {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		finish()
 	})
 }
 
@@ -161,7 +178,7 @@ func TestExpiredTokensWaitForTheSpecimen(t *testing.T) {
 		if s.crew.free != s.o.Signatures {
 			t.Error("who waits for the specimen takes a place from those who can be served")
 		}
-		if r := <-answered; r.StatusCode != http.StatusServiceUnavailable || time.Since(start) != specimenTimeout {
+		if r := <-answered; r.StatusCode != http.StatusServiceUnavailable || time.Since(start) != signTimeout {
 			t.Errorf("without a specimen: %d after %v", r.StatusCode, time.Since(start))
 		}
 		go func() { answered <- b.do("POST", "/auth?expired", "") }()

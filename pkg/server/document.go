@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -117,11 +118,13 @@ type metadata struct {
 
 // renderDiscovery reads the keyset after the publication was read: what it finds
 // is as new as that or newer, and a newer one comes with a new publication.
-func (s *Server) renderDiscovery(*keys.Publication) any {
+func (s *Server) renderDiscovery(of *keys.Publication) any {
 	ks := s.o.Ring.Keyset()
 	algorithms := []jwk.Algorithm{ks.Active().JWK.Algorithm()}
-	if next, ok := ks.Pending(); ok && next.JWK.Algorithm() != algorithms[0] {
-		algorithms = append(algorithms, next.JWK.Algorithm())
+	for _, key := range of.Keys { // a retired one too: its tokens are still good
+		if alg := key.Algorithm(); !slices.Contains(algorithms, alg) {
+			algorithms = append(algorithms, alg)
+		}
 	}
 	return metadata{
 		Issuer:        ks.Policy.Issuer,

@@ -147,6 +147,17 @@ func TestDiscoveryFollowsThePolicy(t *testing.T) {
 	if got.Issuer != "https://new.example" || !slices.Equal(got.Algorithms, []jwk.Algorithm{jwk.RS256, jwk.PS256}) {
 		t.Errorf("after the change: %+v", got)
 	}
+
+	// A verifier that starts now must still take the tokens of the retired key.
+	if err := b.ring.Rotate(t.Context(), keys.Order{Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte(read(t, b.do("GET", "/.well-known/openid-configuration", ""))), &got); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(got.Algorithms, []jwk.Algorithm{jwk.PS256, jwk.RS256}) {
+		t.Errorf("after the rotation: %v", got.Algorithms)
+	}
 }
 
 func TestStaleKeysetIsNotPublished(t *testing.T) {

@@ -19,7 +19,7 @@ type Options struct {
 	Ring     *keys.Ring
 	Audience []string // aud of tokens whose request names none
 
-	RateLimit      float64       // requests to /auth a second and client address; 0 is no limit
+	RateLimit      float64       // requests to /auth a second and client address, from 0.001 to 10000; 0 is no limit
 	MaxConnections int           // open at once; 0 means 1024
 	Signatures     int           // made at once; 0 means GOMAXPROCS. Fewer than that keep /jwks fast while /auth is flooded
 	DrainDelay     time.Duration // how long Serve goes on answering, no longer ready, once it is told to end
