@@ -21,7 +21,7 @@ const keys = jose.createLocalJWKSet(jwks)
 const bare = { issuer: manifest.issuer, audience: manifest.audience, currentDate: new Date(manifest.time) }
 const strict = {
   ...bare,
-  algorithms: [...new Set(jwks.keys.map((key) => key.alg)), 'Ed25519'],
+  algorithms: [...new Set(jwks.keys.flatMap((key) => key.alg ?? ['EdDSA', 'Ed25519']))],
   clockTolerance: '30s',
   requiredClaims: ['exp'],
 }

@@ -93,7 +93,7 @@ func NewGallery(in Input) (Gallery, error) {
 
 // published returns the keys that verifiers trust.
 func (in Input) published() (jwk.Set, error) {
-	alias, err := renamed(in.Key.Public(), in.Alias)
+	alias, err := withMember(in.Key.Public(), "kid", in.Alias)
 	if err != nil {
 		return jwk.Set{}, fmt.Errorf("publish the key under another kid: %v", err)
 	}
@@ -101,11 +101,21 @@ func (in Input) published() (jwk.Set, error) {
 	for _, key := range in.Others {
 		set.Keys = append(set.Keys, key.Public())
 	}
+	for i, key := range set.Keys {
+		if key.Algorithm() != jwk.EdDSA {
+			continue
+		}
+		// Its algorithm has two names, and a verifier may hold tokens to the one that
+		// the key has: it has none.
+		if set.Keys[i], err = withMember(key, "alg", nil); err != nil {
+			return jwk.Set{}, fmt.Errorf("publish the key without alg: %v", err)
+		}
+	}
 	return set, nil
 }
 
-// renamed returns the same key under another kid.
-func renamed(key jwk.PublicKey, kid string) (jwk.PublicKey, error) {
+// withMember returns the same key with one member changed; nil deletes it.
+func withMember(key jwk.PublicKey, name string, value any) (jwk.PublicKey, error) {
 	data, err := json.Marshal(key)
 	if err != nil {
 		return key, err
@@ -114,7 +124,9 @@ func renamed(key jwk.PublicKey, kid string) (jwk.PublicKey, error) {
 	if err := json.Unmarshal(data, &members); err != nil {
 		return key, err
 	}
-	members["kid"] = kid
+	if members[name] = value; value == nil {
+		delete(members, name)
+	}
 	if data, err = json.Marshal(members); err != nil {
 		return key, err
 	}

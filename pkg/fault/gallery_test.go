@@ -3,6 +3,7 @@ package fault_test
 import (
 	"bytes"
 	"crypto"
+	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/json"
 	"strings"
@@ -65,6 +66,12 @@ func TestFiles(t *testing.T) {
 	}
 	if kid := input().Attacker.Public().KeyID(); len(set.ByKeyID(kid)) > 0 {
 		t.Error("the attacker's key is published")
+	}
+	// The tokens of the Ed25519 key have either of two names for their alg, so it has none.
+	for _, key := range set.Keys {
+		if _, ed25519 := key.Material().(ed25519.PublicKey); ed25519 != (key.Algorithm() == "") {
+			t.Errorf("a key is published for %q: %v", key.Algorithm(), key)
+		}
 	}
 	if len(manifest.Withdrawn) != 2 || len(set.Keys) != len(jwk.Algorithms())+2 {
 		t.Errorf("%d keys published, withdrawn %v", len(set.Keys), manifest.Withdrawn)

@@ -1,6 +1,7 @@
 package jwk
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,7 +25,7 @@ func (p Problem) String() string {
 
 // ParseSet reads a JWK Set. Members that cannot be used, be they broken, private
 // or of a kind that is not known here, are left out and reported as problems; the
-// error is for data that is no JWK Set at all.
+// error is for data that is no JWK Set at all, or one of more than 1000 members.
 func ParseSet(data []byte) (Set, []Problem, error) {
 	keys, err := rawSet(data)
 	if err != nil {
@@ -43,15 +44,29 @@ func ParseSet(data []byte) (Set, []Problem, error) {
 	return set, problems, nil
 }
 
+// maxMembers bounds what a set may cost its readers. Real ones have a few dozen members.
+const maxMembers = 1000
+
 // rawSet returns the members of a JWK Set, unread.
 func rawSet(data []byte) ([]json.RawMessage, error) {
 	found, err := readMembers(data)
 	if err != nil {
 		return nil, fmt.Errorf("not a JWK Set: %v", err)
 	}
-	var keys []json.RawMessage
-	if err := json.Unmarshal(found["keys"], &keys); err != nil || keys == nil {
+	dec := json.NewDecoder(bytes.NewReader(found["keys"]))
+	if open, err := dec.Token(); err != nil || open != json.Delim('[') {
 		return nil, errors.New(`not a JWK Set: it has no array "keys"`)
+	}
+	var keys []json.RawMessage
+	for dec.More() {
+		if len(keys) == maxMembers {
+			return nil, fmt.Errorf("not a JWK Set of use: it has more than %d members", maxMembers)
+		}
+		var key json.RawMessage
+		if err := dec.Decode(&key); err != nil {
+			return nil, fmt.Errorf("not a JWK Set: %v", err)
+		}
+		keys = append(keys, key)
 	}
 	return keys, nil
 }

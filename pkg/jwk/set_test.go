@@ -108,10 +108,18 @@ func TestParseSetRefuses(t *testing.T) {
 		"cut at the end":  `{"keys":[]`,
 		"not UTF-8":       "{\"keys\":[],\"x\":\"\xff\"}",
 		"broken member":   `{"keys":[{"kty":}]}`,
+		"too many":        `{"keys":[{}` + strings.Repeat(",{}", 1000) + `]}`,
 	} {
 		if set, problems, err := jwk.ParseSet([]byte(data)); err == nil {
 			t.Errorf("%s: gave %v, %v", name, set, problems)
 		}
+	}
+}
+
+func TestParseSetTakesMany(t *testing.T) {
+	_, problems, err := jwk.ParseSet([]byte(`{"keys":[{}` + strings.Repeat(",{}", 999) + `]}`))
+	if err != nil || len(problems) != 1000 {
+		t.Errorf("%d problems, %v", len(problems), err)
 	}
 }
 

@@ -15,7 +15,7 @@ func parseAddress(raw string, insecureHTTP bool) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
 		// url.Error repeats the input, password and all; its cause does not.
-		return nil, fmt.Errorf("%w: not a URL", ErrAddress)
+		return nil, fmt.Errorf("%w: not a URL: want https://HOST/PATH", ErrAddress)
 	}
 	switch {
 	case u.User != nil:

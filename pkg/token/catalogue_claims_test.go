@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/jwksctl/jwksctl/pkg/jwk"
@@ -207,7 +208,7 @@ func kindRows() []row {
 // acceptRows are what a verifier must not refuse.
 func acceptRows() []row {
 	base := good(jwk.RS256)
-	spaces, unicode := base, base
+	spaces, unicode, longKid := base, base, strings.Repeat("k", 128)
 	spaces.rawHeader = strings.ReplaceAll(strings.ReplaceAll(toJSON(base.header), ",", " ,\r\n\t"), ":", " : ") + "\n"
 	spaces.rawClaims = " " + strings.ReplaceAll(toJSON(base.claims), `","`, "\" ,\n \"")
 	unicode.rawClaims = strings.TrimSuffix(toJSON(base.claims), "}") +
@@ -229,6 +230,10 @@ func acceptRows() []row {
 		{name: "ok-kid-missing", token: base.head("kid", nil).String(), keys: onlyKey(jwk.RS256)},
 		{name: "ok-skew/iat", token: base.claim("iat", at(2*time.Second)).String(), with: leeway(2 * time.Second)},
 		{name: "ok-skew/nbf", token: base.claim("nbf", at(2*time.Second)).String(), with: leeway(2 * time.Second)},
+		{name: "ok-long-kid", token: base.head("kid", longKid).String(), keys: func(tb testing.TB) []jwk.PublicKey {
+			tb.Helper()
+			return []jwk.PublicKey{foreign(tb, keys()[jwk.RS256], map[string]any{"kid": longKid})}
+		}},
 		{name: "ok-4k", token: base.claim("x", strings.Repeat("x", 4<<10)).String()},
 		{name: "ok-typ-absent", token: base.head("typ", nil).String()},
 		{name: "ok-alg-allowed", token: base.String(), with: func(v *token.Verifier) { v.Algorithms = []jwk.Algorithm{jwk.RS256} }},

@@ -33,6 +33,7 @@ func encodingRows() []row {
 		{name: "enc-segments/trailing dot", token: whole + ".", want: token.ReasonNotCompact},
 		{name: "enc-segments/empty header", token: "." + parts[1] + "." + parts[2], want: token.ReasonNotCompact},
 		{name: "enc-segments/bearer", token: "Bearer " + whole, want: token.ReasonEncoding},
+		{name: "enc-segments/two tokens", token: whole + "\n" + whole, want: token.ReasonNotCompact},
 		{name: "enc-json-jws/flattened", token: flattened, want: token.ReasonJSONForm},
 		{name: "enc-json-jws/white space", token: "\n " + general, want: token.ReasonJSONForm},
 		{name: "enc-json-jws/general", token: general, want: token.ReasonJSONForm},

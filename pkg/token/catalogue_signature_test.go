@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"slices"
 	"strings"
+	"testing"
 
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 	"github.com/jwksctl/jwksctl/pkg/token"
@@ -62,8 +63,8 @@ func signatureRows() []row {
 	return rows
 }
 
-func onlyKey(alg jwk.Algorithm) func() []jwk.PublicKey {
-	return func() []jwk.PublicKey { return []jwk.PublicKey{keys()[alg].Public()} }
+func onlyKey(alg jwk.Algorithm) func(testing.TB) []jwk.PublicKey {
+	return func(testing.TB) []jwk.PublicKey { return []jwk.PublicKey{keys()[alg].Public()} }
 }
 
 // publicSecrets are what a confused verifier may take for an HMAC secret.

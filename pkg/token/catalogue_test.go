@@ -15,10 +15,10 @@ import (
 type row struct {
 	name  string
 	token string
-	want  token.Reason            // "" if it must be accepted
-	with  func(v *token.Verifier) // changes what the verifier expects
-	keys  func() []jwk.PublicKey  // replaces the keys of the verifier
-	also  []token.Reason          // further checks that fail
+	want  token.Reason                     // "" if it must be accepted
+	with  func(v *token.Verifier)          // changes what the verifier expects
+	keys  func(testing.TB) []jwk.PublicKey // replaces the keys of the verifier
+	also  []token.Reason                   // further checks that fail
 }
 
 // TestCatalogue holds the verifier to every row. What all verdicts have in common
@@ -32,7 +32,7 @@ func TestCatalogue(t *testing.T) {
 		t.Run(r.name, func(t *testing.T) {
 			v := verifier()
 			if r.keys != nil {
-				v.Keys = source(r.keys()...)
+				v.Keys = source(r.keys(t)...)
 			}
 			if r.with != nil {
 				r.with(&v)
@@ -58,7 +58,7 @@ func checkRefused(t *testing.T, r row, verdict token.Verdict, err error) {
 	var got []token.Reason
 	for _, failed := range verdict.Errors {
 		got = append(got, failed.Reason)
-		if failed.Message == "" || failed.Reason.Class() == "" {
+		if failed.Message == "" || failed.Hint == "" || failed.Reason.Class() == "" {
 			t.Errorf("incomplete refusal: %+v", failed)
 		}
 		if strings.Contains(failed.Error(), r.token) && r.token != "" || strings.ContainsAny(failed.Error(), "\n\r\x1b") {

@@ -18,6 +18,7 @@ func ParseClaims(payload []byte) (map[string]any, error) {
 		return nil, &Refusal{
 			Reason:  ReasonPayload,
 			Message: fmt.Sprintf("the claims cannot be used: %v", err),
+			Hint:    "have the issuer write them as one JSON object that has one meaning",
 		}
 	}
 	return claims, nil
@@ -68,7 +69,7 @@ func numericDate(value any) (time.Time, error) {
 	}
 	seconds, err := number.Float64()
 	if err != nil || math.Abs(seconds) > maxDate {
-		return time.Time{}, errors.New("is out of range; it counts seconds since 1970, not milliseconds")
+		return time.Time{}, errors.New("is out of range")
 	}
 	whole, fraction := math.Modf(seconds)
 	return time.Unix(int64(whole), int64(fraction*1e9)), nil

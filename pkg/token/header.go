@@ -23,6 +23,7 @@ func ParseHeader(data []byte) (Header, error) {
 		return Header{}, &Refusal{
 			Reason:  ReasonHeader,
 			Message: fmt.Sprintf("the header cannot be used: %v", err),
+			Hint:    "have the issuer write it as one JSON object that has one meaning",
 		}
 	}
 	if _, ok := members["enc"]; ok {
@@ -38,6 +39,7 @@ func ParseHeader(data []byte) (Header, error) {
 			return Header{}, &Refusal{
 				Reason:  ReasonHeader,
 				Message: fmt.Sprintf("the header cannot be used: %s is not a string", name),
+				Hint:    "have the issuer write it as text",
 			}
 		}
 	}
@@ -51,7 +53,11 @@ func ParseHeader(data []byte) (Header, error) {
 func (h Header) Algorithm(allowed []jwk.Algorithm) (jwk.Algorithm, error) {
 	name, ok := h.Members["alg"].(string)
 	if !ok {
-		return "", &Refusal{Reason: ReasonAlgMissing, Message: "the header has no alg that is a string"}
+		return "", &Refusal{
+			Reason:  ReasonAlgMissing,
+			Message: "the header has no alg that is a string",
+			Hint:    "have the issuer set it",
+		}
 	}
 	alg, err := jwk.ParseAlgorithm(name)
 	switch {

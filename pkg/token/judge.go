@@ -84,12 +84,12 @@ func (j *judge) types() {
 	} {
 		value, ok := j.claims[textual.claim]
 		if _, isText := value.(string); ok && !isText && textual.when {
-			j.fail(ReasonClaimType, textual.claim, "", "%s is not a string", textual.claim)
+			j.fail(ReasonClaimType, textual.claim, "have the issuer write it as text", "%s is not a string", textual.claim)
 		}
 	}
 	if aud, ok := j.claims["aud"]; ok {
 		if _, isTexts := texts(aud); !isTexts {
-			j.fail(ReasonClaimType, "aud", "", "aud is neither a string nor an array of strings")
+			j.fail(ReasonClaimType, "aud", "have the issuer write one of these", "aud is neither a string nor an array of strings")
 		}
 	}
 	for _, found := range [...]struct {
@@ -102,7 +102,7 @@ func (j *judge) types() {
 		}
 		at, err := numericDate(value)
 		if err != nil {
-			j.fail(ReasonClaimType, found.claim, "", "%s %v", found.claim, err)
+			j.fail(ReasonClaimType, found.claim, "have the issuer write seconds since 1970, not milliseconds", "%s %v", found.claim, err)
 		}
 		*found.to = date{at, err == nil}
 	}
@@ -163,7 +163,7 @@ func (j *judge) times() {
 		j.fail(ReasonIssuedAhead, "iat", "compare the clocks", "the token was issued in the future, at %s", stamp(iat.Time))
 	}
 	if j.exp.ok && iat.After(j.exp.Time) {
-		j.fail(ReasonIssuedLate, "iat", "", "iat %s is later than exp %s", stamp(iat.Time), stamp(j.exp.Time))
+		j.fail(ReasonIssuedLate, "iat", "have the issuer check its clock", "iat %s is later than exp %s", stamp(iat.Time), stamp(j.exp.Time))
 	}
 	if j.MaxAge > 0 && j.now.Sub(iat.Time) > j.MaxAge+j.Leeway {
 		j.fail(ReasonTooOld, "iat", "get a new token", "the token was issued at %s, more than %s ago", stamp(iat.Time), j.MaxAge)
@@ -222,7 +222,7 @@ func (j *judge) audience() {
 func (j *judge) subject() {
 	sub, ok := j.claims["sub"].(string)
 	if ok && j.Subject != "" && sub != j.Subject {
-		j.fail(ReasonSubject, "sub", "", "sub is %s, not %s", quote(sub), quote(j.Subject))
+		j.fail(ReasonSubject, "sub", "expect that subject if you mean it", "sub is %s, not %s", quote(sub), quote(j.Subject))
 	}
 }
 
@@ -250,9 +250,9 @@ func (j *judge) values() {
 		switch want := requirement.Value; {
 		case !ok:
 		case claim == nil:
-			j.fail(ReasonClaimValue, requirement.Claim, "", "the claim %s is null", quote(requirement.Claim))
+			j.fail(ReasonClaimValue, requirement.Claim, "have the issuer give it a value", "the claim %s is null", quote(requirement.Claim))
 		case want != nil && !holds(claim, *want):
-			j.fail(ReasonClaimValue, requirement.Claim, "", "the claim %s is not %s", quote(requirement.Claim), quote(*want))
+			j.fail(ReasonClaimValue, requirement.Claim, "require that value if you mean it", "the claim %s is not %s", quote(requirement.Claim), quote(*want))
 		}
 	}
 }

@@ -50,11 +50,11 @@ func SelectKey(candidates []jwk.PublicKey, kid string, alg jwk.Algorithm) (jwk.P
 		return jwk.PublicKey{}, noKey(kid)
 	}
 	var found jwk.PublicKey
-	var unfit error
+	var misfit error
 	fitting := 0
 	for _, candidate := range candidates {
 		if err := candidate.Fits(alg); err != nil {
-			unfit = err
+			misfit = err
 			continue
 		}
 		found = candidate
@@ -64,13 +64,17 @@ func SelectKey(candidates []jwk.PublicKey, kid string, alg jwk.Algorithm) (jwk.P
 	case 1:
 		return found, nil
 	case 0:
-		return jwk.PublicKey{}, &Refusal{
-			Reason:  ReasonAlgUnfit,
-			Message: fmt.Sprintf("%s does not fit the key: %v", alg, unfit),
-			Hint:    "the key decides which alg its tokens have",
-		}
+		return jwk.PublicKey{}, unfit(alg, misfit)
 	default:
 		return jwk.PublicKey{}, ambiguous(fitting, kid)
+	}
+}
+
+func unfit(alg jwk.Algorithm, why error) error {
+	return &Refusal{
+		Reason:  ReasonAlgUnfit,
+		Message: fmt.Sprintf("%s does not fit the key: %v", alg, why),
+		Hint:    "the key decides which alg its tokens have",
 	}
 }
 

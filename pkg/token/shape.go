@@ -65,6 +65,12 @@ func notCompact(compact string, segments int) error {
 			Message: "the token is a JSON object",
 			Hint:    "a JWT is always in the compact form, three parts joined by dots",
 		}
+	case segments != 3 && strings.ContainsAny(strings.TrimSpace(compact), " \t\r\n"):
+		return &Refusal{
+			Reason:  ReasonNotCompact,
+			Message: "there is white space in the token",
+			Hint:    "give one token, and nothing else",
+		}
 	case segments == 5:
 		return &Refusal{
 			Reason:  ReasonEncrypted,
@@ -72,7 +78,7 @@ func notCompact(compact string, segments int) error {
 			Hint:    "decrypt it first, or ask for a signed one",
 		}
 	case segments == 3:
-		return &Refusal{Reason: ReasonNotCompact, Message: "the header is empty"}
+		return &Refusal{Reason: ReasonNotCompact, Message: "the header is empty", Hint: "check that the token was copied whole"}
 	default:
 		return &Refusal{
 			Reason:  ReasonNotCompact,

@@ -3,7 +3,6 @@ package token
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -35,7 +34,7 @@ func (m method) Verify(input string, signature []byte, key any) error {
 // checkSignature refuses parts that key did not sign.
 func checkSignature(key jwk.PublicKey, alg jwk.Algorithm, parts Parts) error {
 	if len(parts.Signature) == 0 {
-		return &Refusal{Reason: ReasonSignatureMissing, Message: "the token has no signature"}
+		return &Refusal{Reason: ReasonSignatureMissing, Message: "the token has no signature", Hint: "check that it was copied whole"}
 	}
 	switch err := (method{alg}).Verify(parts.Input, parts.Signature, key); {
 	case errors.Is(err, jwk.ErrSignature):
@@ -45,7 +44,7 @@ func checkSignature(key jwk.PublicKey, alg jwk.Algorithm, parts Parts) error {
 			Hint:    "check that the keys are those of its issuer",
 		}
 	case err != nil:
-		return &Refusal{Reason: ReasonAlgUnfit, Message: fmt.Sprintf("%s does not fit the key: %v", alg, err)}
+		return unfit(alg, err)
 	}
 	return nil
 }
