@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/jwksctl/jwksctl/pkg/config"
 	"github.com/jwksctl/jwksctl/pkg/jwk"
@@ -106,22 +107,25 @@ type founding struct {
 // foundRing opens the keyset to act on it, and makes it where there is none. What
 // is wrong with the request for one is found before anything is made.
 func foundRing(ctx context.Context, c config.Config, log *slog.Logger, f founding) (opened, error) {
-	policy, wrong := f.policy(c)
-	if wrong != nil && missing(c) {
-		return opened{}, wrong
+	policy := sync.OnceValues(func() (keys.Policy, error) { return f.policy(c) }) // it may make a key to try with
+	if missing(c) {
+		if _, err := policy(); err != nil {
+			return opened{}, err
+		}
 	}
 	s, err := openStore(ctx, c)
 	if err != nil {
 		return opened{}, err
 	}
-	return enter(ctx, c, s, log, func(o keys.Options) (_ *keys.Ring, err error) {
-		if wrong != nil {
-			return nil, wrong
+	return enter(ctx, c, s, log, func(o keys.Options) (*keys.Ring, error) {
+		p, err := policy()
+		if err != nil {
+			return nil, err
 		}
 		if o.Sealer, err = openSealer(c, true); err != nil {
 			return nil, err
 		}
-		return keys.Found(ctx, o, policy)
+		return keys.Found(ctx, o, p)
 	})
 }
 

@@ -121,9 +121,11 @@ func (s *running) end(ts *testscript.TestScript, signal, code string) {
 	case <-time.After(patience):
 		ts.Fatalf("%s did not end it", signal)
 	}
-	if got := s.cmd.ProcessState.ExitCode(); strconv.Itoa(got) != code {
+	got := s.cmd.ProcessState.ExitCode()
+	if strconv.Itoa(got) != code {
 		ts.Fatalf("exit code %d, want %s", got, code)
 	}
+	meets(ts, got)
 }
 
 func signals(ts *testscript.TestScript, name string) os.Signal {

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,7 +18,14 @@ import (
 // TestMain lets the test binary stand in for jwksctl: the scripts run the real
 // command tree in processes of their own.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"jwksctl": main})
+	testscript.Main(m, map[string]func(){"jwksctl": main, "faulty-jwksctl": faulty})
+}
+
+// faulty is jwksctl with a fault of its own, which no command line is known to meet.
+func faulty() {
+	p := system()
+	p.now = func() time.Time { panic("the clock is gone") }
+	os.Exit(execute(context.Background(), p, os.Args[1:]))
 }
 
 // TestScript runs the stories in testdata/script. Besides the commands that
@@ -26,7 +35,15 @@ func TestMain(m *testing.M) {
 //	DB     the file of the default store
 //
 // New keys are ES256 unless a story says otherwise, since RSA keys take long to make.
+//
+// Together they must meet every exit code of the table.
 func TestScript(t *testing.T) {
+	scripts, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	codes := &exitCodesMet{met: map[int]bool{}}
+	t.Cleanup(func() { codes.check(t, len(scripts)) }) // the stories run after this function
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
@@ -40,6 +57,8 @@ func TestScript(t *testing.T) {
 			e.Setenv("JWKSCTL_ALGORITHM", "ES256")
 			e.Setenv("GORACE", "atexit_sleep_ms=0") // else each process waits for a second at its end
 			e.Values[serversKey{}] = servers{}
+			e.Values[exitCodesKey{}] = codes
+			codes.begin()
 			return os.Mkdir(home, 0o700)
 		},
 		Condition: func(name string) (bool, error) {
@@ -72,6 +91,51 @@ func commands() map[string]scriptCommand {
 	}
 }
 
+// exitCodesMet collects the exit codes that stories meet. A story that checks one in a
+// way of its own, such as in a shell script, adds nothing.
+type (
+	exitCodesMet struct {
+		mu      sync.Mutex
+		stories int
+		met     map[int]bool
+	}
+	exitCodesKey struct{}
+)
+
+// begin counts a story.
+func (c *exitCodesMet) begin() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stories++
+}
+
+// meets notes an exit code of jwksctl in a story that demands it.
+func meets(ts *testscript.TestScript, code int) {
+	codes, _ := ts.Value(exitCodesKey{}).(*exitCodesMet)
+	codes.mu.Lock()
+	defer codes.mu.Unlock()
+	codes.met[code] = true
+}
+
+// check holds what was met against the table, if all stories ran.
+func (c *exitCodesMet) check(t *testing.T, stories int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t.Failed() || c.stories < stories {
+		return
+	}
+	for _, row := range exitCodes() {
+		if !c.met[row.code] {
+			t.Errorf("no story meets exit code %d: %s", row.code, row.text)
+		}
+		delete(c.met, row.code)
+	}
+	delete(c.met, -1) // of a process that a signal ended
+	for code := range c.met {
+		t.Errorf("a story meets exit code %d, which is not in the table", code)
+	}
+}
+
 // code runs a program that must end with exactly this exit code:
 //
 //	code 5 jwksctl keys rotate
@@ -80,6 +144,8 @@ func code(ts *testscript.TestScript, neg bool, args []string) {
 	err := ts.Exec(args[1], args[2:]...)
 	if got := exitCodeOf(ts, err); strconv.Itoa(got) != want[0] {
 		ts.Fatalf("exit code %d, want %s", got, want[0])
+	} else if strings.HasSuffix(want[1], "jwksctl") {
+		meets(ts, got)
 	}
 }
 

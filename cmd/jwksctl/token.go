@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/jwksctl/jwksctl/pkg/config"
+	"github.com/jwksctl/jwksctl/pkg/jwk"
 	"github.com/jwksctl/jwksctl/pkg/keys"
 	"github.com/jwksctl/jwksctl/pkg/token"
 )
@@ -103,8 +103,13 @@ func (a *app) token(ctx context.Context, o tokenOptions) error {
 	if len(request.Audience) == 0 {
 		request.Audience = cfg.Audience
 	}
-	fits := func(p keys.Policy) error { return a.fits(request, p, o.expired) }
-	ring, err := foundRing(ctx, cfg, nil, founding{baseURL(cfg, cfg.Port), fits})
+	attacker, err := a.attackerKey(o)
+	if err != nil {
+		return err
+	}
+	ring, err := foundRing(ctx, cfg, nil, founding{baseURL(cfg, cfg.Port), func(p keys.Policy) error {
+		return a.fits(o, request, attacker, p, func() (jwk.PrivateKey, error) { return newKey(p.Algorithm, p.KeySize) })
+	}})
 	if err != nil {
 		return err
 	}
@@ -112,8 +117,14 @@ func (a *app) token(ctx context.Context, o tokenOptions) error {
 	if err := agree(cfg, ring.Keyset()); err != nil {
 		return err
 	}
-	if err := fits(ring.Keyset().Policy); err != nil {
-		return err
+	if !ring.founded {
+		active := func() (jwk.PrivateKey, error) {
+			key, _, _, err := ring.SigningKey(ctx)
+			return key, err
+		}
+		if err := a.fits(o, request, attacker, ring.Keyset().Policy, active); err != nil {
+			return err
+		}
 	}
 	if !ring.founded || o.expired { // a first token must not wait for a specimen that nobody asked for
 		if err := ring.Step(ctx); err != nil {
@@ -124,8 +135,13 @@ func (a *app) token(ctx context.Context, o tokenOptions) error {
 		request.Issuer = ring.Keyset().Policy.Issuer
 	}
 	if o.fault.name != "" {
-		return a.mintFault(ctx, o, ring, request)
+		return a.mintFault(ctx, o, ring, request, attacker)
 	}
+	return a.mint(ctx, o, ring, request)
+}
+
+// mint makes the good token.
+func (a *app) mint(ctx context.Context, o tokenOptions, ring opened, request token.Request) error {
 	var signer token.Signer = ring
 	if o.expired {
 		signer = ring.Specimen(request.TTL)
@@ -142,15 +158,6 @@ func (a *app) token(ctx context.Context, o tokenOptions) error {
 	}
 	a.print("%s\n", minted.Compact)
 	return nil
-}
-
-// fits holds a request against a policy before anything is done for it.
-func (a *app) fits(r token.Request, p keys.Policy, expired bool) error {
-	at := a.now()
-	if expired { // it is signed at a time that lies back: see keys.Ring.Specimen
-		at = at.Add(-time.Hour - cmp.Or(r.TTL, p.TokenTTL))
-	}
-	return r.Check(at, p.TokenTTL)
 }
 
 func (a *app) tokenRequest(o tokenOptions) (token.Request, error) {

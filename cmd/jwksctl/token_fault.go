@@ -56,6 +56,9 @@ func (a *app) tokenOrFaults(ctx context.Context, o tokenOptions) error {
 	if o.fault.name == "" && o.fault.gallery == "" && o.fault.attacker+o.fault.canary != "" {
 		return badUsage("--attacker-key and --canary go with --fault or --gallery")
 	}
+	if o.fault.canary != "" && !isURL(o.fault.canary) {
+		return badUsage("--canary: %q is no URL: want https://HOST/PATH", o.fault.canary)
+	}
 	if _, ok := fault.Find(o.fault.name); !ok && o.fault.name != "" {
 		if near := config.Nearest(o.fault.name, faultNames()); near != "" {
 			return badUsage("--fault: there is no %q; did you mean %s?", o.fault.name, near)
@@ -91,21 +94,12 @@ func (a *app) listFaults(o tokenOptions) error {
 
 // mintFault makes the one faulty token that --fault names, with the key that signs
 // now. The good token that it departs from obeys the policy like any other.
-func (a *app) mintFault(ctx context.Context, o tokenOptions, s token.Signer, r token.Request) error {
+func (a *app) mintFault(ctx context.Context, o tokenOptions, s token.Signer, r token.Request, attacker attackerKey) error {
 	key, now, latest, err := s.SigningKey(ctx)
 	if err != nil {
 		return fmt.Errorf("no key to sign with: %w", err)
 	}
-	in := fault.Input{Key: key, Now: now, Latest: latest, Request: r, Canary: o.fault.canary}
-	if in.Attacker, err = a.attackerKey(o, key.Public().Algorithm()); err != nil {
-		return err
-	}
-	c, _ := fault.Find(o.fault.name) // tokenOrFaults found it
-	compact, err := c.Make(in)
-	if need, ok := errors.AsType[*fault.NeedError](err); ok {
-		return badUsage("--fault: %v (the active key is for %s); 'jwksctl token --gallery DIR' brings all that is needed",
-			need, key.Public().Algorithm())
-	}
+	compact, c, err := o.fault.make(fault.Input{Key: key, Now: now, Latest: latest, Request: r}, attacker)
 	if err != nil {
 		return err
 	}
@@ -116,18 +110,48 @@ func (a *app) mintFault(ctx context.Context, o tokenOptions, s token.Signer, r t
 	return nil
 }
 
-// attackerKey reads the key that --attacker-key names; the zero key if it does not.
-func (a *app) attackerKey(o tokenOptions, alg jwk.Algorithm) (jwk.PrivateKey, error) {
-	if o.fault.attacker == "" {
+// make makes the token that --fault names; tokenOrFaults found that there is one.
+func (o faultOptions) make(in fault.Input, attacker attackerKey) (string, fault.Case, error) {
+	c, _ := fault.Find(o.name)
+	alg := in.Key.Public().Algorithm()
+	var err error
+	if in.Attacker, err = attacker.forAlgorithm(alg); err != nil {
+		return "", c, err
+	}
+	in.Canary = o.canary
+	compact, err := c.Make(in)
+	if need, ok := errors.AsType[*fault.NeedError](err); ok {
+		return "", c, badUsage("--fault: %v (the active key is for %s); 'jwksctl token --gallery DIR' brings all that is needed", need, alg)
+	}
+	return compact, c, err
+}
+
+// attackerKey is what the file that --attacker-key names holds.
+type attackerKey struct {
+	file string // "" if it names none
+	data []byte
+}
+
+func (a *app) attackerKey(o tokenOptions) (attackerKey, error) {
+	k := attackerKey{file: o.fault.attacker}
+	if k.file == "" {
+		return k, nil
+	}
+	var err error
+	if k.data, err = a.read(k.file); err != nil {
+		return k, badUsage("--attacker-key: %v", err)
+	}
+	return k, nil
+}
+
+// forAlgorithm reads the key; the zero key if none was named.
+func (k attackerKey) forAlgorithm(alg jwk.Algorithm) (jwk.PrivateKey, error) {
+	if k.file == "" {
 		return jwk.PrivateKey{}, nil
 	}
-	data, err := a.read(o.fault.attacker)
+	key, err := jwk.ParsePrivate(alg, k.data)
 	if err != nil {
-		return jwk.PrivateKey{}, badUsage("--attacker-key: %v", err)
-	}
-	key, err := jwk.ParsePrivate(alg, data)
-	if err != nil {
-		return jwk.PrivateKey{}, badUsage("--attacker-key %s: %v", o.fault.attacker, err)
+		return key, badUsage("--attacker-key %s: %v", k.file, err)
 	}
 	return key, nil
 }
@@ -179,6 +203,10 @@ func (a *app) galleryInput(o tokenOptions) (fault.Input, error) {
 	if len(r.Audience) == 0 {
 		r.Audience = cfg.Audience
 	}
+	attacker, err := a.attackerKey(o)
+	if err != nil {
+		return fault.Input{}, err
+	}
 	in := fault.Input{Now: a.now(), Request: r, Canary: o.fault.canary}
 	alg, err := jwk.ParseAlgorithm(cfg.Algorithm)
 	if err != nil {
@@ -187,7 +215,7 @@ func (a *app) galleryInput(o tokenOptions) (fault.Input, error) {
 	if in.Key, err = newKey(alg, cfg.KeySize); err != nil {
 		return in, usageError{err}
 	}
-	in.Attacker, err = a.attackerKey(o, alg)
+	in.Attacker, err = attacker.forAlgorithm(alg)
 	return in, err
 }
 

@@ -121,7 +121,8 @@ func refuseEmpty(c *cobra.Command) (err error) {
 		if list, ok := f.Value.(pflag.SliceValue); ok {
 			values = list.GetSlice()
 		}
-		if f.Changed && slices.Contains(values, "") {
+		blank := func(value string) bool { return strings.TrimSpace(value) == "" }
+		if _, duration := f.Value.(*durationFlag); f.Changed && !duration && slices.ContainsFunc(values, blank) {
 			err = badUsage("--%s: the value is empty", f.Name)
 		}
 	})
@@ -176,6 +177,9 @@ func (o verifyOptions) checks(cfg config.Config, now func() time.Time) (token.Ve
 	}
 	if len(v.Audience) == 0 {
 		v.Audience = cfg.Audience
+	}
+	if o.flags.Changed("max-age") && o.maxAge.d == 0 {
+		return v, badUsage("--max-age: must be more than 0s") // 0s would check nothing
 	}
 	for _, name := range o.alg {
 		alg, err := jwk.ParseAlgorithm(name)

@@ -267,6 +267,7 @@ func verifyLine(ctx context.Context, checker *token.Checker, l line) (token.Verd
 	refusal := &token.Refusal{
 		Reason:  token.ReasonTooLarge,
 		Message: fmt.Sprintf("the line has more than %d bytes, the limit of a token is %d", maxLine, token.DefaultMaxSize),
+		Hint:    "carry large claims elsewhere",
 	}
 	return token.Verdict{Reason: refusal.Reason, Errors: []*token.Refusal{refusal}}, refusal
 }

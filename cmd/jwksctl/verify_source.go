@@ -62,10 +62,15 @@ func (l lazyKeys) Keys(ctx context.Context, kid string) ([]jwk.PublicKey, error)
 	return source.Keys(ctx, kid)
 }
 
-// tellProblems tells of the members of a JWK Set that are left out.
+// tellProblems tells of the members of a JWK Set that are left out, the first of them
+// one by one.
 func (a *app) tellProblems(problems []jwk.Problem) {
-	for _, p := range problems {
+	const most = 10
+	for _, p := range problems[:min(most, len(problems))] {
 		a.say("jwksctl: JWK Set: %s", p)
+	}
+	if more := len(problems) - most; more > 0 {
+		a.say("jwksctl: JWK Set: %d more cannot be used; 'jwksctl jwks lint' lists them", more)
 	}
 }
 
