@@ -23,7 +23,7 @@ func parseAddress(raw string, insecureHTTP bool) (*url.URL, error) {
 	case u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "":
 		return nil, fmt.Errorf("%w: %s: want https://HOST/PATH", ErrAddress, display(u))
 	case u.Scheme == "http" && !insecureHTTP && !loopback(u.Hostname()):
-		return nil, fmt.Errorf("%w: %s: use https, or allow plain http if you trust the network", ErrAddress, display(u))
+		return nil, fmt.Errorf("%w: %s: use https, or, if you trust the network between, insecure HTTP (InsecureHTTP, --insecure-http)", ErrAddress, display(u))
 	}
 	return u, nil
 }
