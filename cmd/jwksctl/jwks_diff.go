@@ -85,14 +85,16 @@ func (a *app) comparable(ctx context.Context, flags networkFlags, name string) (
 	if _, _, err := jwk.ParseSet(data); err != nil {
 		return nil, fmt.Errorf("%s: %v", name, err)
 	}
-	var set struct {
-		Keys []json.RawMessage `json:"keys"`
-	}
+	var set map[string]json.RawMessage // a struct would take "KEYS" for "keys"
 	if err := json.Unmarshal(data, &set); err != nil {
 		return nil, fmt.Errorf("%s: %v", name, err)
 	}
+	var raws []json.RawMessage
+	if err := json.Unmarshal(set["keys"], &raws); err != nil {
+		return nil, fmt.Errorf("%s: %v", name, err)
+	}
 	found := map[string][]map[string]any{}
-	for i, raw := range set.Keys {
+	for i, raw := range raws {
 		var members map[string]any
 		if err := json.Unmarshal(raw, &members); err != nil {
 			members = map[string]any{"": string(raw)} // no JWK, but something to compare

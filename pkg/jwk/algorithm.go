@@ -146,7 +146,7 @@ func (a Algorithm) spec() (spec, error) {
 	rows := table()
 	i := slices.IndexFunc(rows[:], func(row spec) bool { return row.name == a })
 	if i < 0 {
-		return spec{}, fmt.Errorf("unknown algorithm %q: use one of %s",
+		return spec{}, fmt.Errorf("unknown algorithm %.80q: use one of %s",
 			string(a), strings.Trim(fmt.Sprint(Algorithms()), "[]"))
 	}
 	return rows[i], nil

@@ -22,7 +22,7 @@ type Rule string
 
 // The rules.
 const (
-	RuleNotASet       Rule = "not-a-set"        // the whole is no JWK Set
+	RuleNotASet       Rule = "not-a-set"        // the whole is no JWK Set, or one of too many members
 	RuleEmpty         Rule = "empty"            // no member can verify a signature
 	RulePrivate       Rule = "private"          // a member gives its private half away
 	RuleSymmetric     Rule = "symmetric"        // a member is a shared secret

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
@@ -394,5 +395,23 @@ func TestSize(t *testing.T) {
 		if key.Size() != want {
 			t.Errorf("%s: %d bits, want %d", name, key.Size(), want)
 		}
+	}
+}
+
+// TestNewPublicKeyKeepsItsOwn changes the material of an Ed25519 key, which is a
+// slice of its maker's.
+func TestNewPublicKeyKeepsItsOwn(t *testing.T) {
+	material, _, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := jwk.NewPublicKey(jwk.EdDSA, material)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := string(toJSON(t, key))
+	clear(material)
+	if after := string(toJSON(t, key)); after != before {
+		t.Errorf("the key changed from %s to %s", before, after)
 	}
 }

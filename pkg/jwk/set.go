@@ -20,7 +20,7 @@ type Problem struct {
 
 // String says which member it is and what is wrong with it.
 func (p Problem) String() string {
-	return fmt.Sprintf("key %d (kid %q): %v", p.Index, p.KeyID, p.Err)
+	return fmt.Sprintf("key %d (kid %.80q): %v", p.Index, p.KeyID, p.Err)
 }
 
 // ParseSet reads a JWK Set. Members that cannot be used, be they broken, private
@@ -44,7 +44,8 @@ func ParseSet(data []byte) (Set, []Problem, error) {
 	return set, problems, nil
 }
 
-// maxMembers bounds what a set may cost its readers. Real ones have a few dozen members.
+// maxMembers bounds what a set, or a key of it, may cost its readers. Real ones have
+// a few dozen members.
 const maxMembers = 1000
 
 // rawSet returns the members of a JWK Set, unread.

@@ -108,6 +108,7 @@ func TestParseSetRefuses(t *testing.T) {
 		"cut at the end":  `{"keys":[]`,
 		"not UTF-8":       "{\"keys\":[],\"x\":\"\xff\"}",
 		"broken member":   `{"keys":[{"kty":}]}`,
+		"a huge object":   `{"keys":[]` + many(1001) + `}`,
 		"too many":        `{"keys":[{}` + strings.Repeat(",{}", 1000) + `]}`,
 	} {
 		if set, problems, err := jwk.ParseSet([]byte(data)); err == nil {
@@ -120,6 +121,31 @@ func TestParseSetTakesMany(t *testing.T) {
 	_, problems, err := jwk.ParseSet([]byte(`{"keys":[{}` + strings.Repeat(",{}", 999) + `]}`))
 	if err != nil || len(problems) != 1000 {
 		t.Errorf("%d problems, %v", len(problems), err)
+	}
+}
+
+// many writes members with different names.
+func many(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `,"x%d":0`, i)
+	}
+	return b.String()
+}
+
+func TestParseSetBoundsAMember(t *testing.T) {
+	kid := strings.Repeat("k", 1<<20)
+	_, problems, err := jwk.ParseSet([]byte(`{"keys":[{"kty":"AKP","kid":"` + kid + `"},{"kty":"` + kid + `"},{"kty":"AKP"` + many(1001) + `}]}`))
+	if err != nil || len(problems) != 3 {
+		t.Fatalf("%d problems, %v", len(problems), err)
+	}
+	for _, p := range problems {
+		if text := p.String(); len(text) > 300 {
+			t.Errorf("key %d: %d bytes are told of the problem", p.Index, len(text))
+		}
+	}
+	if text := problems[2].String(); !strings.Contains(text, "more than 1000 members") {
+		t.Error(text)
 	}
 }
 

@@ -86,9 +86,12 @@ func readMembers(data []byte) (members, error) {
 		if err != nil {
 			return nil, fmt.Errorf("broken JSON: %v", err)
 		}
+		if len(found) == maxMembers {
+			return nil, fmt.Errorf("an object of more than %d members", maxMembers)
+		}
 		name, _ := token.(string) // the decoder gives nothing else here
 		if _, ok := found[name]; ok {
-			return nil, fmt.Errorf("member %q occurs twice", name)
+			return nil, fmt.Errorf("member %.80q occurs twice", name)
 		}
 		var value json.RawMessage
 		if err := dec.Decode(&value); err != nil {
@@ -164,7 +167,7 @@ func (m members) algorithm(k PublicKey) (Algorithm, error) {
 func (m members) material(keyType string) (PublicKey, error) {
 	names := paramNames(keyType)
 	if names == nil {
-		return PublicKey{}, fmt.Errorf("key type %q cannot be used: use RSA, EC or OKP", keyType)
+		return PublicKey{}, fmt.Errorf("key type %.80q cannot be used: use RSA, EC or OKP", keyType)
 	}
 	given := map[string]string{"kty": keyType}
 	for _, name := range names {

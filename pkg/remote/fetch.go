@@ -57,7 +57,8 @@ func (o Options) fetch(ctx context.Context, u *url.URL, prev Document, force boo
 	if prev.ETag != "" {
 		header.Set("If-None-Match", prev.ETag)
 	}
-	if prev.LastModified != "" {
+	// Last-Modified has seconds: who looks for a key of this second must not go by it.
+	if prev.LastModified != "" && !force {
 		header.Set("If-Modified-Since", prev.LastModified)
 	}
 

@@ -1,6 +1,7 @@
 package remote_test
 
 import (
+	"bytes"
 	"compress/gzip"
 	"context"
 	"crypto/x509"
@@ -151,6 +152,38 @@ func TestFetchAtTheSizeLimit(t *testing.T) {
 	defer server.Close()
 	if _, err := remote.Fetch(t.Context(), server.URL, remote.Options{MaxSize: int64(len(body))}); err != nil {
 		t.Error(err)
+	}
+}
+
+// endless is a body without an end, and counts what is read of it.
+type endless struct{ read int64 }
+
+func (e *endless) Read(b []byte) (int, error) {
+	e.read += int64(len(b))
+	return copy(b, bytes.Repeat([]byte{'{'}, len(b))), nil
+}
+
+func (e *endless) Close() error { return nil }
+
+func (e *endless) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Body: e, ContentLength: -1}, nil
+}
+
+func TestFetchReadsNoFurtherThanTheLimit(t *testing.T) {
+	body := &endless{}
+	_, err := remote.Fetch(t.Context(), address, remote.Options{Transport: body, MaxSize: 4096})
+	checkUnavailable(t, err, "larger than 4096 bytes")
+	if body.read > 4097 {
+		t.Errorf("%d bytes were read", body.read)
+	}
+}
+
+func TestNegativeOptionsAreDefaults(t *testing.T) {
+	server := httptest.NewServer(says(setOf(t, newKey(t))))
+	defer server.Close()
+	doc, err := remote.Fetch(t.Context(), server.URL, remote.Options{Timeout: -1, MaxSize: -1, Cooldown: -1, DefaultMaxAge: -1, MaxMaxAge: -1})
+	if err != nil || doc.FreshUntil.Sub(doc.FetchedAt) != 5*time.Minute {
+		t.Errorf("fresh for %v, error %v", doc.FreshUntil.Sub(doc.FetchedAt), err)
 	}
 }
 

@@ -43,6 +43,7 @@ func TestFreshness(t *testing.T) {
 		{"Age", []string{"Cache-Control", "max-age=60", "Age", "45"}, 15 * time.Second, hour},
 		{"Age beyond max-age", []string{"Cache-Control", "max-age=60", "Age", "300"}, time.Second, hour},
 		{"Age beyond the cap", []string{"Cache-Control", "max-age=99999999", "Age", "86000"}, 400 * time.Second, hour},
+		{"Age beyond all numbers", []string{"Cache-Control", "max-age=60", "Age", "18446744000"}, time.Second, hour},
 		{"Age that is none", []string{"Cache-Control", "max-age=60", "Age", "-45"}, time.Minute, hour},
 		{"Age and nothing said", []string{"Age", "60"}, 4 * time.Minute, hour},
 		{"Expires", []string{"Expires", at(time.Minute), "Date", at(0)}, time.Minute, hour},

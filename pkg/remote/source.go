@@ -143,7 +143,7 @@ func (s *Source) fetch(ctx context.Context, force bool) cache {
 	}
 	if c.err = err; err == nil {
 		c.doc, c.failures = doc, 0
-	} else {
+	} else if !force { // what a kid that nobody knows costs must not keep a stale document from being renewed
 		c.retryAt = s.o.Now().Add(min(minBackoff<<min(c.failures, 10), maxBackoff))
 		c.failures++
 	}

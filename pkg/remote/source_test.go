@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -49,7 +50,8 @@ func asked(t *testing.T, server *origin, want int) {
 func TestKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := newKey(t), newKey(t)
-		server, source := newOrigin(t, says(setOf(t, a, b)), remote.Options{})
+		body := strings.Replace(setOf(t, a, b), "[", `[{"kty":"oct","kid":"secret"},`, 1)
+		server, source := newOrigin(t, says(body), remote.Options{})
 		asked(t, server, 0)
 		holds(t, source, a, b)
 		all, err := source.Keys(t.Context(), "")
@@ -63,9 +65,9 @@ func TestKeys(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		doc.Set.Keys[0], doc.Raw[0] = b, 'x'
+		doc.Set.Keys[0], doc.Raw[0], doc.Problems[0].KeyID = b, 'x', ""
 		again, err := source.Document(t.Context())
-		if err != nil || !again.Set.Keys[0].Equal(a) || again.Raw[0] != '{' {
+		if err != nil || !again.Set.Keys[0].Equal(a) || again.Raw[0] != '{' || again.Problems[0].KeyID != "secret" {
 			t.Errorf("a caller changed the cache, error %v", err)
 		}
 		asked(t, server, 1)
@@ -107,10 +109,7 @@ func TestNotModified(t *testing.T) {
 			"ETag", `"v1"`, "Last-Modified", modified, "Cache-Control", "max-age=60", "Age", "10"), remote.Options{})
 		holds(t, source, a)
 
-		server.answers(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("ETag", `"v1"`)
-			w.WriteHeader(http.StatusNotModified)
-		})
+		server.answers(fails(http.StatusNotModified))
 		time.Sleep(50 * time.Second)
 		holds(t, source, a)
 		asked(t, server, 2)
@@ -127,6 +126,9 @@ func TestNotModified(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		holds(t, source, a)
 		asked(t, server, 3)
+		if tag := server.requests()[2].Get("If-None-Match"); tag != `"v1"` {
+			t.Errorf("after a 304 that repeats no ETag, If-None-Match is %s", tag)
+		}
 		if doc, err := source.Document(t.Context()); err != nil || doc.ETag != `"v2"` {
 			t.Errorf("ETag %s, error %v", doc.ETag, err)
 		}
@@ -205,6 +207,27 @@ func TestKidStormInOutage(t *testing.T) {
 			time.Sleep(500 * time.Millisecond)
 		}
 		asked(t, server, 3)
+	})
+}
+
+// An outage that only somebody with a made-up kid noticed must not outlast itself.
+func TestUnknownKidDoesNotPutOffRenewal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newKey(t)
+		good := says(setOf(t, a), "Cache-Control", "max-age=300, must-revalidate", "Last-Modified", "Mon, 01 Jun 2026 10:00:00 GMT")
+		server, source := newOrigin(t, good, remote.Options{})
+		holds(t, source, a)
+		server.answers(fails(http.StatusBadGateway))
+		for range 10 {
+			time.Sleep(29900 * time.Millisecond)
+			denies(t, source, "made up")
+		}
+		if server.requests()[1].Get("If-Modified-Since") != "" {
+			t.Error("a key of the same second as the set would not be found")
+		}
+		server.answers(good)
+		time.Sleep(time.Second)
+		holds(t, source, a)
 	})
 }
 

@@ -97,7 +97,7 @@ func issuerRows() []row {
 		"iss-wrong": "https://evil.example", "iss-wrong/empty": "",
 		"iss-near/slash": issuer + "/", "iss-near/case": "https://Issuer.example",
 		"iss-near/port": issuer + ":443", "iss-near/http": strings.Replace(issuer, "https", "http", 1),
-		"iss-near/space": issuer + " ", "iss-near/suffix": issuer + ".evil.example",
+		"iss-wrong/long": strings.Repeat("x", 4096), "iss-near/space": issuer + " ", "iss-near/suffix": issuer + ".evil.example",
 	} {
 		rows = append(rows, row{name: name, token: base.claim("iss", iss).String(), want: token.ReasonIssuer})
 	}
@@ -150,7 +150,12 @@ func requirementRows() []row {
 		{name: "require/string", token: whole, with: require("sub", "alice")},
 		{name: "require/other string", token: whole, with: require("sub", "alic"), want: token.ReasonClaimValue},
 		{name: "require/number", token: whole, with: require("level", "3")},
+		{name: "require/other number", token: whole, with: require("level", "4"), want: token.ReasonClaimValue},
 		{name: "require/boolean", token: whole, with: require("on", "true")},
+		{name: "require/other boolean", token: whole, with: require("on", "false"), want: token.ReasonClaimValue},
+		{name: "require/missing, told once", token: base.claim("sub", nil).String(), want: token.ReasonClaimMissing, with: func(v *token.Verifier) {
+			v.Subject, v.Require = "alice", []token.Requirement{{Claim: "sub"}}
+		}},
 		{name: "require/element", token: whole, with: require("roles", "ops")},
 		{name: "require/no element", token: whole, with: require("roles", "root"), want: token.ReasonClaimValue},
 		{name: "require/nested element", token: base.claim("roles", []any{[]string{"ops"}}).String(), with: require("roles", "ops"), want: token.ReasonClaimValue},
@@ -186,6 +191,13 @@ func kindRows() []row {
 		{name: "cty-nested/long", token: base.head("cty", "application/JWT").String(), want: token.ReasonCty},
 		{name: "ok-cty-other", token: base.head("cty", "json").String()},
 		{name: "client-id-type", token: access.claim("client_id", 1).String(), with: profile, want: token.ReasonClaimType},
+		{name: "cty-type", token: base.head("cty", 1).String(), want: token.ReasonHeader},
+		{name: "profile-missing/allowed exp", token: access.claim("exp", nil).String(), want: token.ReasonClaimMissing, with: func(v *token.Verifier) {
+			v.Profile, v.InsecureAllowNoExpiry = token.ProfileAccessToken, true
+		}},
+		{name: "profile-missing/skipped iss", token: access.claim("iss", nil).String(), want: token.ReasonClaimMissing, with: func(v *token.Verifier) {
+			v.Profile, v.Issuer, v.InsecureSkipIssuer = token.ProfileAccessToken, "", true
+		}},
 		{name: "typ-missing/skipped aud", token: access.claim("aud", nil).String(), want: token.ReasonClaimMissing, with: func(v *token.Verifier) {
 			v.Profile, v.Audience, v.InsecureSkipAudience = token.ProfileAccessToken, nil, true
 		}},

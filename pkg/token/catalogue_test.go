@@ -61,6 +61,9 @@ func checkRefused(t *testing.T, r row, verdict token.Verdict, err error) {
 		if failed.Message == "" || failed.Hint == "" || failed.Reason.Class() == "" {
 			t.Errorf("incomplete refusal: %+v", failed)
 		}
+		if len(failed.Error()) > 600 {
+			t.Errorf("the message has %d bytes: %.100s", len(failed.Error()), failed)
+		}
 		if strings.Contains(failed.Error(), r.token) && r.token != "" || strings.ContainsAny(failed.Error(), "\n\r\x1b") {
 			t.Errorf("the message %q holds the token or control characters", failed.Error())
 		}

@@ -80,7 +80,10 @@ func (h Header) Algorithm(allowed []jwk.Algorithm) (jwk.Algorithm, error) {
 			Hint:    fmt.Sprintf("allowed is %s", list(allowed)),
 		}
 	}
-	return alg, h.extensions()
+	if err := h.extensions(); err != nil {
+		return "", err
+	}
+	return alg, nil
 }
 
 // extensions refuses what changes the meaning of a JWS: no extension is known here,

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jwksctl/jwksctl/pkg/jwk"
@@ -62,7 +63,7 @@ type Verdict struct {
 	Reason    Reason         `json:"reason,omitempty"` // of the first check that failed
 	Errors    []*Refusal     `json:"errors,omitempty"` // every check that failed
 	KeyID     string         `json:"kid,omitempty"`    // as the header has it
-	Algorithm jwk.Algorithm  `json:"alg,omitempty"`    // as the header has it; set once it is one of ours
+	Algorithm jwk.Algorithm  `json:"alg,omitempty"`    // that the header names; set once it is one of ours
 	ExpiresIn *int64         `json:"expires_in,omitempty"`
 	Claims    map[string]any `json:"claims,omitempty"` // of a valid token only; numbers are json.Number
 	Payload   []byte         `json:"-"`                // of a valid token only: the claims as they were signed
@@ -75,6 +76,8 @@ func (v Verifier) Validate() error {
 		return errors.New("no key source: set Keys")
 	case v.Issuer == "" && !v.InsecureSkipIssuer:
 		return errors.New("no issuer to expect: name one, or skip the check of iss explicitly")
+	case slices.Contains(v.Audience, ""):
+		return errors.New("an audience is empty: name it, or leave it out")
 	case v.Leeway < 0 || v.Leeway > MaxLeeway:
 		return fmt.Errorf("leeway %s: it may be from 0s to %s", v.Leeway, MaxLeeway)
 	case v.MinTTL < 0:

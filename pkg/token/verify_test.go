@@ -18,6 +18,7 @@ func TestValidate(t *testing.T) {
 	tests := map[string]func(*token.Verifier){
 		"no keys":             func(v *token.Verifier) { v.Keys = nil },
 		"no issuer":           func(v *token.Verifier) { v.Issuer = "" },
+		"empty audience":      func(v *token.Verifier) { v.Audience = []string{"api", ""} },
 		"negative leeway":     func(v *token.Verifier) { v.Leeway = -1 },
 		"leeway over the cap": func(v *token.Verifier) { v.Leeway = token.MaxLeeway + 1 },
 		"negative min ttl":    func(v *token.Verifier) { v.MinTTL = -1 },
@@ -179,13 +180,45 @@ func TestChecker(t *testing.T) {
 	for _, r := range slices.Concat(signatureRows(), headerRows(), encodingRows(), jsonRows(), timeRows(), acceptRows()) {
 		v := verifier()
 		checker := v.Checker()
-		for _, compact := range []string{trusted, r.token, trusted, r.token, good(jwk.EdDSA).String()} {
+		for _, compact := range []string{trusted, r.token, r.token, trusted, r.token, good(jwk.EdDSA).String()} {
 			want, wantErr := v.Verify(t.Context(), compact)
 			got, err := checker.Verify(t.Context(), compact)
 			if diff := cmp.Diff(want, got); diff != "" || (err == nil) != (wantErr == nil) {
 				t.Errorf("%s: %v, want %v (-want +got):\n%s", r.name, err, wantErr, diff)
 			}
 		}
+	}
+}
+
+// TestNearMissesInOrder looks more often than chance could be right.
+func TestNearMissesInOrder(t *testing.T) {
+	compact := good(jwk.EdDSA).claim("Nbf", 1).claim("EXP", 1).claim("Aud", "a").String()
+	for range 50 {
+		verdict, _ := verifier().Verify(t.Context(), compact)
+		var named []string
+		for _, failed := range verdict.Errors {
+			named = append(named, failed.Claim)
+		}
+		if want := []string{"Aud", "EXP", "Nbf"}; !slices.Equal(named, want) {
+			t.Fatalf("claims at fault: %q, want %q", named, want)
+		}
+	}
+}
+
+// TestPartsStayApart appends to a part, as its owner may.
+func TestPartsStayApart(t *testing.T) {
+	compact := good(jwk.EdDSA).String()
+	parts, err := token.Split(compact, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = append(parts.Header, 'x'), append(parts.Payload, 'x')
+	again, err := token.Split(compact, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(again, parts); diff != "" {
+		t.Errorf("one part grew into the next (-want +got):\n%s", diff)
 	}
 }
 
