@@ -117,6 +117,8 @@ func (ks Keyset) Import(now time.Time, m Means) (Keyset, Effect, error) {
 	d := ks.draft(now)
 	if p, ok := ks.Pending(); ok {
 		d.discard(p.KeyID(), "replaced by an imported key")
+	} else if r := ks.room(now); r != nil {
+		return ks, Effect{}, r
 	}
 	d.publish(m.Fresh)
 	d.at(kid).Imported = true

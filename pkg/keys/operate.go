@@ -18,14 +18,14 @@ func (r *Ring) Step(ctx context.Context) error {
 		err := r.change(ctx, r.made(needed),
 			func(ks Keyset, now time.Time, m Means) (Keyset, Effect, error) {
 				next, effect, refused := ks.Advance(now, m)
-				held, more = refused, due(next.Next(), now)
+				held, more = refused, !effect.Empty() && due(next.Next(), now) // it may have made room
 				return next, effect, nil
 			})
-		if err != nil || !more {
+		if err != nil {
 			return err
 		}
-		if err := refusals(held); err != nil {
-			return r.refused(err)
+		if !more {
+			return r.refused(refusals(held))
 		}
 	}
 	return nil

@@ -90,6 +90,9 @@ func (p Policy) With(s Settings) (Policy, error) {
 	}
 	if s.Algorithm != "" {
 		q.Algorithm = s.Algorithm
+		if alg, err := jwk.ParseAlgorithm(string(s.Algorithm)); err == nil {
+			q.Algorithm = alg // some have two names
+		}
 	}
 	if sizes := q.Algorithm.Sizes(); len(sizes) == 0 {
 		q.KeySize = 0
@@ -168,8 +171,10 @@ func (p Policy) validate() error {
 	if len(problems) == 0 {
 		problems = append(problems, p.validateSums()...)
 	}
-	if _, err := jwk.ParseAlgorithm(string(p.Algorithm)); err != nil {
+	if alg, err := jwk.ParseAlgorithm(string(p.Algorithm)); err != nil {
 		bad("algorithm: %v", err)
+	} else if alg != p.Algorithm {
+		bad("algorithm: %s is named %s here", p.Algorithm, alg)
 	} else if sizes := p.Algorithm.Sizes(); len(sizes) == 0 && p.KeySize != 0 {
 		bad("key_size: %s keys have one size; leave it out", p.Algorithm)
 	} else if len(sizes) > 0 && !slices.Contains(sizes, p.KeySize) {

@@ -157,6 +157,11 @@ func TestPolicyRefusals(t *testing.T) {
 	if got := refusedPolicy(Settings{Issuer: testIssuer, MaxStaleness: maxDuration + 1}); strings.Contains(got, "does not hold") {
 		t.Errorf("a duration that is out of bounds is named, and summed up too: %s", got)
 	}
+	p := newTestPolicy(t, Settings{Algorithm: jwk.EdDSA})
+	p.Algorithm = "Ed25519"
+	if err := p.validate(); err == nil || !strings.Contains(err.Error(), "Ed25519 is named EdDSA here") {
+		t.Errorf("an algorithm by its other name: %v", err)
+	}
 	if got := refusedPolicy(Settings{}); got != "issuer: is not set" {
 		t.Errorf("without an issuer: %q", got)
 	}
@@ -189,6 +194,7 @@ func TestPolicyWith(t *testing.T) {
 		{"a size that fits stays", newTestPolicy(t, Settings{KeySize: 3072}), Settings{Algorithm: jwk.PS512}, func(p *Policy) { p.Algorithm = jwk.PS512 }},
 		{"a size falls away", stated, Settings{Algorithm: jwk.ES256}, func(p *Policy) { p.Algorithm, p.KeySize = jwk.ES256, 0 }},
 		{"a size is needed", dailyPolicy(t), Settings{Algorithm: jwk.RS384}, func(p *Policy) { p.Algorithm, p.KeySize = jwk.RS384, 2048 }},
+		{"an algorithm by its other name", stated, Settings{Algorithm: "Ed25519"}, func(p *Policy) { p.Algorithm, p.KeySize = jwk.EdDSA, 0 }},
 		{"a size is stated", stated, Settings{KeySize: 4096}, func(p *Policy) { p.KeySize = 4096 }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

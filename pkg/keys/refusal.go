@@ -52,11 +52,13 @@ func (m Means) openable(k Key) *Refusal {
 }
 
 // room holds back a step that would publish one key more than the JWK Set takes.
+// A key that has expired by this clock counts while it is published by another.
 func (ks Keyset) room(now time.Time) *Refusal {
-	if len(ks.Public(now)) < maxPublished {
+	e := ks.Policy.ClockSkew
+	if len(ks.Public(now.Add(-e))) < maxPublished {
 		return nil
 	}
-	until := ks.publicUntil(now)
+	until := ks.publicUntil(now.Add(-e)).Add(e)
 	return &Refusal{Guard: GuardCap, Until: until, Text: fmt.Sprintf(
 		"the JWK Set holds %d keys, the most it may; a place is free at %s", maxPublished, stamp(until))}
 }

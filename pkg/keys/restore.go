@@ -18,27 +18,29 @@ import (
 // It is no error if there is nothing to accept.
 func AcceptRestore(ctx context.Context, o Options) (*Ring, error) {
 	r := newRing(o)
-	rec, err := r.store.Load(ctx)
-	if errors.Is(err, ErrNoKeyset) {
-		return nil, err
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	restored, err := decodeKeyset(rec)
-	if err != nil {
-		return nil, err
-	}
-	seen, ok, err := testimony(r.witness, restored.ID)
-	if err != nil {
-		return nil, err
-	}
-	if ok && restored.forgets(seen) != nil {
-		if err := r.accept(ctx, restored, seen); err != nil {
-			return nil, err
+	var err error
+	for range attempts { // a process that believes the restored store may go on with it meanwhile
+		err = r.acceptOnce(ctx)
+		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrTooLate) && !errors.Is(err, errMoved) {
+			break
 		}
 	}
+	if err != nil {
+		return nil, err
+	}
 	return r, r.Refresh(ctx)
+}
+
+func (r *Ring) acceptOnce(ctx context.Context) error {
+	restored, err := Read(ctx, r.store, nil)
+	if err != nil {
+		return err
+	}
+	seen, ok, err := testimony(r.witness, restored.ID)
+	if err != nil || !ok || restored.forgets(seen) == nil {
+		return err
+	}
+	return r.accept(ctx, restored, seen)
 }
 
 // accept commits the merged document over the restored one.

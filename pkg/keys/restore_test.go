@@ -370,6 +370,32 @@ func TestAcceptNeedsAClockThatIsRight(t *testing.T) {
 	}
 }
 
+// A process that has no witness goes on with the restored store at the same time.
+func TestAcceptMeetsAnotherChange(t *testing.T) {
+	d := newDisk(t)
+	leaked := d.found(t).Active().KeyID()
+	backup := d.backup(t)
+	d.here(t, keys.Open, revoke(t, leaked, "leaked"))
+	d.restore(t, backup)
+	s := d.store(t)
+	defer s.Close() //nolint:errcheck // read only by the end
+	other, err := keys.Open(t.Context(), d.options(s, nil))
+	must(t, err)
+	met := 0
+	hooked := &hookedStore{Store: s, swap: func(_ keys.Change, commit func() error) error {
+		if met++; met == 1 {
+			setPolicy(t, keys.Settings{TokenTTL: time.Minute})(other)
+		}
+		return commit()
+	}}
+	r, err := keys.AcceptRestore(t.Context(), d.options(hooked, d.witness))
+	must(t, err)
+	wantRevoked(t, r, leaked, "leaked")
+	if ks := r.Keyset(); met != 2 || ks.Epoch != 1 || ks.Version != 3 {
+		t.Errorf("epoch %d, version %d after %d swaps", ks.Epoch, ks.Version, met)
+	}
+}
+
 func TestAcceptNeedsTheSealingKey(t *testing.T) {
 	d := newDisk(t)
 	d.found(t)

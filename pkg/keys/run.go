@@ -103,24 +103,25 @@ func (r *Ring) wantsSpare() bool {
 func (r *Ring) makeSpare(ctx context.Context, made chan<- error) {
 	_, err := r.spare.take(r.Keyset().Policy, r.generate)
 	if err != nil {
-		rest(ctx)
+		rest(ctx, longestPoll)
 	}
 	made <- err
 }
 
-// rest is the pause after something failed.
-func rest(ctx context.Context) {
+// rest is the pause after something that must not repeat itself at once.
+func rest(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
-	case <-time.After(longestPoll):
+	case <-time.After(d):
 	}
 }
 
 // listen passes on the store's hints.
 func (r *Ring) listen(ctx context.Context, hints chan<- struct{}) {
 	for ctx.Err() == nil {
-		if err := r.store.Wait(ctx, r.Keyset().Version); err != nil {
-			rest(ctx) // the loop asks the store by itself; try the hints again later
+		version := r.Keyset().Version
+		if err := r.store.Wait(ctx, version); err != nil {
+			rest(ctx, longestPoll) // the loop asks the store by itself; try the hints again later
 			continue
 		}
 		moved := r.moved.wait()
@@ -131,6 +132,9 @@ func (r *Ring) listen(ctx context.Context, hints chan<- struct{}) {
 		select { // until the loop has looked, the hint would only repeat itself
 		case <-ctx.Done():
 		case <-moved:
+		}
+		if r.Keyset().Version == version {
+			rest(ctx, longestPoll/10) // a hint may come too early, but it must not hurry the loop
 		}
 	}
 }

@@ -190,6 +190,25 @@ type hastyStore struct{ keys.Store }
 
 func (hastyStore) Wait(ctx context.Context, _ uint64) error { return ctx.Err() }
 
+func TestHintsThatComeTooEarlyDoNotHurryTheLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t)
+		b.found(t, 24*time.Hour)
+		b.o.Store = hastyStore{b.store}
+		r, err := keys.Open(t.Context(), b.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var reads atomic.Int64
+		b.store.hook(func(s *hookedStore) { s.load = func() error { reads.Add(1); return nil } })
+		startRun(t, r)
+		time.Sleep(10 * time.Second)
+		if n := reads.Load(); n < 10 || n > 105 {
+			t.Errorf("%d reads in ten seconds", n)
+		}
+	})
+}
+
 func TestHintsDoNotHurryAStoreThatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t)

@@ -224,7 +224,7 @@ func full(t testing.TB) Keyset {
 
 func TestTheSetIsCapped(t *testing.T) {
 	ks := full(t)
-	until := noonPlus(100 * time.Hour)
+	until := noonPlus(100*time.Hour + 5*time.Second) // when it has expired by every clock
 	check := func(name string, effect Effect, refused *Refusal) {
 		t.Helper()
 		if !effect.Empty() || refused == nil || refused.Guard != GuardCap || !refused.Until.Equal(until) {
@@ -240,8 +240,20 @@ func TestTheSetIsCapped(t *testing.T) {
 	ks.Keys[15].JWK = newTestKey(t)
 	_, effect, refused = ks.Advance(noonPlus(24*time.Hour), able(t))
 	check("publish", effect, refused[0])
+	_, effect, err = ks.Import(noonPlus(24*time.Hour), able(t))
+	refusal, _ = errors.AsType[*Refusal](err)
+	check("import", effect, refusal)
 
-	next, effect := advance(t, full(t), until) // a place is free
+	left := until.Add(-5 * time.Second) // by this clock, but it is still published by a slower one
+	_, effect, err = full(t).Rotate(left, able(t), Order{Force: true})
+	refusal, _ = errors.AsType[*Refusal](err)
+	check("rotate in time", effect, refusal)
+	if next, _, err := full(t).Rotate(until, able(t), Order{Force: true}); err != nil || len(next.Public(until)) != 16 {
+		t.Errorf("rotate a little later: %d keys, %v", len(next.Public(until)), err)
+	}
+	next, _, refused := full(t).Advance(left, able(t)) // it is taken out, which makes room
+	check("activate in time", Effect{}, refused[0])
+	next, effect = advance(t, next, left)
 	if got := len(next.Public(until)); got != 16 || !slices.ContainsFunc(effect.Events, func(e Event) bool { return e.Step == Activate }) {
 		t.Errorf("%d keys after %v", got, effect.Events)
 	}

@@ -12,7 +12,21 @@ import (
 )
 
 // The checker knows what was really committed, minted and served, and by that
-// judges the invariants of DESIGN.md section 4.
+// judges the invariants, which a finding names by their number:
+//
+//	 1  a token is findable in every JWKS that a compliant cache may hold, until exp plus L
+//	 2  each version has one active key, and processes disagree on it for D at most
+//	 3  no key signs before its ready_at, unless by force
+//	 4  no key leaves before the last token that it could have signed is dead
+//	 5  nobody serves, and no cache holds, a revoked key beyond the bounds that are told
+//	 6  one kid is one key for ever, none comes back, and versions only grow
+//	 7  a JWKS holds the active key
+//	 8  nobody acts on what is not committed
+//	10  a private half that cannot be opened stops signing and is not replaced
+//	11  what only reads never writes
+//
+// and rules of less weight by a name. (9, that nothing private is told, is for
+// other tests.)
 //
 // It needs no caches to play through. A compliant cache may hold a JWK Set for
 // max-age, and one whose reader ignores Age for twice that. So what matters of
@@ -35,14 +49,17 @@ type checker struct {
 	skew     time.Duration // the clock_skew of the newest version
 	skewFrom time.Duration // when nothing that was stamped under a lower one is left
 
+	ended     context.Context // of who waits for nothing
 	corrupted map[string]bool // the halves that somebody destroyed or garbled
+	lastTurn  kind            // what changed the active key last
 	turns     map[int]int     // how often each order changed the active key
 }
 
 // version is one committed document.
 type version struct {
 	keys.Keyset
-	landed time.Duration
+	landed   time.Duration
+	policies int // changed so far
 }
 
 // life is what the checker knows of a key.
@@ -72,8 +89,10 @@ func (s kidset) has(i int) bool { return s[i/64]&(1<<(i%64)) != 0 }
 type period struct{ served, until time.Duration }
 
 func newChecker(w *world, leeway time.Duration) *checker {
+	ended, end := context.WithCancel(context.Background())
+	end()
 	return &checker{
-		world: w, leeway: leeway, lives: map[string]*life{}, held: map[kidset]period{},
+		world: w, ended: ended, leeway: leeway, lives: map[string]*life{}, held: map[kidset]period{},
 		corrupted: map[string]bool{}, turns: map[int]int{},
 	}
 }
@@ -91,9 +110,10 @@ func since(t time.Time) time.Duration { return t.Sub(epoch) }
 func (c *checker) process(p *process) {
 	ks := p.ring.Keyset()
 	c.known(p, ks)
+	c.specimen(p, ks)
 	c.mint(p, ks)
 	c.serve(p, ks)
-	c.find(p)
+	c.find(p, ks)
 }
 
 // known is invariant 8: what a process acts on was committed.
@@ -111,6 +131,33 @@ func (c *checker) known(p *process, ks keys.Keyset) {
 	p.highest = ks.Version
 }
 
+// fence is what D bounds: nobody acts on what was not confirmed for D, by
+// whichever clock says that it is longer. Whoever did act calls it.
+func (c *checker) fence(p *process, does string) {
+	now, d := p.host.moment(), p.ring.Keyset().Policy.MaxStaleness
+	if age := max(now.wall.Sub(p.confirmed.wall), now.up-p.confirmed.up); age > d {
+		c.world.violate("the fence", "%s %s %v after it asked the store, D is %v", p.name, does, age, d)
+	}
+}
+
+// specimen judges a token that is signed as if by an expired key.
+func (c *checker) specimen(p *process, ks keys.Keyset) {
+	if ks.Specimen == nil {
+		return
+	}
+	_, _, latest, err := p.ring.Specimen(0).SigningKey(c.ended)
+	switch {
+	case err != nil:
+		return
+	case !ks.Policy.ExpiredTokens:
+		c.world.violate("the specimen", "%s signs with it, which the policy forbids", p.name)
+	case latest.After(p.host.wall().Add(-time.Hour)):
+		c.world.violate("the specimen", "%s signs a token that has not expired", p.name)
+	}
+	c.fence(p, "signs as if by an expired key")
+	c.world.seen["specimens"]++
+}
+
 // mint judges a token that the process would mint now, to live as long as it may.
 func (c *checker) mint(p *process, ks keys.Keyset) {
 	w := c.world
@@ -119,6 +166,7 @@ func (c *checker) mint(p *process, ks keys.Keyset) {
 		c.refusesToSign(p, ks, err)
 		return
 	}
+	c.fence(p, "signs")
 	l, ok := c.lives[key.Public().KeyID()]
 	switch {
 	case !ok:
@@ -137,7 +185,7 @@ func (c *checker) mint(p *process, ks keys.Keyset) {
 	if l.revoked {
 		return
 	}
-	w.seen.minted++
+	w.seen.signed(c.newest().policies - c.versions[ks.Version-1].policies)
 	if !l.Forced {
 		for set, period := range c.held {
 			if !set.has(l.index) && period.until > w.now {
@@ -152,9 +200,9 @@ func (c *checker) mint(p *process, ks keys.Keyset) {
 func (c *checker) refusesToSign(p *process, ks keys.Keyset, err error) {
 	switch {
 	case errors.Is(err, keys.ErrStale):
-		c.world.seen.stale++
+		c.world.seen["stale processes"]++
 	case errors.Is(err, keys.ErrUnreadable):
-		c.world.seen.unreadable++
+		c.world.seen["unreadable keys"]++
 	}
 	for kid := range p.ring.Status().Unreadable {
 		if !c.corrupted[kid] {
@@ -173,6 +221,7 @@ func (c *checker) serve(p *process, ks keys.Keyset) {
 	if err != nil {
 		return
 	}
+	c.fence(p, "publishes")
 	if pub != p.served {
 		p.served, p.set = pub, c.set(p, pub)
 	}
@@ -227,11 +276,22 @@ func (c *checker) servesRevoked(p *process, l *life, maxAge time.Duration) {
 	if now > l.bound.served || now+maxAge > l.bound.cached || now+2*maxAge > l.bound.cachedNoAge {
 		c.world.violate("5", "%s serves %s, which is revoked, with max-age %v; the bounds were %v", p.name, l, maxAge, l.bound)
 	}
-	c.world.seen.servedRevoked++
+	c.world.seen["revoked keys served in time"]++
 }
 
 // find is invariants 1 and 5 for a process that verifies by its own Ring.
-func (c *checker) find(p *process) {
+func (c *checker) find(p *process, ks keys.Keyset) {
+	if _, err := p.ring.Keys(c.ended, ""); err == nil {
+		c.fence(p, "verifies")
+	}
+	for _, k := range ks.Keys {
+		if k.ExpiresAt.IsZero() || c.world.now-since(k.ExpiresAt) <= c.world.highestSkew() || p.ring.Status().Clock != nil {
+			continue
+		}
+		if found, err := p.ring.Keys(c.ended, k.KeyID()); err == nil && len(found) > 0 {
+			c.world.violate("the states", "%s verifies with %s, which expired at %v", p.name, c.lives[k.KeyID()], since(k.ExpiresAt))
+		}
+	}
 	for _, l := range c.order {
 		if !l.minted || l.revoked || l.Forced || c.world.now >= l.dies+c.leeway {
 			continue

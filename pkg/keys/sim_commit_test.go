@@ -1,6 +1,7 @@
 package keys_test
 
 import (
+	"strings"
 	"time"
 
 	"github.com/jwksctl/jwksctl/pkg/keys"
@@ -13,12 +14,21 @@ func (c *checker) commit(by *process, doing action, ks keys.Keyset, change keys.
 		w.violate("6", "%s commits version %d after %d", by.name, ks.Version, len(c.versions))
 	}
 	c.appear(by, ks, change)
-	c.versions = append(c.versions, version{ks, w.now})
+	this := version{Keyset: ks, landed: w.now}
+	if was != nil {
+		if this.policies = was.policies; was.Policy != ks.Policy {
+			this.policies++
+		}
+	}
+	c.versions = append(c.versions, this)
 	if was != nil {
 		c.stamps(by, *was, ks)
 		c.turnover(by, doing, *was, ks, change)
 	}
-	c.leave(by, ks)
+	if _, ok := ks.Pending(); !ok && was == nil {
+		w.violate("the standby", "%s founds a keyset without a successor", by.name)
+	}
+	c.leave(by, was, ks)
 	c.halves(by, ks)
 	c.policyChanged(was, ks)
 }
@@ -68,7 +78,7 @@ func (c *checker) appear(by *process, ks keys.Keyset, change keys.Change) {
 	}
 }
 
-// later holds the stamps to "written once, and only ever later".
+// later holds the stamps to "written once".
 func (c *checker) later(by *process, l *life, k keys.Key) {
 	pairs := [][2]time.Time{
 		{l.CreatedAt, k.CreatedAt},
@@ -81,8 +91,8 @@ func (c *checker) later(by *process, l *life, k keys.Key) {
 		{l.RevokedAt, k.RevokedAt},
 	}
 	for i, p := range pairs {
-		if !p[0].IsZero() && p[1].Before(p[0]) {
-			c.world.violate("the stamps", "%s moves stamp %d of %s back from %v to %v", by.name, i, l, since(p[0]), since(p[1]))
+		if !p[0].IsZero() && !p[1].Equal(p[0]) {
+			c.world.violate("the stamps", "%s moves stamp %d of %s from %v to %v", by.name, i, l, since(p[0]), since(p[1]))
 		}
 	}
 }
@@ -122,20 +132,36 @@ func (c *checker) turnover(by *process, doing action, was version, ks keys.Keyse
 	if _, ok := ks.Pending(); !ok && doing.kind != doRevoke && !now.Forced {
 		w.violate("the standby", "%s rotates to %s and publishes no successor in the same swap", by.name, now)
 	}
+	c.countTurnover(doing, now)
+}
+
+func (c *checker) countTurnover(doing action, now *life) {
+	seen := c.world.seen
 	if now.Forced {
-		w.seen.forced++
+		seen["forced steps"]++
 	}
-	w.seen.rotations++
+	seen["rotations"]++
+	switch doing.kind {
+	case doStep:
+		seen["timed rotations"]++
+	case doRotate:
+		if c.lastTurn == doRotate {
+			seen["two orders to rotate in a row"]++
+		}
+	default:
+	}
+	c.lastTurn = doing.kind
 }
 
 // discarded holds the pending key to its place: it makes way for a revocation,
-// for another algorithm or for an order with force, and for nothing else.
+// for another algorithm, for an imported key or for an order with force, and for
+// nothing else.
 func (c *checker) discarded(by *process, doing action, was version, ks keys.Keyset, pending keys.Key) {
 	l := c.lives[pending.KeyID()]
 	if holds(ks.Keys, pending.KeyID()) {
 		return
 	}
-	if l.RevokedAt.IsZero() && was.Policy.Algorithm == ks.Policy.Algorithm && !doing.force {
+	if l.RevokedAt.IsZero() && was.Policy.Algorithm == ks.Policy.Algorithm && !doing.force && doing.kind != doImport {
 		c.world.violate("10", "%s replaces the pending %s by itself", by.name, l)
 	}
 }
@@ -150,7 +176,7 @@ func holds(ks []keys.Key, kid string) bool {
 }
 
 // leave judges the keys that are in the JWKS no more: invariants 4 and 5.
-func (c *checker) leave(by *process, ks keys.Keyset) {
+func (c *checker) leave(by *process, was *version, ks keys.Keyset) {
 	w := c.world
 	if len(c.versions) == 1 {
 		c.lives[ks.Active().KeyID()].signs = true
@@ -165,11 +191,22 @@ func (c *checker) leave(by *process, ks keys.Keyset) {
 		case !l.RevokedAt.IsZero():
 			b := ks.WithdrawnFrom(l.RevokedAt)
 			l.revoked, l.bound = true, withdrawal{since(b.Served), since(b.Cached), since(b.CachedWithNoAge)}
-			w.seen.revocations++
+			if was != nil {
+				w.seen["revocations of "+string(stateIn(was.Keyset, l.KeyID(), w))+" keys"]++
+			}
 		case l.minted && w.now < l.dies+c.leeway:
 			w.violate("4", "%s takes %s out, whose tokens live until %v", by.name, l, l.dies+c.leeway)
 		}
 	}
+}
+
+func stateIn(ks keys.Keyset, kid string, w *world) keys.State {
+	for _, k := range ks.Sorted(epoch.Add(w.now)) {
+		if k.KeyID() == kid {
+			return k.State(epoch.Add(w.now))
+		}
+	}
+	return ""
 }
 
 // halves holds the store to the document: the halves of keys that may sign are
@@ -201,12 +238,12 @@ func (c *checker) policyChanged(was *version, ks keys.Keyset) {
 	if was == nil || was.Policy == ks.Policy {
 		return
 	}
-	c.world.seen.policies++
+	c.world.seen.policyChange(was.Policy, ks.Policy)
 	c.skew, c.skewFrom = ks.Policy.ClockSkew, c.world.now
 	for _, k := range ks.Keys {
 		c.skewFrom = max(c.skewFrom, since(k.ReadyAt), since(k.ExpiresAt))
 	}
-	c.skewFrom = max(c.skewFrom, since(ks.ActsUntil), since(ks.DocsUntil), since(ks.TokensUntil)) + ks.Policy.ClockSkew
+	c.skewFrom = max(c.skewFrom, since(ks.ActsUntil), since(ks.DocsUntil), since(ks.TokensUntil.Add(ks.Policy.Leeway))) + ks.Policy.ClockSkew
 	for _, h := range c.world.hosts {
 		if h.jump.Abs() < 2*ks.Policy.ClockSkew { // too small, by now, for anybody to notice
 			h.setRight()
@@ -214,7 +251,15 @@ func (c *checker) policyChanged(was *version, ks keys.Keyset) {
 	}
 }
 
-// done judges what a process reports of an order: DESIGN.md has a command done
+// reported judges an error that an operation ends with, if any: a step never
+// makes a document that breaks the rules of one.
+func (c *checker) reported(p *process, err error) {
+	if err != nil && strings.Contains(err.Error(), "broken keyset") {
+		c.world.violate("the document", "%s: %v", p.name, err)
+	}
+}
+
+// done judges what a process reports of an order: a command is done
 // only when a version contains its effect, and a refusal means that nothing
 // was changed.
 func (c *checker) done(p *process, a action, before version, kid string, err error) {
@@ -233,6 +278,11 @@ func (c *checker) done(p *process, a action, before version, kid string, err err
 	case doRevoke:
 		if !c.lives[kid].revoked {
 			w.violate("5", "%s reports a revocation that did not happen", p.name)
+		}
+	case doImport:
+		w.seen["imports"]++
+		if c.lives[kid] == nil {
+			w.violate("the intent", "%s reports an import that did not happen", p.name)
 		}
 	case doPolicy:
 		for _, v := range c.versions[before.Version-1:] {

@@ -1,6 +1,7 @@
 package keys_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,10 @@ func TestRegressions(t *testing.T) {
 	}
 	const second, ms = time.Second, time.Millisecond
 	usual := settings(400*ms, 6*second, second, 5*second, second)
+	var crowd []action // more rotations than the JWKS has room for
+	for range 16 {
+		crowd = append(crowd, action{kind: doRotate, host: 0, force: true, wait: wait{unit: ofE, share: 0.1}})
+	}
 	withSpecimen := usual
 	withSpecimen.ExpiredTokens = new(true)
 
@@ -121,6 +126,15 @@ func TestRegressions(t *testing.T) {
 				{kind: doRefresh, host: 0},
 				{kind: doRotate, host: 0, wait: wait{unit: tillReady}, faults: faults{load: []fault{{}, {fate: goesBack}}, swap: []fault{{fate: ambiguous}}}},
 			},
+		},
+		{
+			// By a fast clock a key has expired, and makes room for another; by a
+			// slow clock it is still published.
+			name: "the cap by a fast clock", settings: usual, leans: []float64{1, -1},
+			actions: slices.Concat([]action{{kind: doServe, host: 0}, {kind: doServe, host: 1}}, crowd, []action{
+				{kind: doRotate, host: 0, force: true, wait: wait{unit: tillExpired}},
+				{kind: doRefresh, host: 1},
+			}),
 		},
 		{
 			// By a slow clock the moment at which it expired is still ahead.

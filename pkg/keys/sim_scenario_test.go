@@ -47,9 +47,12 @@ func (d dice) settings() keys.Settings {
 
 // interval is a rotation interval that settings can have: often the shortest.
 func (d dice) interval(s keys.Settings) time.Duration {
-	least := max(4*time.Second, s.MaxStaleness+2*s.JWKSMaxAge+2*s.ClockSkew,
+	return time.Duration(pickOf(d, 1, 1, 1.3, 2.0) * float64(shortest(s)))
+}
+
+func shortest(s keys.Settings) time.Duration {
+	return max(4*time.Second, s.MaxStaleness+2*s.JWKSMaxAge+2*s.ClockSkew,
 		(s.MaxStaleness+s.TokenTTL+s.Leeway+2*s.ClockSkew+7)/8)
-	return time.Duration(pickOf(d, 1, 1, 1.3, 2.0) * float64(least))
 }
 
 // newScenario draws the scenario of a seed.
@@ -236,8 +239,14 @@ func (w *writer) scene() {
 		h := w.host()
 		w.add(action{kind: doCrash, host: h, wait: w.short()})
 		w.add(action{kind: doServe, host: h, wait: w.short(), faults: w.faults()})
-	case n < 96:
+	case n < 95:
 		w.add(action{wait: wait{unit: pickOf(w.dice, ofD, ofR, ofT), share: w.Float64()}})
+	case n < 96:
+		if w.chance(0.5) {
+			w.order(action{kind: doImport, pick: w.IntN(24)})
+		} else {
+			w.add(action{kind: doMint, host: w.linked(), by: pickOf(w.dice, 0.5, 1, 1, 1.1), wait: w.short(), faults: w.faults()})
+		}
 	case n < 97:
 		w.add(action{kind: doCorrupt, pick: w.IntN(24), force: w.chance(0.5), wait: w.short()})
 		w.order(action{kind: doRotate, force: w.chance(0.3)})
@@ -257,7 +266,7 @@ func (w *writer) policy() {
 	for range 1 + w.IntN(2) {
 		drawn, next := w.dice.settings(), w.settings
 		for range pickOf(w.dice, 1, 1, 2, 6) {
-			switch w.IntN(6) {
+			switch w.IntN(8) {
 			case 0:
 				next.TokenTTL = drawn.TokenTTL
 			case 1:
@@ -270,11 +279,17 @@ func (w *writer) policy() {
 				next.ClockSkew = drawn.ClockSkew
 			case 5:
 				next.Algorithm = pickOf(w.dice, jwk.EdDSA, jwk.ES256)
+			case 6:
+				next.ExpiredTokens = new(w.chance(0.5))
+			case 7:
+				next.RotationInterval = 0
 			}
 		}
-		next.RotationInterval = w.interval(next)
+		if next.RotationInterval < shortest(next) || w.chance(0.4) {
+			next.RotationInterval = w.interval(next)
+		}
 		w.settings = next
-		next.ExpiredTokens, next.Issuer = nil, ""
+		next.Issuer = ""
 		w.order(action{kind: doPolicy, to: next})
 	}
 	if w.chance(0.7) {
@@ -290,6 +305,9 @@ func (w *writer) jump() {
 	h := w.host()
 	by := pickOf(w.dice, -1.0, 1.0) * w.Float64() * pickOf(w.dice, 0.3, 1, 10, 100)
 	w.add(action{kind: doJump, host: h, by: by, wait: w.short()})
+	if w.chance(0.3) {
+		w.add(action{kind: doJump, host: h, by: -2 * by, wait: w.short()})
+	}
 	var slow faults // reads that take so long that they may hide how wrong the clock is
 	for range w.IntN(4) {
 		slow.load = append(slow.load, fault{before: pickOf(w.dice, 0, 1, 2, 3.0), after: pickOf(w.dice, 0, 1, 2, 3.0)})

@@ -48,7 +48,7 @@ func (s *simStore) land(f *flight) {
 	err := s.commit(f.by, f.doing, f.change)
 	s.world.logf("a write that %s gave up on lands: %v", f.by.name, errText(err))
 	if err == nil {
-		s.world.seen.zombies++
+		s.world.seen["writes that land after they were given up"]++
 	}
 }
 
@@ -57,7 +57,7 @@ func (s *simStore) version() uint64 { return uint64(len(s.records)) }
 // commit is the whole of Swap but for what goes wrong on the way.
 func (s *simStore) commit(by *process, doing action, c keys.Change) error {
 	if c.Version != s.version() {
-		s.world.seen.conflicts++
+		s.world.seen["lost swaps"]++
 		return keys.ErrConflict
 	}
 	s.records = append(s.records, keys.Record{Version: c.Version + 1, Document: bytes.Clone(c.Document)})
@@ -122,6 +122,9 @@ func (p port) request(f fault, before time.Duration) error {
 	}
 	cut := p.host.cut
 	p.sleep(before)
+	if f.fate == fails {
+		p.host.world.seen["lost requests"]++
+	}
 	if cut || f.fate == fails {
 		return errLink
 	}
@@ -142,6 +145,7 @@ func (p port) answer(f fault) error {
 
 func (p port) Load(context.Context) (keys.Record, error) {
 	f, s := take(&p.faults.load), p.host.world.store
+	p.asked = p.host.moment()
 	if err := p.request(f, time.Duration(f.before*float64(p.host.world.e))); err != nil {
 		return keys.Record{}, err
 	}
@@ -151,12 +155,16 @@ func (p port) Load(context.Context) (keys.Record, error) {
 	r := s.records[s.version()-1]
 	if f.fate == goesBack && p.ring != nil && p.ring.Keyset().Version > 1 {
 		r = s.records[p.ring.Keyset().Version-2]
-		p.host.world.seen.regresses++
+		p.host.world.seen["stores that go back"]++
 	}
 	if s.clock != nil {
 		r.Now = s.clock.wall()
 	}
-	return r, p.answer(f)
+	err := p.answer(f)
+	if err == nil {
+		p.confirmed = p.asked
+	}
+	return r, err
 }
 
 func (p port) Half(_ context.Context, kid string) ([]byte, error) {
@@ -184,6 +192,9 @@ func (p port) Swap(_ context.Context, c keys.Change) error {
 	if !p.doing.kind.writes() || (c.Version == 0 && p.doing.kind != doServe) {
 		w.violate("11", "%s writes version %d while it does nothing but %s", p.name, c.Version+1, p.doing.kind)
 	}
+	if f.fate == crashFirst {
+		w.seen["crashes on the way to a swap"]++
+	}
 	left, start := 4*w.e, w.now
 	if !c.Deadline.IsZero() {
 		left = p.host.until(c.Deadline)
@@ -198,7 +209,7 @@ func (p port) Swap(_ context.Context, c keys.Change) error {
 	}
 	w.witness(f.witness, p.process)
 	if lands > left || w.now-start > left {
-		w.seen.late++
+		w.seen["writes past their deadline"]++
 		return keys.ErrTooLate
 	}
 	if err := w.store.commit(p.process, p.doing, c); err != nil {
@@ -206,7 +217,13 @@ func (p port) Swap(_ context.Context, c keys.Change) error {
 	}
 	w.logf("%s commits version %d: %s", p.name, c.Version+1, w.check.describe())
 	if f.fate == ambiguous {
-		w.seen.ambiguous++
+		w.seen["ambiguous commits"]++
+	}
+	if f.before > 0.9 {
+		w.seen["slow commits"]++
+	}
+	if f.fate == crashLast {
+		w.seen["crashes after a swap"]++
 	}
 	return p.answer(f)
 }

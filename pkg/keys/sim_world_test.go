@@ -55,6 +55,7 @@ type host struct {
 	mend   time.Duration // when somebody sets it right, 0 for never
 	cut    bool          // from the store
 	server *process
+	ran    bool // a server
 }
 
 func (h *host) wall() time.Time {
@@ -80,12 +81,22 @@ type process struct {
 	served  *keys.Publication
 	set     kidset // what served holds
 	highest uint64 // the newest version that it acted on
+
+	asked, confirmed moment // when it asked the store, the last time and the last time with success
 }
+
+// moment is the time by both clocks of a host.
+type moment struct {
+	wall time.Time
+	up   time.Duration
+}
+
+func (h *host) moment() moment { return moment{h.wall(), h.world.now} }
 
 // A crash unwinds a process out of a call to the store.
 type crash struct{}
 
-// A violation unwinds the world: an invariant of DESIGN.md, by its number, or a
+// A violation unwinds the world: an invariant, by its number, or a
 // rule by its name, is broken.
 type violation struct{ rule, text string }
 
@@ -102,7 +113,7 @@ func (w *world) logf(format string, args ...any) {
 
 // run carries a scenario out and returns what it broke, if anything.
 func run(s scenario, pool *pool, tracing bool) (w *world, broken *violation) {
-	w = &world{scenario: s, e: s.policy.ClockSkew, keys: &supply{pool: pool}, tracing: tracing}
+	w = &world{scenario: s, e: s.policy.ClockSkew, keys: &supply{pool: pool}, seen: tally{}, tracing: tracing}
 	w.store = &simStore{world: w, halves: map[string][]byte{}}
 	w.check = newChecker(w, s.policy.Leeway)
 	for i, lean := range s.leans {
@@ -162,10 +173,20 @@ func (w *world) upcoming(to time.Duration) (at time.Duration, event func()) {
 	}
 	for _, h := range w.hosts {
 		if h.jump != 0 && h.mend != 0 && h.mend <= at {
-			at, event = h.mend, h.setRight
+			at, event = h.mend, h.mended
 		}
 	}
 	return at, event
+}
+
+// mended is when somebody sets a clock right. Some processes try a step by it in
+// the last moment at which they must see that it jumped.
+func (h *host) mended() {
+	h.mend = 0
+	if s := h.server; s != nil && s.ring != nil && !s.busy && h.lean < 0 && h.world.depth <= deepest {
+		h.world.do(action{kind: doRotate, host: h.id, force: true})
+	}
+	h.setRight()
 }
 
 // setRight mends a clock that jumped.
@@ -260,8 +281,9 @@ func (p *process) operate(a action, op func(context.Context) error) (err error) 
 		switch r := recover().(type) {
 		case nil:
 			w.logf("%s: %s: %v", p.name, a.kind, errText(err))
+			w.check.reported(p, err)
 		case crash:
-			w.seen.crashes++
+			w.seen["crashes"]++
 			w.logf("%s crashes", p.name)
 			p.ring, err = nil, errCrashed
 			if p.host.server == p {
