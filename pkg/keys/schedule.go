@@ -135,10 +135,14 @@ func (ks Keyset) NeedsKey() time.Time {
 // the version that it was given. Where a guard held a due step back, the
 // refusals say so.
 func (ks Keyset) Advance(now time.Time, m Means) (Keyset, Effect, []*Refusal) {
+	up := ks.Upcoming()
+	if len(up) == 0 || up[0].At.After(now) {
+		return ks, Effect{}, nil // as it is most of the time
+	}
 	d := ks.draft(now)
 	fresh := m.Fresh
 	var refused []*Refusal
-	for _, e := range ks.Upcoming() {
+	for _, e := range up {
 		if e.At.After(now) {
 			break
 		}

@@ -16,7 +16,8 @@ type draft struct {
 }
 
 func (ks Keyset) draft(now time.Time) *draft {
-	ks.Keys, ks.History = slices.Clone(ks.Keys), slices.Clone(ks.History)
+	ks.Keys = append(make([]Key, 0, len(ks.Keys)+1), ks.Keys...) // with room for the next key
+	ks.History = slices.Clone(ks.History)
 	return &draft{ks: ks, now: now}
 }
 
