@@ -34,7 +34,7 @@ func (o *faultOptions) register(c *cobra.Command) {
 	f.StringVar(&o.attacker, "attacker-key", "", "private key of the attacker, a JWK or PEM in this file; default: a new one")
 	f.StringVar(&o.canary, "canary", "", "URL for faults that have a verifier call one; default: "+fault.NoCanary)
 	c.MarkFlagsMutuallyExclusive("fault", "list-faults", "gallery", "expired")
-	_ = c.RegisterFlagCompletionFunc("fault", cobra.FixedCompletions(faultNames(), cobra.ShellCompDirectiveNoFileComp))
+	complete(c, "fault", faultNames()...)
 }
 
 func faultNames() []string {

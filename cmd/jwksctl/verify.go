@@ -109,8 +109,7 @@ func (o *verifyOptions) registerChecks(c *cobra.Command) {
 	c.MarkFlagsMutuallyExclusive("aud", "insecure-skip-aud")
 	c.MarkFlagsMutuallyExclusive("typ", "profile")
 	completeAlgorithms(c, "alg")
-	_ = c.RegisterFlagCompletionFunc("profile",
-		cobra.FixedCompletions([]string{string(token.ProfileAccessToken)}, cobra.ShellCompDirectiveNoFileComp))
+	complete(c, "profile", string(token.ProfileAccessToken))
 }
 
 // refuseEmpty refuses flags with an empty value. Most often it comes out of a

@@ -200,7 +200,7 @@ func Masked(store string) string {
 	}
 	for name := range query {
 		if strings.Contains(strings.ToLower(name), "password") {
-			query.Set(name, "xxxxx")
+			query.Set(name, "xxxxx") // as Redacted has it
 			u.RawQuery = query.Encode()
 		}
 	}

@@ -191,39 +191,30 @@ type hastyStore struct{ keys.Store }
 func (hastyStore) Wait(ctx context.Context, _ uint64) error { return ctx.Err() }
 
 func TestHintsThatComeTooEarlyDoNotHurryTheLoop(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBubble(t)
-		b.found(t, 24*time.Hour)
-		b.o.Store = hastyStore{b.store}
-		r, err := keys.Open(t.Context(), b.o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var reads atomic.Int64
-		b.store.hook(func(s *hookedStore) { s.load = func() error { reads.Add(1); return nil } })
-		startRun(t, r)
-		time.Sleep(10 * time.Second)
-		if n := reads.Load(); n < 10 || n > 105 {
-			t.Errorf("%d reads in ten seconds", n)
-		}
-	})
-}
-
-func TestHintsDoNotHurryAStoreThatFails(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBubble(t)
-		b.found(t, 24*time.Hour)
-		b.o.Store = hastyStore{b.store}
-		r, err := keys.Open(t.Context(), b.o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var reads atomic.Int64
-		b.store.hook(func(s *hookedStore) { s.load = func() error { reads.Add(1); return errDown } })
-		startRun(t, r)
-		time.Sleep(10 * time.Second)
-		if n := reads.Load(); n > 15 {
-			t.Errorf("%d reads in ten seconds of an outage", n)
-		}
-	})
+	for name, tt := range map[string]struct {
+		answer      error
+		least, most int64 // reads in ten seconds
+	}{
+		"of a store that is well": {nil, 10, 105},
+		"of a store that is down": {errDown, 1, 15},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBubble(t)
+				b.found(t, 24*time.Hour)
+				b.o.Store = hastyStore{b.store}
+				r, err := keys.Open(t.Context(), b.o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var reads atomic.Int64
+				b.store.hook(func(s *hookedStore) { s.load = func() error { reads.Add(1); return tt.answer } })
+				startRun(t, r)
+				time.Sleep(10 * time.Second)
+				if n := reads.Load(); n < tt.least || n > tt.most {
+					t.Errorf("%d reads in ten seconds, want %d to %d", n, tt.least, tt.most)
+				}
+			})
+		})
+	}
 }

@@ -16,7 +16,7 @@ const memberNice = 10
 func letOthersGoFirst() {
 	runtime.LockOSThread()
 	if raw, err := unix.Getpriority(unix.PRIO_PROCESS, 0); err == nil {
-		own := 20 - raw                                                     // as the system call has it, so that an error is told from -1
-		_ = unix.Setpriority(unix.PRIO_PROCESS, 0, min(19, own+memberNice)) // a lower priority is always allowed
+		own := 20 - raw                                            // as the system call has it, so that an error is told from -1
+		_ = unix.Setpriority(unix.PRIO_PROCESS, 0, own+memberNice) // the system takes what is beyond the lowest for the lowest
 	}
 }
