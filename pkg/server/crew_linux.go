@@ -15,8 +15,10 @@ const memberNice = 10
 // again.
 func letOthersGoFirst() {
 	runtime.LockOSThread()
-	if raw, err := unix.Getpriority(unix.PRIO_PROCESS, 0); err == nil {
-		own := 20 - raw                                            // as the system call has it, so that an error is told from -1
-		_ = unix.Setpriority(unix.PRIO_PROCESS, 0, own+memberNice) // the system takes what is beyond the lowest for the lowest
+	raw, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
+	if err != nil {
+		return
 	}
+	own := 20 - raw                                            // Linux adds 20 with the sign turned, so that no niceness looks like an error
+	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, own+memberNice) // what lies beyond 19 is taken for 19
 }
