@@ -19,6 +19,8 @@ func letOthersGoFirst() {
 	if err != nil {
 		return
 	}
-	own := 20 - raw                                            // Linux adds 20 with the sign turned, so that no niceness looks like an error
-	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, own+memberNice) // what lies beyond 19 is taken for 19
+	own := 20 - raw // the system call gives 20 less the niceness, so that none looks like an error
+
+	// It takes what lies beyond 19 for 19.
+	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, own+memberNice)
 }
