@@ -86,7 +86,7 @@ func (a *app) serve(ctx context.Context, o serveOptions) error {
 	}
 	s := server.New(server.Options{
 		Ring: ring.Ring, Audience: cfg.Audience, RateLimit: cfg.RateLimit, MaxConnections: cfg.MaxConnections,
-		DrainDelay: cfg.DrainDelay, DrainTimeout: cfg.DrainTimeout, TLS: tlsConfig, Log: log, Version: version(), Signatures: reserveThreads(),
+		DrainDelay: cfg.DrainDelay, DrainTimeout: cfg.DrainTimeout, TLS: tlsConfig, Log: log, Version: version(), Crowded: reserveThreads(),
 	})
 	// The ring outlives the context, so that requests in flight are still signed.
 	rotating, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -105,15 +105,21 @@ func (a *app) serve(ctx context.Context, o serveOptions) error {
 	return a.answer(ctx, s, listener, cfg, url, ring.Ring, log)
 }
 
-// reserveThreads has Go run twice as many threads as there are processors, and
-// returns how many of them may sign. A signature does not yield: were there no
-// thread beside those that sign, a request for the JWK Set would wait behind all
-// requests for tokens that came before it. So it waits for the system's scheduler
-// only, which prefers a thread that does not sign.
-func reserveThreads() (signing int) {
-	signing = runtime.GOMAXPROCS(0)
-	runtime.GOMAXPROCS(2 * signing)
-	return signing
+// reserveThreads has Go run twice as many threads as before while requests for
+// tokens crowd. A signature does not yield: were there no thread beside those that
+// sign, a request for the JWK Set would wait behind all requests for tokens that
+// came before it. So it waits for the system's scheduler only, which prefers a
+// thread that does not sign. The rest of the time, more threads than processors
+// only look for work that others have.
+func reserveThreads() (crowded func(bool)) {
+	processors := runtime.GOMAXPROCS(0)
+	return func(yes bool) {
+		if yes {
+			runtime.GOMAXPROCS(2 * processors)
+		} else {
+			runtime.GOMAXPROCS(processors)
+		}
+	}
 }
 
 // answer serves until ctx ends, and tells everybody that it does.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -14,6 +15,9 @@ import (
 // busy. It ends before the answer would be cut off.
 const signTimeout = 10 * time.Second
 
+// calm is how long nobody may have waited before a crowd is over.
+const calm = time.Minute
+
 var errOverload = errors.New("too many requests wait for a signature")
 
 // crew makes the signatures: so many at once, so many more wait, and who comes
@@ -23,10 +27,19 @@ var errOverload = errors.New("too many requests wait for a signature")
 // their work, on threads that let others go first: a signature does not yield, and
 // a request for the JWK Set must pass all those for tokens.
 type crew struct {
+	places  int
 	mu      sync.Mutex
-	free    int // places
+	free    int // of the places
 	waiting []*turn
 	longest int // that waiting may get
+	crowd   crowd
+}
+
+// crowd is whether some have waited lately.
+type crowd struct {
+	tell   func(here bool) // may be nil
+	here   bool
+	lately bool // somebody has waited since it was last looked at
 }
 
 // turn is a piece of work that waits for its turn.
@@ -36,7 +49,9 @@ type turn struct {
 	done  chan struct{}
 }
 
-func newCrew(places, queue int) *crew { return &crew{free: places, longest: queue} }
+func newCrew(places, queue int, tell func(crowded bool)) *crew {
+	return &crew{places: places, free: places, longest: queue, crowd: crowd{tell: tell}}
+}
 
 // do has the work done in its turn, and panics if the work did. The error is
 // errOverload, or that of a ctx that ended before the turn came.
@@ -47,6 +62,9 @@ func (c *crew) do(ctx context.Context, work func()) error {
 	}
 	if t == nil {
 		defer c.leave()
+		if c.places == 1 {
+			runtime.Gosched() // or one processor does one after another, and never sees that they crowd
+		}
 		work()
 		return nil
 	}
@@ -82,7 +100,32 @@ func (c *crew) enter(work func()) (*turn, error) {
 	}
 	t := &turn{work: work, done: make(chan struct{})}
 	c.waiting = append(c.waiting, t)
+	c.gather()
 	return t, nil
+}
+
+// gather takes down that somebody waits.
+func (c *crew) gather() {
+	c.crowd.lately = true
+	if c.crowd.here || c.crowd.tell == nil {
+		return
+	}
+	c.crowd.here = true
+	c.crowd.tell(true)
+	time.AfterFunc(calm, c.disperse)
+}
+
+// disperse looks whether the crowd is over.
+func (c *crew) disperse() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.crowd.lately {
+		c.crowd.lately = false
+		time.AfterFunc(calm, c.disperse)
+		return
+	}
+	c.crowd.here = false
+	c.crowd.tell(false)
 }
 
 // withdraw gives up a turn, unless it has come: work that began is waited for.
@@ -123,6 +166,7 @@ func (c *crew) member(t *turn) {
 	letOthersGoFirst()
 	for ; t != nil; t = c.next() {
 		t.take()
+		yield()
 	}
 }
 

@@ -5,10 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/jwksctl/jwksctl/pkg/keys"
 	"github.com/jwksctl/jwksctl/pkg/keys/keystest"
@@ -32,7 +36,7 @@ func occupy(t *testing.T, c *crew) (finish func()) {
 
 func TestCrew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCrew(2, 2)
+		c := newCrew(2, 2, nil)
 		finish := occupy(t, c)
 		ctx, giveUp := context.WithCancel(t.Context())
 		impatient, patient := make(chan error, 1), make(chan error, 1)
@@ -67,7 +71,7 @@ func TestCrew(t *testing.T) {
 
 func TestCrewDoesNotLetWaitForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCrew(1, 1)
+		c := newCrew(1, 1, nil)
 		finish := occupy(t, c)
 		start := time.Now()
 		err := c.do(t.Context(), func() { t.Error("the work was done all the same") })
@@ -78,8 +82,54 @@ func TestCrewDoesNotLetWaitForEver(t *testing.T) {
 	})
 }
 
+func TestCrewTellsOfACrowd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var told []string
+		c := newCrew(1, 2, func(here bool) { told = append(told, fmt.Sprint(here, " after ", time.Since(start))) })
+		wait := func() {
+			finish := occupy(t, c)
+			go func() { _ = c.do(t.Context(), func() {}) }()
+			synctest.Wait()
+			finish()
+			synctest.Wait()
+		}
+		if err := c.do(t.Context(), func() {}); err != nil || told != nil {
+			t.Errorf("told %v of one who found a place (%v)", told, err)
+		}
+		wait()
+		<-time.After(calm / 2)
+		wait()
+		<-time.After(3 * calm)
+		wait()
+		// The first look, at 1m, finds that somebody has waited; that at 2m, nobody.
+		want := []string{"true after 0s", "false after 2m0s", "true after 3m30s"}
+		if diff := cmp.Diff(want, told); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestCrewSeesACrowdOnOneProcessor(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	told := false
+	c := newCrew(1, 10, func(here bool) { told = here })
+	var all sync.WaitGroup
+	for range 10 {
+		all.Go(func() {
+			if err := c.do(t.Context(), func() {}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if !told {
+		t.Error("ten came at once, and nobody was seen to wait")
+	}
+}
+
 func TestCrewLosesNobody(t *testing.T) {
-	c := newCrew(2, 1000)
+	c := newCrew(2, 1000, nil)
 	results := make(chan error)
 	const rounds = 1000
 	for range 8 {
@@ -98,7 +148,7 @@ func TestCrewLosesNobody(t *testing.T) {
 
 func TestCrewPanicsWhereTheRequestIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCrew(1, 1)
+		c := newCrew(1, 1, nil)
 		panics := func() {
 			defer func() {
 				if text := fmt.Sprint(recover()); !strings.Contains(text, "boom") {
@@ -139,7 +189,7 @@ func TestAuthWaitsForItsTurn(t *testing.T) {
 func TestFloodedAuthAnswers503AndTheSetStaysThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newRig(t, keys.Settings{})
-		b.crew = newCrew(1, 1)
+		b.crew = newCrew(1, 1, nil)
 		finish := occupy(t, b.crew)
 		go func() { _ = b.crew.do(t.Context(), func() {}) }() // the queue is full now
 		synctest.Wait()
@@ -171,11 +221,11 @@ func TestExpiredTokensWaitForTheSpecimen(t *testing.T) {
 			}
 		}
 		b := &rig{Server: s.Server, ring: s.o.Ring, clock: keystest.NewClock(), logged: &lockedBuffer{}}
-		start := time.Now()
+		start, places := time.Now(), s.crew.free
 		answered := make(chan *http.Response, 1)
 		go func() { answered <- b.do("POST", "/auth?expired", "") }()
 		synctest.Wait()
-		if s.crew.free != s.o.Signatures {
+		if s.crew.free != places {
 			t.Error("who waits for the specimen takes a place from those who can be served")
 		}
 		if r := <-answered; r.StatusCode != http.StatusServiceUnavailable || time.Since(start) != signTimeout {

@@ -21,10 +21,13 @@ type Options struct {
 
 	RateLimit      float64       // requests to /auth a second and client address, from 0.001 to 10000; 0 is no limit
 	MaxConnections int           // open at once; 0 means 1024
-	Signatures     int           // made at once; 0 means GOMAXPROCS. Fewer than that keep /jwks fast while /auth is flooded
 	DrainDelay     time.Duration // how long Serve goes on answering, no longer ready, once it is told to end
 	DrainTimeout   time.Duration // how long requests in flight may take after that; 0 means 10s
 	TLS            *tls.Config   // with its certificates, to serve HTTPS; nil serves HTTP
+
+	// Crowded is told when requests begin to wait for a signature, and when none
+	// has waited for a minute. nil tells nobody.
+	Crowded func(bool)
 
 	Log     *slog.Logger     // nil discards
 	Now     func() time.Time // nil means time.Now
@@ -65,14 +68,12 @@ func New(o Options) *Server {
 	if o.DrainTimeout <= 0 {
 		o.DrainTimeout = 10 * time.Second
 	}
-	if o.Signatures <= 0 {
-		o.Signatures = runtime.GOMAXPROCS(0)
-	}
 	s := &Server{
 		o: o, mux: http.NewServeMux(),
 		anyOrigin: []string{"*"}, noSniff: []string{"nosniff"}, inFlight: newTally(),
 	}
-	s.crew = newCrew(o.Signatures, queueLength*o.Signatures)
+	signatures := runtime.GOMAXPROCS(0)
+	s.crew = newCrew(signatures, queueLength*signatures, o.Crowded)
 	if o.RateLimit > 0 {
 		s.limiter = newLimiter(o.RateLimit)
 	}
