@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -98,30 +97,89 @@ type failing struct{ net.Listener }
 
 func (failing) Accept() (net.Conn, error) { return nil, syscall.EMFILE }
 
+// secured is a connection above another one, as that of TLS is.
+type secured struct{ net.Conn }
+
+func (c secured) NetConn() net.Conn { return c.Conn }
+
+// crowdedListener is a limitListener with as many connections as it takes.
+func crowdedListener(t *testing.T, limit int) (l *limitListener, ours, theirs []net.Conn) {
+	t.Helper()
+	dialed := newPipes()
+	l = newLimitListener(dialed, limit)
+	for range limit {
+		go func() {
+			conn, err := l.Accept()
+			if err != nil {
+				t.Error(err)
+			}
+			ours = append(ours, conn)
+		}()
+		client, err := dialed.dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		theirs = append(theirs, client)
+	}
+	return l, ours, theirs
+}
+
+// wantClosed tells from the other end of a connection whether it was closed.
+func wantClosed(t *testing.T, client net.Conn, want bool, who string) {
+	t.Helper()
+	err := client.SetDeadline(time.Now().Add(time.Millisecond))
+	if err == nil { // or the pipe says already that its other end is closed
+		_, err = client.Read(make([]byte, 1))
+	}
+	if closed := !errors.Is(err, os.ErrDeadlineExceeded); closed != want {
+		t.Errorf("%s: closed is %v (%v), want %v", who, closed, err, want)
+	}
+}
+
 func TestLongestIdleConnectionGivesWayFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // which sees a wait without an end
-		l := newLimitListener(failing{}, 3)
-		var theirs []net.Conn
-		for range 3 {
-			l.enter()
-			ours, client := net.Pipe()
-			theirs = append(theirs, client)
-			l.state(&limitedConn{Conn: ours, free: func() { <-l.slots }}, http.StateIdle)
+		l, ours, theirs := crowdedListener(t, 4)
+		for _, conn := range ours {
+			l.state(secured{conn}, http.StateIdle)
 		}
-		for i, client := range theirs {
+		l.state(ours[0], http.StateActive)
+		for i := range ours[1:] {
 			l.enter()
-			for j, other := range theirs[i+1:] {
-				if err := other.SetDeadline(time.Now().Add(time.Millisecond)); err != nil {
-					t.Fatal(err)
-				}
-				if _, err := other.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
-					t.Errorf("after %d gave way, connection %d says %v", i+1, i+1+j, err)
-				}
-			}
-			if _, err := client.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-				t.Errorf("connection %d did not give way: %v", i, err)
+			for j, client := range theirs {
+				wantClosed(t, client, 0 < j && j <= i+1, fmt.Sprintf("connection %d after %d gave way", j, i+1))
 			}
 		}
+	})
+}
+
+func TestOnlyOneConnectionGivesWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, ours, theirs := crowdedListener(t, 3)
+		entered := 0
+		enter := func() {
+			l.enter()
+			entered++
+		}
+		go enter()
+		synctest.Wait()
+		_ = ours[0].Close() // by itself: nobody has to give way any more
+		synctest.Wait()
+		l.state(ours[1], http.StateIdle)
+		wantClosed(t, theirs[1], false, "who was idle when nobody waited")
+
+		l.state(ours[1], http.StateActive)
+		go enter()
+		synctest.Wait()
+		if entered != 1 {
+			t.Errorf("%d entered while all were busy, want 1", entered)
+		}
+		for _, conn := range ours[1:] {
+			l.state(conn, http.StateIdle)
+		}
+		synctest.Wait()
+		wantClosed(t, theirs[1], true, "the next that was idle")
+		wantClosed(t, theirs[2], false, "the one after it")
 	})
 }
 

@@ -14,15 +14,15 @@ import (
 type limitListener struct {
 	net.Listener
 	slots chan struct{}
+	last  atomic.Uint64 // counts how often a connection became idle
+	full  atomic.Bool   // Accept waits for a slot, and takes that of the next idle connection
 
 	mu   sync.Mutex
-	idle map[net.Conn]uint64 // when each became idle, as a count
-	last uint64              // of that count
-	full bool                // Accept waits for a slot
+	open map[*limitedConn]struct{}
 }
 
 func newLimitListener(l net.Listener, limit int) *limitListener {
-	return &limitListener{Listener: l, slots: make(chan struct{}, limit), idle: map[net.Conn]uint64{}}
+	return &limitListener{Listener: l, slots: make(chan struct{}, limit), open: map[*limitedConn]struct{}{}}
 }
 
 // Accept waits for a slot, also on a closed listener: whoever closes it closes
@@ -34,7 +34,12 @@ func (l *limitListener) Accept() (net.Conn, error) {
 		<-l.slots
 		return nil, err
 	}
-	return &limitedConn{Conn: conn, free: sync.OnceFunc(func() { <-l.slots })}, nil
+	c := &limitedConn{Conn: conn}
+	c.free = sync.OnceFunc(func() { l.leave(c) })
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open[c] = struct{}{}
+	return c, nil
 }
 
 // enter takes a slot, that of the longest idle connection if no other is free.
@@ -44,54 +49,57 @@ func (l *limitListener) enter() {
 		return
 	default:
 	}
-	l.mu.Lock()
-	var longest net.Conn
-	for c, since := range l.idle {
-		if longest == nil || since < l.idle[longest] {
-			longest = c
-		}
-	}
-	l.full = longest == nil
-	delete(l.idle, longest)
-	l.mu.Unlock()
-	if longest != nil {
-		hangUp(longest)
+	l.full.Store(true) // first, so that whoever is not found idle sees it
+	if c := l.longestIdle(); c != nil && l.full.CompareAndSwap(true, false) {
+		_ = c.Close() // the server hears of it when it reads
 	}
 	l.slots <- struct{}{}
-	l.mu.Lock()
-	l.full = false
-	l.mu.Unlock()
+	l.full.Store(false)
 }
 
-// state follows which connections are idle, as the ConnState of a server.
-func (l *limitListener) state(c net.Conn, s http.ConnState) {
+func (l *limitListener) longestIdle() (longest *limitedConn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if s != http.StateIdle {
-		delete(l.idle, c)
-		return
+	var least uint64
+	for c := range l.open {
+		if since := c.idle.Load(); since != 0 && (longest == nil || since < least) {
+			longest, least = c, since
+		}
 	}
-	if l.full {
-		l.full = false
-		hangUp(c)
-		return
-	}
-	l.last++
-	l.idle[c] = l.last
+	return longest
 }
 
-// hangUp closes a connection below its TLS, which would take its time to say
-// goodbye.
-func hangUp(c net.Conn) {
-	if secure, ok := c.(interface{ NetConn() net.Conn }); ok {
-		c = secure.NetConn()
+func (l *limitListener) leave(c *limitedConn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.open, c)
+	<-l.slots
+}
+
+// state follows which connections are idle, as the ConnState of a server. It is
+// called twice for each request, and so takes no lock.
+func (l *limitListener) state(conn net.Conn, s http.ConnState) {
+	if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = secure.NetConn() // and TLS would take its time to say goodbye
 	}
-	_ = c.Close() // the server hears of it when it reads
+	c, ok := conn.(*limitedConn)
+	if !ok {
+		return
+	}
+	if s != http.StateIdle {
+		c.idle.Store(0)
+		return
+	}
+	c.idle.Store(l.last.Add(1))
+	if l.full.CompareAndSwap(true, false) {
+		_ = c.Close()
+	}
 }
 
 // limitedConn gives its slot back when it is closed.
 type limitedConn struct {
 	net.Conn
+	idle atomic.Uint64 // when it became so, as a count; 0 while it is not
 	free func()
 }
 
