@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -11,11 +12,56 @@ import (
 // as young as it was.
 func uptime() func() time.Duration {
 	started := time.Now()
-	return func() time.Duration {
-		var ts unix.Timespec
-		if unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) != nil {
-			return time.Since(started)
-		}
-		return time.Duration(ts.Nano())
+	u := &carried{
+		look: func() (time.Time, time.Duration) {
+			now := time.Now()
+			return now.Round(0), now.Sub(started)
+		},
+		exact: func() time.Duration {
+			var ts unix.Timespec
+			if unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) != nil {
+				return time.Since(started)
+			}
+			return time.Duration(ts.Nano())
+		},
 	}
+	return u.read
+}
+
+const (
+	// carryAtMost is how long an exact reading is carried on.
+	carryAtMost = 100 * time.Millisecond
+	// carryWithin is how far it may be off by being carried.
+	carryWithin = time.Millisecond
+)
+
+// carried is an uptime that is read seldom, because that costs a system call, ten
+// times what Go's own clocks cost, and each request reads it. In between it is
+// carried on by the monotonic clock, as long as the wall clock goes along with that:
+// a machine that was suspended has a wall clock that went further. One whose wall
+// clock was set back in the same instant by just as much is found out when
+// carryAtMost is over.
+type carried struct {
+	look  func() (wall time.Time, mono time.Duration)
+	exact func() time.Duration
+
+	mu   sync.Mutex
+	wall time.Time // these three were read together
+	mono time.Duration
+	up   time.Duration
+}
+
+func (c *carried) read() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	wall, mono := c.look()
+	passed := mono - c.mono
+	if passed <= carryAtMost && (wall.Sub(c.wall)-passed).Abs() <= carryWithin {
+		return c.up + passed
+	}
+	up := c.exact()
+	if _, after := c.look(); after-mono <= carryWithin { // or they were not read together
+		c.wall, c.mono, c.up = wall, mono, up
+	}
+	return up
 }
