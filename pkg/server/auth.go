@@ -20,16 +20,15 @@ const (
 	maxBody   = 64 << 10 // bytes; no token that it could ask for would be taken by a verifier
 )
 
-// grant is the answer of /auth: token and access_token are the same, since some
-// read the one and some the other. What is in it is base64url, dots and digits,
-// so nothing needs escaping, and encoding/json would take a tenth of the time of
-// an Ed25519 signature.
-func grant(t token.Token, expired bool) []byte {
+// grant appends the answer of /auth to b: token and access_token are the same,
+// since some read the one and some the other. What is in it is base64url, dots and
+// digits, so nothing needs escaping, and encoding/json would take a tenth of the
+// time of an Ed25519 signature.
+func grant(b []byte, t token.Token, expired bool) []byte {
 	seconds := int64(t.ExpiresAt.Sub(t.IssuedAt) / time.Second)
 	if expired {
 		seconds = 0
 	}
-	b := make([]byte, 0, 2*len(t.Compact)+160)
 	b = append(append(b, `{"token":"`...), t.Compact...)
 	b = append(append(b, `","access_token":"`...), t.Compact...)
 	b = append(b, `","token_type":"Bearer","expires_in":`...)
@@ -58,44 +57,59 @@ func (s *Server) auth(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	h := w.Header()
+	h["Cache-Control"] = s.noStore
 	if prefersJWT(r.Header["Accept"]) {
-		w.uncached(http.StatusOK, "application/jwt", []byte(minted.Compact))
-		return nil
+		h["Content-Type"], w.body = s.typeJWT, append(w.body[:0], minted.Compact...)
+	} else {
+		h["Content-Type"], w.body = s.typeJSON, grant(w.body[:0], minted, expired)
 	}
-	w.uncached(http.StatusOK, "application/json", grant(minted, expired))
+	w.WriteHeader(http.StatusOK)
+	_, _ = w.Write(w.body) // whoever asked is gone: nobody is left to tell
 	return nil
 }
 
 // mint has the token signed, in its turn.
 func (s *Server) mint(ctx context.Context, request token.Request, expired bool) (token.Token, error) {
-	var signer token.Signer = s.o.Ring
-	kind := kindValid
+	m := &minting{metrics: s.metrics, now: s.o.Now, ctx: ctx, signer: s.o.Ring, request: request, kind: kindValid}
 	if expired {
 		if longest := s.o.Ring.Keyset().Policy.TokenTTL; request.TTL > longest {
 			return token.Token{}, &token.TTLError{Asked: request.TTL, Longest: longest}
 		}
-		signer, kind = s.o.Ring.Specimen(request.TTL), kindExpired
+		m.signer, m.kind = s.o.Ring.Specimen(request.TTL), kindExpired
 		// Right after a first start the specimen is still being made. It is
 		// waited for here and not in the queue, where others would wait too.
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, signTimeout)
+		m.ctx, cancel = context.WithTimeout(ctx, signTimeout)
 		defer cancel()
-		if _, _, _, err := signer.SigningKey(ctx); err != nil {
+		if _, _, _, err := m.signer.SigningKey(m.ctx); err != nil {
 			return token.Token{}, err
 		}
 	}
-	var minted token.Token
-	var failed error
-	err := s.crew.do(ctx, func() {
-		start := s.o.Now()
-		if minted, failed = token.Mint(ctx, signer, request); failed == nil {
-			s.metrics.signed(minted.Algorithm, kind, s.o.Now().Sub(start))
-		}
-	})
-	if err == nil {
-		err = failed
+	if err := s.crew.do(m.ctx, m.run); err != nil {
+		return token.Token{}, err
 	}
-	return minted, err
+	return m.minted, m.err
+}
+
+// minting is the work of making one token.
+type minting struct {
+	metrics *metrics
+	now     func() time.Time
+	ctx     context.Context //nolint:containedctx // of the request, which waits for the work
+	signer  token.Signer
+	request token.Request
+	kind    string
+
+	minted token.Token
+	err    error
+}
+
+func (m *minting) run() {
+	start := m.now()
+	if m.minted, m.err = token.Mint(m.ctx, m.signer, m.request); m.err == nil {
+		m.metrics.signed(m.minted.Algorithm, m.kind, m.now().Sub(start))
+	}
 }
 
 // wantsExpired reads the query: expired is true, false, 1, 0 or stands bare.
@@ -161,7 +175,7 @@ func (s *Server) readRequest(w *response, r *http.Request) (token.Request, error
 	if err != nil {
 		return token.Request{}, err
 	}
-	request.Issuer = s.o.Ring.Keyset().Policy.Issuer
+	request.Issuer, request.ID = s.o.Ring.Keyset().Policy.Issuer, w.id
 	if user, _, ok := r.BasicAuth(); ok && request.Subject == "" {
 		request.Subject = user
 	}

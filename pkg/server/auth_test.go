@@ -49,6 +49,28 @@ func decodeGrant(t *testing.T, r *http.Response) granted {
 	return g
 }
 
+// The jti is an id that we gave, and never one that may come twice.
+func TestTokenCarriesTheIDOfItsRequest(t *testing.T) {
+	b := newRig(t, keys.Settings{})
+	seen := map[string]bool{}
+	for _, given := range []string{"", "req-1", "req-1", "", ""} {
+		r := b.do("POST", "/auth", "", "X-Request-Id", given)
+		var claims struct {
+			ID string `json:"jti"`
+		}
+		if err := json.Unmarshal(token.Inspect(decodeGrant(t, r).Token).Claims, &claims); err != nil {
+			t.Fatal(err)
+		}
+		if ours := r.Header.Get("X-Request-Id"); given == "" && claims.ID != ours {
+			t.Errorf("jti %q, request id %q", claims.ID, ours)
+		}
+		if claims.ID == given || claims.ID == "" || seen[claims.ID] {
+			t.Errorf("given %q: jti %q, after %v", given, claims.ID, seen)
+		}
+		seen[claims.ID] = true
+	}
+}
+
 func TestAuthBodies(t *testing.T) {
 	b := newRig(t, keys.Settings{}, func(o *Options) { o.Audience = []string{"api"} })
 	hour := float64(3600)

@@ -43,6 +43,8 @@
 //     X-Request-Id, the caller's own if it is sane. GET routes are logged at
 //     debug, so polling does not flood the log; they get an id of ours only
 //     where they fail or are logged.
+//   - An id of ours is the jti of the token too, so that a log line leads to
+//     its token and back. One that the caller brought is not: it may come twice.
 //   - No token, body, query, path or Authorization is ever logged.
 //   - Everything that a client can make us hold is bounded: connections, header
 //     and body sizes, the time of each phase, requests that wait for a

@@ -65,19 +65,20 @@ func newMetrics(s *Server) *metrics {
 	build.Set(1)
 	m.registry.MustRegister(m.requests, m.seconds, m.tokens, m.signing, build, &ringCollector{s},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	m.know(otherRoute, false)
+	m.know(otherRoute, endpoint{})
 	return m
 }
 
-// know prepares what is counted for a route. Documents, which are asked for
-// often, are counted without a lookup by labels.
-func (m *metrics) know(route string, document bool) {
+// know prepares what is counted for a route: its good answers, without a lookup
+// by labels.
+func (m *metrics) know(route string, e endpoint) {
 	m.latency[route] = m.seconds.WithLabelValues(route)
-	if !document {
-		return
+	good := []int{http.StatusOK}
+	if e.public {
+		good = append(good, http.StatusNotModified)
 	}
-	for _, method := range []string{http.MethodGet, http.MethodHead} {
-		for _, status := range []int{http.StatusOK, http.StatusNotModified} {
+	for _, method := range e.methods {
+		for _, status := range good {
 			m.often[requestLabels{route, method, status}] = m.requests.WithLabelValues(route, strconv.Itoa(status), method)
 		}
 	}

@@ -18,7 +18,9 @@ const requestIDHeader = "X-Request-Id"
 // response notes what became of a request.
 type response struct {
 	http.ResponseWriter
-	status int // 0 until the header is written
+	status int    // 0 until the header is written
+	id     string // that we gave the request; empty if we gave none
+	body   []byte // to write the answer into, used again by the next response
 }
 
 func (w *response) WriteHeader(status int) {
@@ -41,12 +43,13 @@ func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // requestID is the id of the request, made now if it has none. Call it before
 // the header is written.
 func (w *response) requestID() string {
-	id := w.Header().Get(requestIDHeader)
-	if id == "" {
-		id = rand.Text()
-		w.Header().Set(requestIDHeader, id)
+	h := w.Header()
+	if given := h[requestIDHeader]; len(given) > 0 {
+		return given[0]
 	}
-	return id
+	w.id = rand.Text()
+	h[requestIDHeader] = []string{w.id}
+	return w.id
 }
 
 // json answers with v, which no cache may keep.
@@ -73,7 +76,7 @@ func (s *Server) observe(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		rec = new(response)
 	}
-	rec.ResponseWriter, rec.status = w, 0
+	rec.ResponseWriter, rec.status, rec.id = w, 0, ""
 	start := s.o.Now()
 	if !s.draining.Load() { // later ones must not put off the end for ever
 		s.inFlight.add()

@@ -46,7 +46,7 @@ type Server struct {
 	inFlight  tally // requests that came before draining
 
 	// Header values that are the same in each response, made once.
-	anyOrigin, noSniff []string
+	anyOrigin, noSniff, noStore, typeJSON, typeJWT []string
 }
 
 // queueLength is how many requests may wait for each signature that can be made
@@ -70,7 +70,8 @@ func New(o Options) *Server {
 	}
 	s := &Server{
 		o: o, mux: http.NewServeMux(),
-		anyOrigin: []string{"*"}, noSniff: []string{"nosniff"}, inFlight: newTally(),
+		anyOrigin: []string{"*"}, noSniff: []string{"nosniff"}, noStore: []string{"no-store"},
+		typeJSON: []string{"application/json"}, typeJWT: []string{"application/jwt"}, inFlight: newTally(),
 	}
 	signatures := runtime.GOMAXPROCS(0)
 	s.crew = newCrew(signatures, queueLength*signatures, o.Crowded)
@@ -109,7 +110,7 @@ func (s *Server) route() {
 	routes["/metrics"] = endpoint{s, read, false, s.metrics.serve()}
 	for path, e := range routes {
 		s.mux.Handle(path, e)
-		s.metrics.know(path, e.public)
+		s.metrics.know(path, e)
 	}
 	s.mux.Handle("/", endpoint{server: s}) // every other path
 }
