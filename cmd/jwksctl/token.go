@@ -153,7 +153,7 @@ func (a *app) mint(ctx context.Context, o tokenOptions, ring opened, request tok
 	if o.out.json {
 		return a.printJSON(map[string]any{
 			"token": minted.Compact, "kid": minted.KeyID, "alg": minted.Algorithm,
-			"exp": minted.ExpiresAt.Unix(), "claims": minted.Claims,
+			"exp": minted.ExpiresAt.Unix(), "claims": token.Inspect(minted.Compact).Claims,
 		})
 	}
 	a.print("%s\n", minted.Compact)

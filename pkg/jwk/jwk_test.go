@@ -114,6 +114,16 @@ func (r remote) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]b
 	return r.Signer.Sign(rand, digest, opts)
 }
 
+// whole is a signer that hashes for itself: a crypto.MessageSigner.
+type whole struct {
+	remote
+	key crypto.Signer
+}
+
+func (w whole) SignMessage(rand io.Reader, input []byte, opts crypto.SignerOpts) ([]byte, error) {
+	return crypto.SignMessage(w.key, rand, input, opts)
+}
+
 // lowOrder is a point of Ed25519 under which anybody can forge.
 func lowOrder() ed25519.PublicKey {
 	point := make(ed25519.PublicKey, ed25519.PublicKeySize)

@@ -8,9 +8,11 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/sha512"
-	"encoding/asn1"
 	"errors"
 	"math/big"
+
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // ErrSignature says that a signature is not one of this key over this input.
@@ -63,7 +65,7 @@ func (s spec) sign(signer crypto.Signer, input []byte) ([]byte, error) {
 	if s.pss {
 		opts = s.pssOptions()
 	}
-	signature, err := crypto.SignMessage(signer, rand.Reader, input, opts)
+	signature, err := s.signMessage(signer, input, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -71,6 +73,17 @@ func (s spec) sign(signer crypto.Signer, input []byte) ([]byte, error) {
 		return s.fixedLength(signature)
 	}
 	return signature, nil
+}
+
+// signMessage is crypto.SignMessage without a hash.Hash on the heap.
+func (s spec) signMessage(signer crypto.Signer, input []byte, opts crypto.SignerOpts) ([]byte, error) {
+	if signer, ok := signer.(crypto.MessageSigner); ok {
+		return signer.SignMessage(rand.Reader, input, opts)
+	}
+	if s.hash != 0 {
+		input = s.digest(input)
+	}
+	return signer.Sign(rand.Reader, input, opts)
 }
 
 func (s spec) pssOptions() *rsa.PSSOptions {
@@ -98,19 +111,23 @@ func (s spec) coordinate() int { return (s.bits + 7) / 8 }
 // fixedLength turns the ASN.1 of an ECDSA signer into r followed by s (RFC
 // 7518, section 3.4).
 func (s spec) fixedLength(der []byte) ([]byte, error) {
-	var point struct{ R, S *big.Int }
-	rest, err := asn1.Unmarshal(der, &point)
+	var r, t []byte // without leading zeros, except that zero is one of them
+	var point cryptobyte.String
+	input := cryptobyte.String(der)
 	size := s.coordinate()
-	if err != nil || len(rest) > 0 || !fitsIn(point.R, size) || !fitsIn(point.S, size) {
+	if !input.ReadASN1(&point, asn1.SEQUENCE) || !input.Empty() ||
+		!point.ReadASN1Integer(&r) || !point.ReadASN1Integer(&t) || !point.Empty() ||
+		!fitsIn(r, size) || !fitsIn(t, size) {
 		return nil, errors.New("the signer did not return an ASN.1 signature of this curve")
 	}
 	signature := make([]byte, 2*size)
-	point.R.FillBytes(signature[:size])
-	point.S.FillBytes(signature[size:])
+	copy(signature[size-len(r):], r)
+	copy(signature[2*size-len(t):], t)
 	return signature, nil
 }
 
-// fitsIn reports whether n is positive and at most size bytes long.
-func fitsIn(n *big.Int, size int) bool {
-	return n.Sign() > 0 && n.BitLen() <= 8*size
+// fitsIn reports whether n, without leading zeros, is positive and at most size
+// bytes long.
+func fitsIn(n []byte, size int) bool {
+	return n[0] != 0 && len(n) <= size
 }

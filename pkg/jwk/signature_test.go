@@ -223,39 +223,67 @@ func derOf(t *testing.T, r, s []byte) []byte {
 	return der
 }
 
-// TestShortCoordinates proves that r and s keep their leading zeros.
-func TestShortCoordinates(t *testing.T) {
-	key, err := jwk.NewPrivateKey(jwk.ES256, remote{signer(t, "p256.pem"), derOf(t, []byte{1}, []byte{2}), nil})
+// signedAs returns what a key for alg makes of a signature that its signer returns.
+func signedAs(t *testing.T, alg jwk.Algorithm, signature []byte) ([]byte, error) {
+	t.Helper()
+	key, err := jwk.NewPrivateKey(alg, remote{signer(t, file(alg)), signature, nil})
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := key.Sign(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := make([]byte, 64)
-	want[31], want[63] = 1, 2
-	if !bytes.Equal(got, want) {
-		t.Errorf("signature %x, want %x", got, want)
+	return key.Sign(nil)
+}
+
+// TestCoordinates proves that r and s keep their leading zeros, and that the zero
+// which ASN.1 puts before a high bit is not theirs.
+func TestCoordinates(t *testing.T) {
+	for alg, size := range map[jwk.Algorithm]int{jwk.ES256: 32, jwk.ES384: 48, jwk.ES512: 66} {
+		for _, r := range [][]byte{{1}, {0x80}, {1, 0}, bytes.Repeat([]byte{1}, size), bytes.Repeat([]byte{0xff}, size)} {
+			s := slices.Concat([]byte{2}, r[1:])
+			got, err := signedAs(t, alg, derOf(t, r, s))
+			if err != nil {
+				t.Fatal(err)
+			}
+			zeros := make([]byte, size-len(r))
+			if want := slices.Concat(zeros, r, zeros, s); !bytes.Equal(got, want) {
+				t.Errorf("%s: signature %x, want %x", alg, got, want)
+			}
+		}
 	}
 }
 
 func TestBrokenSigner(t *testing.T) {
-	long := append([]byte{1}, make([]byte, 32)...)
 	for name, signature := range map[string][]byte{
-		"not ASN.1":     make([]byte, 64),
-		"trailing data": append(derOf(t, []byte{1}, []byte{2}), 0),
-		"r is zero":     derOf(t, nil, []byte{2}),
-		"s is zero":     derOf(t, []byte{1}, nil),
-		"r too long":    derOf(t, long, []byte{2}),
-		"s too long":    derOf(t, []byte{1}, long),
+		"empty":               {},
+		"not ASN.1":           make([]byte, 64),
+		"a SET":               {0x31, 6, 2, 1, 1, 2, 1, 2},
+		"no integers":         {0x30, 6, 4, 1, 1, 4, 1, 2},
+		"r alone":             {0x30, 3, 2, 1, 1},
+		"three integers":      {0x30, 9, 2, 1, 1, 2, 1, 2, 2, 1, 3},
+		"trailing data":       {0x30, 6, 2, 1, 1, 2, 1, 2, 0},
+		"cut":                 {0x30, 6, 2, 1, 1, 2, 1},
+		"length not minimal":  {0x30, 0x81, 6, 2, 1, 1, 2, 1, 2},
+		"length not definite": {0x30, 0x80, 2, 1, 1, 2, 1, 2, 0, 0},
+		"r is empty":          {0x30, 5, 2, 0, 2, 1, 2},
+		"r is zero":           {0x30, 6, 2, 1, 0, 2, 1, 2},
+		"s is zero":           {0x30, 6, 2, 1, 1, 2, 1, 0},
+		"r is negative":       {0x30, 6, 2, 1, 0xff, 2, 1, 2},
+		"s is negative":       {0x30, 6, 2, 1, 1, 2, 1, 0x80},
+		"r not minimal":       {0x30, 7, 2, 2, 0, 1, 2, 1, 2},
+		"s not minimal":       {0x30, 7, 2, 1, 1, 2, 2, 0, 2},
 	} {
-		key, err := jwk.NewPrivateKey(jwk.ES256, remote{signer(t, "p256.pem"), signature, nil})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, err := key.Sign(nil); err == nil {
+		if got, err := signedAs(t, jwk.ES256, signature); err == nil {
 			t.Errorf("%s: signed %x, want an error", name, got)
+		}
+	}
+	for alg, size := range map[jwk.Algorithm]int{jwk.ES256: 32, jwk.ES384: 48, jwk.ES512: 66} {
+		long := append([]byte{1}, make([]byte, size)...)
+		for name, signature := range map[string][]byte{
+			"r too long": derOf(t, long, []byte{2}),
+			"s too long": derOf(t, []byte{1}, long),
+		} {
+			if got, err := signedAs(t, alg, signature); err == nil {
+				t.Errorf("%s, %s: signed %x, want an error", alg, name, got)
+			}
 		}
 	}
 }
@@ -290,6 +318,24 @@ func TestRemoteSigner(t *testing.T) {
 		}
 		if der, err := key.MarshalPKCS8(); err == nil {
 			t.Errorf("%s: the private half came out: %d bytes", alg, len(der))
+		}
+	}
+}
+
+// TestMessageSigner signs through a signer that takes the whole input.
+func TestMessageSigner(t *testing.T) {
+	input := []byte("header.payload")
+	for _, alg := range jwk.Algorithms() {
+		key, err := jwk.NewPrivateKey(alg, whole{remote{Signer: signer(t, file(alg)), err: errors.New("asked for a digest")}, signer(t, file(alg))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		signature, err := key.Sign(input)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := key.Public().Verify(alg, input, signature); err != nil {
+			t.Errorf("%s: %v", alg, err)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package token_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"math"
@@ -40,6 +41,9 @@ func TestMintVerifies(t *testing.T) {
 		if err != nil || verdict.Algorithm != alg || minted.Algorithm != alg || verdict.KeyID != minted.KeyID {
 			t.Errorf("%s: %v, verdict %+v", alg, err, verdict)
 		}
+		if claims := string(token.Inspect(minted.Compact).Claims); !strings.HasPrefix(claims, `{"aud":"`+audience+`",`) {
+			t.Errorf("one audience is not a string: %s", claims)
+		}
 	}
 }
 
@@ -64,12 +68,82 @@ func TestMintJSON(t *testing.T) {
 	if diff := cmp.Diff(want, string(seen.Claims)); diff != "" {
 		t.Errorf("claims (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(want, string(minted.Claims)); diff != "" {
-		t.Errorf("Token.Claims (-want +got):\n%s", diff)
-	}
 	header := `{"alg":"EdDSA","kid":"` + minted.KeyID + `","typ":"at+jwt","x":"y"}`
 	if diff := cmp.Diff(header, string(seen.Header)); diff != "" {
 		t.Errorf("header (-want +got):\n%s", diff)
+	}
+}
+
+// TestMintOrder pins where free members stand, and how text is written.
+func TestMintOrder(t *testing.T) {
+	minted, err := token.Mint(t.Context(), minter(jwk.EdDSA), token.Request{
+		Issuer: "a<b", Subject: `"\é`, Audience: []string{"a&b", "c"}, ID: "id",
+		Claims: map[string]any{
+			"A": "a&b", "aud2": 1, "iz": []string{"<"}, "jt": int64(-1), "té\n": nil, "~": map[string]any{"b": 1, "a": 2},
+			"t1": "<\x01", "t2": "<\u2028", "t3": `<"`, "t4": `<\`, "t5": "<~",
+		},
+		Header: map[string]any{"a": "", "b": 1, "l": true, "z": "z"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"A":"a&b","aud":["a\u0026b","c"],"aud2":1,"exp":1800003600,"iat":1800000000,"iss":"a<b","iz":["\u003c"],"jt":-1,` +
+		`"jti":"id","sub":"\"\\é","t1":"\u003c\u0001","t2":"\u003c\u2028","t3":"\u003c\"","t4":"\u003c\\","t5":"<~","té\n":null,"~":{"a":2,"b":1}}`
+	if diff := cmp.Diff(want, string(token.Inspect(minted.Compact).Claims)); diff != "" {
+		t.Errorf("claims (-want +got):\n%s", diff)
+	}
+	want = `{"a":"","alg":"EdDSA","b":1,"kid":"` + minted.KeyID + `","l":true,"typ":"JWT","z":"z"}`
+	if diff := cmp.Diff(want, string(token.Inspect(minted.Compact).Header)); diff != "" {
+		t.Errorf("header (-want +got):\n%s", diff)
+	}
+}
+
+// TestMintSizes mints tokens of every length around that of the space they are
+// written to, and looks for the longest.
+func TestMintSizes(t *testing.T) {
+	v := verifier()
+	for n := range 1000 {
+		text := strings.Repeat("x", n+1)
+		minted, err := token.Mint(t.Context(), minter(jwk.EdDSA), token.Request{
+			Issuer: issuer, Subject: text, Audience: []string{audience}, Header: map[string]any{"x": text},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if verdict, err := v.Verify(t.Context(), minted.Compact); err != nil || verdict.Claims["sub"] != text {
+			t.Fatalf("sub of %d bytes: %v, %v", len(text), verdict.Claims["sub"], err)
+		}
+	}
+	longest := 0
+	for n := 48_000; n < 49_000; n++ {
+		minted, err := token.Mint(t.Context(), minter(jwk.EdDSA), token.Request{Subject: strings.Repeat("x", n)})
+		if longest = max(longest, len(minted.Compact)); err != nil {
+			break
+		}
+	}
+	if longest > token.DefaultMaxSize || longest < token.DefaultMaxSize-1 {
+		t.Errorf("the longest token has %d bytes, want %d or one less", longest, token.DefaultMaxSize)
+	}
+}
+
+// TestMintCost holds what Mint leaves to the garbage collector beside signature and
+// jti: what is signed, and the token.
+func TestMintCost(t *testing.T) {
+	var signer token.Signer = minter(jwk.EdDSA)
+	key, input := keys()[jwk.EdDSA], []byte(good(jwk.EdDSA).input())
+	request := token.Request{Issuer: issuer, Subject: "alice", Audience: []string{audience}, Scope: "read write"}
+	bare := testing.AllocsPerRun(200, func() {
+		if _, err := key.Sign(input); err != nil || rand.Text() == "" {
+			t.Error(err)
+		}
+	})
+	whole := testing.AllocsPerRun(200, func() {
+		if _, err := token.Mint(t.Context(), signer, request); err != nil {
+			t.Error(err)
+		}
+	})
+	if whole > bare+2 {
+		t.Errorf("%v allocations, signature and jti take %v, want 2 more", whole, bare)
 	}
 }
 
@@ -84,10 +158,11 @@ func TestMintLeast(t *testing.T) {
 		t.Fatal(err)
 	}
 	least := regexp.MustCompile(`^{"exp":1800003600,"iat":1800000000,"jti":"[A-Z2-7]{26}"}$`)
-	if !least.Match(first.Claims) {
-		t.Errorf("claims %s, want %s", first.Claims, least)
+	claims, others := token.Inspect(first.Compact).Claims, token.Inspect(second.Compact).Claims
+	if !least.Match(claims) {
+		t.Errorf("claims %s, want %s", claims, least)
 	}
-	if bytes.Equal(first.Claims, second.Claims) {
+	if bytes.Equal(claims, others) {
 		t.Error("two tokens have one jti")
 	}
 }

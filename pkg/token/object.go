@@ -3,69 +3,114 @@ package token
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
-	"strings"
 )
 
-// object is a JSON object to be: header or claims.
-type object []member
-
-type member struct {
-	name  string
-	value any
+// object is a JSON object as it is being written: header or claims. Its writer adds
+// the members of his own in the order of their names, and the free ones take their
+// places between them, so that the same members give the same JSON. No free member
+// has a name that the writer adds too.
+//
+// It is used as append is, o = o.text(…), and not through a pointer: then the
+// compiler can tell that the space it was given stays where it is.
+type object struct {
+	json []byte
+	free []member // those that are not written yet
 }
 
-// with adds the members of m. None of them is in the object already.
-func (o object) with(m map[string]any) object {
-	for name, value := range m {
-		o = append(o, member{name, value})
+type member struct {
+	name string
+	json []byte
+}
+
+// newObject writes to space, and beyond it if it must.
+func newObject(space []byte, free map[string]any) (object, error) {
+	members, err := sorted(free)
+	return object{append(space, '{'), members}, err
+}
+
+// sorted encodes members and puts them in the order of their names.
+func sorted(free map[string]any) ([]member, error) {
+	if len(free) == 0 {
+		return nil, nil
+	}
+	members := make([]member, 0, len(free))
+	for _, name := range slices.Sorted(maps.Keys(free)) {
+		var data []byte
+		var err error
+		if text, ok := free[name].(string); ok {
+			data = appendText(nil, text)
+		} else if data, err = json.Marshal(free[name]); err != nil {
+			return nil, fmt.Errorf("%q cannot be written as JSON: %v", name, err)
+		}
+		members = append(members, member{name, data})
+	}
+	return members, nil
+}
+
+// text adds a member.
+func (o object) text(name, value string) object {
+	o = o.before(name)
+	o.json = appendText(appendName(o.json, name), value)
+	return o
+}
+
+// texts adds a member.
+func (o object) texts(name string, values []string) object {
+	data, _ := json.Marshal(values) // text can always be encoded
+	o = o.before(name)
+	o.json = append(appendName(o.json, name), data...)
+	return o
+}
+
+// number adds a member.
+func (o object) number(name string, value int64) object {
+	o = o.before(name)
+	o.json = strconv.AppendInt(appendName(o.json, name), value, 10)
+	return o
+}
+
+// before adds the free members whose names come before name.
+func (o object) before(name string) object {
+	for len(o.free) > 0 && o.free[0].name < name {
+		o = o.next()
 	}
 	return o
 }
 
-// encode sorts the members by name, so that the same members give the same JSON.
-func (o object) encode() ([]byte, error) {
-	slices.SortFunc(o, func(a, b member) int { return strings.Compare(a.name, b.name) })
-	b := append(make([]byte, 0, 256), '{') // enough for most
-	var err error
-	for i, m := range o {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		if b, err = appendText(b, m.name); err != nil {
-			return nil, err
-		}
-		b = append(b, ':')
-		if b, err = appendValue(b, m.value); err != nil {
-			return nil, fmt.Errorf("%q cannot be written as JSON: %v", m.name, err)
-		}
+// end returns the whole object.
+func (o object) end() []byte {
+	for len(o.free) > 0 {
+		o = o.next()
 	}
-	return append(b, '}'), nil
+	return append(o.json, '}')
 }
 
-// appendValue leaves to encoding/json what is not plain: its detour through
-// reflection costs more than the values that almost every token is made of.
-func appendValue(b []byte, value any) ([]byte, error) {
-	switch v := value.(type) {
-	case int64:
-		return strconv.AppendInt(b, v, 10), nil
-	case string:
-		return appendText(b, v)
-	default:
-		data, err := json.Marshal(v)
-		return append(b, data...), err
-	}
+// next adds the first of the free members that are left.
+func (o object) next() object {
+	first := o.free[0]
+	return object{append(appendName(o.json, first.name), first.json...), o.free[1:]}
 }
 
-func appendText(b []byte, text string) ([]byte, error) {
+// appendName starts a member.
+func appendName(b []byte, name string) []byte {
+	if len(b) > len("{") {
+		b = append(b, ',')
+	}
+	return append(appendText(b, name), ':')
+}
+
+// appendText leaves to encoding/json what is not plain.
+func appendText(b []byte, text string) []byte {
 	for i := range len(text) {
 		if c := text[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
-			data, err := json.Marshal(text)
-			return append(b, data...), err
+			data, _ := json.Marshal(text) // text can always be encoded
+			return append(b, data...)
 		}
 	}
 	b = append(b, '"')
 	b = append(b, text...)
-	return append(b, '"'), nil
+	return append(b, '"')
 }
