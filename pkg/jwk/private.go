@@ -24,9 +24,10 @@ var errSecret = errors.New("a private key does not marshal itself: use MarshalPK
 // the ways out. The zero value is no key; see IsZero.
 type PrivateKey struct {
 	public PublicKey
-	// signer is a function, so that no printer that walks values by reflection
-	// reaches what is behind it.
+	// These are functions, so that no printer that walks values by reflection
+	// reaches what is behind them.
 	signer func() crypto.Signer
+	sign   func(input []byte) ([]byte, error)
 }
 
 // Generate makes a key for alg of size bits; 0 stands for alg.DefaultSize().
@@ -73,11 +74,19 @@ func NewPrivateKey(alg Algorithm, s crypto.Signer) (PrivateKey, error) {
 	if key, ok := s.(ed25519.PrivateKey); ok && len(key) != ed25519.PrivateKeySize {
 		return PrivateKey{}, errors.New("empty or broken Ed25519 private key")
 	}
-	public, err := NewPublicKey(alg, s.Public())
+	row, err := alg.spec()
 	if err != nil {
 		return PrivateKey{}, err
 	}
-	return PrivateKey{public: public, signer: func() crypto.Signer { return s }}, nil
+	public, err := NewPublicKey(row.name, s.Public())
+	if err != nil {
+		return PrivateKey{}, err
+	}
+	return PrivateKey{
+		public: public,
+		signer: func() crypto.Signer { return s },
+		sign:   func(input []byte) ([]byte, error) { return row.sign(s, input) },
+	}, nil
 }
 
 // ParsePKCS8 reads a key for alg as MarshalPKCS8 writes it.
@@ -146,11 +155,7 @@ func (k PrivateKey) Sign(input []byte) ([]byte, error) {
 	if k.IsZero() {
 		return nil, errors.New("empty private key")
 	}
-	row, err := k.public.alg.spec()
-	if err != nil {
-		return nil, err
-	}
-	signature, err := row.sign(k.signer(), input)
+	signature, err := k.sign(input)
 	if err != nil {
 		return nil, fmt.Errorf("sign with key %q: %w", k.public.kid, err)
 	}

@@ -1,7 +1,7 @@
 package keys
 
 import (
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -44,24 +44,26 @@ const (
 type carried struct {
 	look  func() (wall time.Time, mono time.Duration)
 	exact func() time.Duration
+	last  atomic.Pointer[together]
+}
 
-	mu   sync.Mutex
-	wall time.Time // these three were read together
-	mono time.Duration
-	up   time.Duration
+// together are readings of one moment.
+type together struct {
+	wall     time.Time
+	mono, up time.Duration
 }
 
 func (c *carried) read() time.Duration {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	wall, mono := c.look()
-	passed := mono - c.mono
-	if passed <= carryAtMost && (wall.Sub(c.wall)-passed).Abs() <= carryWithin {
-		return c.up + passed
+	if last := c.last.Load(); last != nil {
+		passed := mono - last.mono
+		if passed <= carryAtMost && (wall.Sub(last.wall)-passed).Abs() <= carryWithin {
+			return last.up + passed
+		}
 	}
 	up := c.exact()
-	if _, after := c.look(); after-mono <= carryWithin { // or they were not read together
-		c.wall, c.mono, c.up = wall, mono, up
+	if _, after := c.look(); after-mono <= carryWithin { // or they are not of one moment
+		c.last.Store(&together{wall, mono, up})
 	}
 	return up
 }

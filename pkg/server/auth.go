@@ -71,12 +71,13 @@ func (s *Server) auth(w *response, r *http.Request) error {
 
 // mint has the token signed, in its turn.
 func (s *Server) mint(ctx context.Context, request token.Request, expired bool) (token.Token, error) {
-	m := &minting{metrics: s.metrics, now: s.o.Now, ctx: ctx, signer: s.o.Ring, request: request, kind: kindValid}
+	m := &minting{ctx: ctx, signer: s.o.Ring, request: request}
+	kind := kindValid
 	if expired {
 		if longest := s.o.Ring.Keyset().Policy.TokenTTL; request.TTL > longest {
 			return token.Token{}, &token.TTLError{Asked: request.TTL, Longest: longest}
 		}
-		m.signer, m.kind = s.o.Ring.Specimen(request.TTL), kindExpired
+		m.signer, kind = s.o.Ring.Specimen(request.TTL), kindExpired
 		// Right after a first start the specimen is still being made. It is
 		// waited for here and not in the queue, where others would wait too.
 		var cancel context.CancelFunc
@@ -89,28 +90,23 @@ func (s *Server) mint(ctx context.Context, request token.Request, expired bool) 
 	if err := s.crew.do(m.ctx, m.run); err != nil {
 		return token.Token{}, err
 	}
+	if m.err == nil {
+		s.metrics.tokens[tokenLabels{m.minted.Algorithm, kind}].Inc()
+	}
 	return m.minted, m.err
 }
 
 // minting is the work of making one token.
 type minting struct {
-	metrics *metrics
-	now     func() time.Time
 	ctx     context.Context //nolint:containedctx // of the request, which waits for the work
 	signer  token.Signer
 	request token.Request
-	kind    string
 
 	minted token.Token
 	err    error
 }
 
-func (m *minting) run() {
-	start := m.now()
-	if m.minted, m.err = token.Mint(m.ctx, m.signer, m.request); m.err == nil {
-		m.metrics.signed(m.minted.Algorithm, m.kind, m.now().Sub(start))
-	}
-}
+func (m *minting) run() { m.minted, m.err = token.Mint(m.ctx, m.signer, m.request) }
 
 // wantsExpired reads the query: expired is true, false, 1, 0 or stands bare.
 func wantsExpired(query string) (bool, error) {

@@ -33,6 +33,7 @@ type crew struct {
 	waiting []*turn
 	longest int // that waiting may get
 	crowd   crowd
+	waited  func(time.Duration) // told how long each waited that had to; may be nil
 }
 
 // crowd is whether some have waited lately.
@@ -45,13 +46,12 @@ type crowd struct {
 // turn is a piece of work that waits for its turn.
 type turn struct {
 	work  func()
-	panic any // what the work panicked with, once done is closed
 	done  chan struct{}
+	begun time.Time // these two once done is closed
+	panic any       // what the work panicked with
 }
 
-func newCrew(places, queue int, tell func(crowded bool)) *crew {
-	return &crew{places: places, free: places, longest: queue, crowd: crowd{tell: tell}}
-}
+func newCrew(places, queue int) *crew { return &crew{places: places, free: places, longest: queue} }
 
 // do has the work done in its turn, and panics if the work did. The error is
 // errOverload, or that of a ctx that ended before the turn came.
@@ -68,6 +68,7 @@ func (c *crew) do(ctx context.Context, work func()) error {
 		work()
 		return nil
 	}
+	since := time.Now()
 	timeout := time.NewTimer(signTimeout)
 	defer timeout.Stop()
 	select {
@@ -78,13 +79,21 @@ func (c *crew) do(ctx context.Context, work func()) error {
 		err = ctx.Err()
 	}
 	if err != nil && c.withdraw(t) {
+		c.tell(time.Since(since))
 		return err
 	}
 	<-t.done
+	c.tell(t.begun.Sub(since))
 	if t.panic != nil {
 		panic(t.panic) // where the request is, so that it is answered
 	}
 	return nil
+}
+
+func (c *crew) tell(wait time.Duration) {
+	if c.waited != nil {
+		c.waited(wait)
+	}
 }
 
 // enter takes a place or, if there is none, a turn.
@@ -177,5 +186,6 @@ func (t *turn) take() {
 			t.panic = fmt.Sprintf("%v\n%s", cause, debug.Stack())
 		}
 	}()
+	t.begun = time.Now()
 	t.work()
 }

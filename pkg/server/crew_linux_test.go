@@ -22,7 +22,7 @@ func niceness(t *testing.T) int {
 func TestMembersLetOthersGoFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		own := niceness(t)
-		c := newCrew(1, 1, nil)
+		c := newCrew(1, 1)
 		finish := occupy(t, c)
 		waited := make(chan int, 1)
 		go func() {

@@ -36,7 +36,7 @@ func occupy(t *testing.T, c *crew) (finish func()) {
 
 func TestCrew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCrew(2, 2, nil)
+		c := newCrew(2, 2)
 		finish := occupy(t, c)
 		ctx, giveUp := context.WithCancel(t.Context())
 		impatient, patient := make(chan error, 1), make(chan error, 1)
@@ -71,7 +71,7 @@ func TestCrew(t *testing.T) {
 
 func TestCrewDoesNotLetWaitForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCrew(1, 1, nil)
+		c := newCrew(1, 1)
 		finish := occupy(t, c)
 		start := time.Now()
 		err := c.do(t.Context(), func() { t.Error("the work was done all the same") })
@@ -82,11 +82,33 @@ func TestCrewDoesNotLetWaitForEver(t *testing.T) {
 	})
 }
 
+func TestCrewTellsHowLongEachWaited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrew(1, 2)
+		waits := make(chan time.Duration, 3)
+		c.waited = func(d time.Duration) { waits <- d }
+		finish := occupy(t, c) // who waits for nothing tells nothing
+		ctx, giveUp := context.WithTimeout(t.Context(), time.Second)
+		defer giveUp()
+		go func() { _ = c.do(ctx, func() {}) }()
+		go func() { _ = c.do(t.Context(), func() { <-time.After(time.Hour) }) }()
+		<-time.After(3 * time.Second)
+		finish()
+		if gaveUp, waited := <-waits, <-waits; gaveUp != time.Second || waited != 3*time.Second {
+			t.Errorf("told of %v and %v, want 1s and 3s", gaveUp, waited)
+		}
+		if len(waits) > 0 {
+			t.Errorf("and of %v", <-waits)
+		}
+	})
+}
+
 func TestCrewTellsOfACrowd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		var told []string
-		c := newCrew(1, 2, func(here bool) { told = append(told, fmt.Sprint(here, " after ", time.Since(start))) })
+		c := newCrew(1, 2)
+		c.crowd.tell = func(here bool) { told = append(told, fmt.Sprint(here, " after ", time.Since(start))) }
 		wait := func() {
 			finish := occupy(t, c)
 			go func() { _ = c.do(t.Context(), func() {}) }()
@@ -113,7 +135,8 @@ func TestCrewTellsOfACrowd(t *testing.T) {
 func TestCrewSeesACrowdOnOneProcessor(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	told := false
-	c := newCrew(1, 10, func(here bool) { told = here })
+	c := newCrew(1, 10)
+	c.crowd.tell = func(here bool) { told = here }
 	var all sync.WaitGroup
 	for range 10 {
 		all.Go(func() {
@@ -129,7 +152,7 @@ func TestCrewSeesACrowdOnOneProcessor(t *testing.T) {
 }
 
 func TestCrewLosesNobody(t *testing.T) {
-	c := newCrew(2, 1000, nil)
+	c := newCrew(2, 1000)
 	results := make(chan error)
 	const rounds = 1000
 	for range 8 {
@@ -148,7 +171,7 @@ func TestCrewLosesNobody(t *testing.T) {
 
 func TestCrewPanicsWhereTheRequestIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCrew(1, 1, nil)
+		c := newCrew(1, 1)
 		panics := func() {
 			defer func() {
 				if text := fmt.Sprint(recover()); !strings.Contains(text, "boom") {
@@ -171,7 +194,8 @@ func TestCrewPanicsWhereTheRequestIs(t *testing.T) {
 
 func TestAuthWaitsForItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, keys.Settings{})
+		crowded := false
+		b := newRig(t, keys.Settings{}, func(o *Options) { o.Crowded = func(here bool) { crowded = here } })
 		finish := occupy(t, b.crew)
 		answered := make(chan int, 1)
 		go func() { answered <- b.do("POST", "/auth", "").StatusCode }()
@@ -183,13 +207,17 @@ func TestAuthWaitsForItsTurn(t *testing.T) {
 		if status := <-answered; status != http.StatusOK {
 			t.Errorf("status = %d", status)
 		}
+		if !crowded {
+			t.Error("nobody was told of a crowd")
+		}
+		wantMetrics(t, b, map[string]string{"jwksctl_sign_wait_seconds_count": "1"})
 	})
 }
 
 func TestFloodedAuthAnswers503AndTheSetStaysThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newRig(t, keys.Settings{})
-		b.crew = newCrew(1, 1, nil)
+		b.crew = newCrew(1, 1)
 		finish := occupy(t, b.crew)
 		go func() { _ = b.crew.do(t.Context(), func() {}) }() // the queue is full now
 		synctest.Wait()

@@ -25,12 +25,18 @@ type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
-	tokens   *prometheus.CounterVec
-	signing  prometheus.Histogram
+	waits    prometheus.Histogram
 
-	// Looked up once, because a lookup by labels allocates. Not changed after New.
+	// Looked up once, because a lookup by labels takes its time. Not changed after
+	// New.
 	latency map[string]prometheus.Observer
 	often   map[requestLabels]prometheus.Counter
+	tokens  map[tokenLabels]prometheus.Counter
+}
+
+type tokenLabels struct {
+	alg  jwk.Algorithm
+	kind string
 }
 
 type requestLabels struct {
@@ -48,22 +54,28 @@ func newMetrics(s *Server) *metrics {
 			Name: "jwksctl_http_request_duration_seconds", Help: "Time from a request's header to the end of its handler.",
 			Buckets: prometheus.ExponentialBuckets(50e-6, 4, 10), // 50 µs to 13 s
 		}, []string{"route"}),
-		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "jwksctl_tokens_total", Help: "Tokens given out.",
-		}, []string{"alg", "kind"}),
-		signing: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "jwksctl_sign_duration_seconds", Help: "Time to put a token together and sign it, without the wait before.",
-			Buckets: prometheus.ExponentialBuckets(25e-6, 2, 14), // 25 µs to 0.2 s
+		waits: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "jwksctl_sign_wait_seconds", Help: "Time that requests for a token waited for their turn, of those that had to wait.",
+			Buckets: prometheus.ExponentialBuckets(50e-6, 4, 10), // 50 µs to 13 s
 		}),
 		latency: make(map[string]prometheus.Observer),
 		often:   make(map[requestLabels]prometheus.Counter),
+		tokens:  make(map[tokenLabels]prometheus.Counter),
+	}
+	tokens := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "jwksctl_tokens_total", Help: "Tokens given out.",
+	}, []string{"alg", "kind"})
+	for _, alg := range jwk.Algorithms() {
+		for _, kind := range []string{kindValid, kindExpired} {
+			m.tokens[tokenLabels{alg, kind}] = tokens.WithLabelValues(alg.String(), kind)
+		}
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "jwksctl_build_info", Help: "1, with what the program is in the labels.",
 		ConstLabels: prometheus.Labels{"version": s.o.Version, "goversion": runtime.Version()},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.requests, m.seconds, m.tokens, m.signing, build, &ringCollector{s},
+	m.registry.MustRegister(m.requests, m.seconds, tokens, m.waits, build, &ringCollector{s},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.know(otherRoute, endpoint{})
 	return m
@@ -109,11 +121,6 @@ func methodLabel(method string) string {
 		return method
 	}
 	return "other"
-}
-
-func (m *metrics) signed(alg jwk.Algorithm, kind string, took time.Duration) {
-	m.tokens.WithLabelValues(alg.String(), kind).Inc()
-	m.signing.Observe(took.Seconds())
 }
 
 func (m *metrics) serve() func(*response, *http.Request) error {

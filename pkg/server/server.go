@@ -74,7 +74,8 @@ func New(o Options) *Server {
 		typeJSON: []string{"application/json"}, typeJWT: []string{"application/jwt"}, inFlight: newTally(),
 	}
 	signatures := runtime.GOMAXPROCS(0)
-	s.crew = newCrew(signatures, queueLength*signatures, o.Crowded)
+	s.crew = newCrew(signatures, queueLength*signatures)
+	s.crew.crowd.tell = o.Crowded
 	if o.RateLimit > 0 {
 		s.limiter = newLimiter(o.RateLimit)
 	}
@@ -106,6 +107,7 @@ func (s *Server) route() {
 		"/readyz": {s, read, false, s.readyz},
 	}
 	s.metrics = newMetrics(s)
+	s.crew.waited = func(d time.Duration) { s.metrics.waits.Observe(d.Seconds()) }
 	routes[authRoute] = endpoint{s, []string{http.MethodPost}, false, s.auth}
 	routes["/metrics"] = endpoint{s, read, false, s.metrics.serve()}
 	for path, e := range routes {
