@@ -134,13 +134,8 @@ func TestClientsMatchKeysByKtyKidUseAndAlg(t *testing.T) {
 func TestClientsFindTheSetByTheIssuerOfTheToken(t *testing.T) {
 	b := newRig(t, keys.Settings{Issuer: "https://issuer.example/"})
 	iss := payload(t, decodeGrant(t, b.do("POST", "/auth", "")).Token)["iss"]
-	// An issuer with a final slash makes a double one, which ServeMux forgives.
-	r := b.do("GET", "//.well-known/openid-configuration", "")
-	if location := r.Header.Get("Location"); location != "/.well-known/openid-configuration" {
-		t.Errorf("Location = %q (%d)", location, r.StatusCode)
-	}
-	var found metadata
-	if err := json.Unmarshal([]byte(read(t, b.do("GET", "/.well-known/openid-configuration", ""))), &found); err != nil {
+	var found metadata // by two slashes, for the issuer ends with one
+	if err := json.Unmarshal([]byte(read(t, b.do("GET", "//.well-known/openid-configuration", ""))), &found); err != nil {
 		t.Fatal(err)
 	}
 	if found.Issuer != iss {

@@ -26,22 +26,20 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	waits    prometheus.Histogram
+	tokens   map[tokenLabels]prometheus.Counter // looked up once, like those of a meter
+}
 
-	// Looked up once, because a lookup by labels takes its time. Not changed after
-	// New.
-	latency map[string]prometheus.Observer
-	often   map[requestLabels]prometheus.Counter
-	tokens  map[tokenLabels]prometheus.Counter
+// meter counts the requests of a route. A lookup by labels takes its time, so the
+// answers that are often given, those to the route's first method, need none.
+type meter struct {
+	route         string
+	latency       prometheus.Observer
+	ok, unchanged prometheus.Counter // 200 and 304; nil where there is no such answer
 }
 
 type tokenLabels struct {
 	alg  jwk.Algorithm
 	kind string
-}
-
-type requestLabels struct {
-	route, method string
-	status        int
 }
 
 func newMetrics(s *Server) *metrics {
@@ -58,9 +56,7 @@ func newMetrics(s *Server) *metrics {
 			Name: "jwksctl_sign_wait_seconds", Help: "Time that requests for a token waited for their turn, of those that had to wait.",
 			Buckets: prometheus.ExponentialBuckets(50e-6, 4, 10), // 50 µs to 13 s
 		}),
-		latency: make(map[string]prometheus.Observer),
-		often:   make(map[requestLabels]prometheus.Counter),
-		tokens:  make(map[tokenLabels]prometheus.Counter),
+		tokens: make(map[tokenLabels]prometheus.Counter),
 	}
 	tokens := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "jwksctl_tokens_total", Help: "Tokens given out.",
@@ -77,40 +73,32 @@ func newMetrics(s *Server) *metrics {
 	build.Set(1)
 	m.registry.MustRegister(m.requests, m.seconds, tokens, m.waits, build, &ringCollector{s},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	m.know(otherRoute, endpoint{})
 	return m
 }
 
-// know prepares what is counted for a route: its good answers, without a lookup
-// by labels.
-func (m *metrics) know(route string, e endpoint) {
-	m.latency[route] = m.seconds.WithLabelValues(route)
-	good := []int{http.StatusOK}
+func (m *metrics) meter(route string, e endpoint) meter {
+	of := meter{route: route, latency: m.seconds.WithLabelValues(route)}
+	if len(e.methods) > 0 {
+		of.ok = m.requests.WithLabelValues(route, "200", e.methods[0])
+	}
 	if e.public {
-		good = append(good, http.StatusNotModified)
+		of.unchanged = m.requests.WithLabelValues(route, "304", e.methods[0])
 	}
-	for _, method := range e.methods {
-		for _, status := range good {
-			m.often[requestLabels{route, method, status}] = m.requests.WithLabelValues(route, strconv.Itoa(status), method)
-		}
-	}
+	return of
 }
 
-// count takes down one request and tells which route it took.
-func (m *metrics) count(r *http.Request, status int, took time.Duration) (route string) {
-	route = r.Pattern
-	latency, ok := m.latency[route]
-	if !ok {
-		route = otherRoute
-		latency = m.latency[route]
+// count takes down one request.
+func (m *metrics) count(e *endpoint, method string, status int, took time.Duration) {
+	e.latency.Observe(took.Seconds())
+	often := len(e.methods) > 0 && method == e.methods[0]
+	switch {
+	case often && status == http.StatusOK:
+		e.ok.Inc()
+	case often && status == http.StatusNotModified && e.public:
+		e.unchanged.Inc()
+	default:
+		m.requests.WithLabelValues(e.route, strconv.Itoa(status), methodLabel(method)).Inc()
 	}
-	latency.Observe(took.Seconds())
-	counter, ok := m.often[requestLabels{route, r.Method, status}]
-	if !ok {
-		counter = m.requests.WithLabelValues(route, strconv.Itoa(status), methodLabel(r.Method))
-	}
-	counter.Inc()
-	return route
 }
 
 // methodLabel bounds the values that anybody can make us remember or log.

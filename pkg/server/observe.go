@@ -34,7 +34,7 @@ func (w *response) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
-	return w.ResponseWriter.Write(b) //nolint:gosec // every answer is JSON or a token, with nosniff
+	return w.ResponseWriter.Write(b)
 }
 
 // Unwrap serves http.ResponseController.
@@ -82,7 +82,8 @@ func (s *Server) observe(w http.ResponseWriter, r *http.Request) {
 		s.inFlight.add()
 		defer s.inFlight.done()
 	}
-	defer s.finish(rec, r, start)
+	e := s.find(r.URL.Path)
+	defer s.finish(rec, r, e, start)
 
 	h := w.Header()
 	h["X-Content-Type-Options"] = s.noSniff
@@ -91,7 +92,7 @@ func (s *Server) observe(w http.ResponseWriter, r *http.Request) {
 	} else if s.o.Log.Enabled(r.Context(), slog.LevelDebug) {
 		rec.requestID() // it will be logged
 	}
-	s.mux.ServeHTTP(rec, r)
+	s.answer(rec, r, e)
 }
 
 // saneID tells whether an id may be echoed and logged. It is too short for a
@@ -102,7 +103,7 @@ func saneID(id string) bool {
 }
 
 // finish must be deferred itself, because it recovers.
-func (s *Server) finish(w *response, r *http.Request, start time.Time) {
+func (s *Server) finish(w *response, r *http.Request, e *endpoint, start time.Time) {
 	cause := recover()
 	abort := false
 	if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
@@ -111,8 +112,8 @@ func (s *Server) finish(w *response, r *http.Request, start time.Time) {
 		abort = s.panicked(w, r, cause)
 	}
 	took := s.o.Now().Sub(start)
-	route := s.metrics.count(r, w.status, took)
-	s.log(w, r, route, took)
+	s.metrics.count(e, r.Method, w.status, took)
+	s.log(w, r, e.route, took)
 	if abort {
 		panic(http.ErrAbortHandler) // net/http cuts the connection, so that nobody takes a half for the whole
 	}

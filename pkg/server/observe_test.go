@@ -83,18 +83,18 @@ func TestRequestLog(t *testing.T) {
 
 func TestPanicIsAnsweredAndLogged(t *testing.T) {
 	b := newRig(t, keys.Settings{})
-	b.mux.Handle("/panic", endpoint{b.Server, []string{"GET"}, false, func(w *response, _ *http.Request) error {
+	b.handle("/panic", endpoint{methods: []string{"GET"}, serve: func(w *response, _ *http.Request) error {
 		w.Header().Set("Content-Length", "5")
 		panic("out of order")
 	}})
-	b.mux.Handle("/late", endpoint{b.Server, []string{"GET"}, false, func(w *response, _ *http.Request) error {
+	b.handle("/late", endpoint{methods: []string{"GET"}, serve: func(w *response, _ *http.Request) error {
 		w.WriteHeader(http.StatusOK)
 		panic("too late")
 	}})
-	b.mux.Handle("/abort", endpoint{b.Server, []string{"GET"}, false, func(*response, *http.Request) error {
+	b.handle("/abort", endpoint{methods: []string{"GET"}, serve: func(*response, *http.Request) error {
 		panic(http.ErrAbortHandler)
 	}})
-	b.mux.Handle("/unknown", endpoint{b.Server, []string{"GET"}, false, func(*response, *http.Request) error {
+	b.handle("/unknown", endpoint{methods: []string{"GET"}, serve: func(*response, *http.Request) error {
 		return fmt.Errorf("disk %d is full", 7)
 	}})
 

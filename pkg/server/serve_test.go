@@ -85,7 +85,7 @@ func serve(t *testing.T, change ...func(*Options)) *serving {
 // block adds a route whose requests stay in flight until release is called.
 func (s *serving) block() (release func()) {
 	held := make(chan struct{})
-	s.mux.Handle("/block", endpoint{s.Server, []string{"GET"}, false, func(w *response, r *http.Request) error {
+	s.handle("/block", endpoint{methods: []string{"GET"}, serve: func(w *response, r *http.Request) error {
 		select {
 		case <-held:
 			return w.json(http.StatusOK, "application/json", "done")
@@ -176,7 +176,7 @@ func TestDrainDelay(t *testing.T) {
 func TestDrainDoesNotWaitForLateRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(t, func(o *Options) { o.DrainDelay, o.DrainTimeout = time.Second, time.Hour })
-		s.mux.Handle("/slow", endpoint{s.Server, []string{"GET"}, false, func(w *response, _ *http.Request) error {
+		s.handle("/slow", endpoint{methods: []string{"GET"}, serve: func(w *response, _ *http.Request) error {
 			time.Sleep(10 * time.Second)
 			return w.json(http.StatusOK, "application/json", "done")
 		}})

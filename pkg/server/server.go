@@ -37,7 +37,8 @@ type Options struct {
 // Server answers requests. It may be used by many goroutines.
 type Server struct {
 	o         Options
-	mux       *http.ServeMux
+	routes    map[string]*endpoint // by path
+	nowhere   *endpoint            // what stands behind every other path
 	metrics   *metrics
 	limiter   *limiter // nil: no limit
 	crew      *crew
@@ -69,7 +70,7 @@ func New(o Options) *Server {
 		o.DrainTimeout = 10 * time.Second
 	}
 	s := &Server{
-		o: o, mux: http.NewServeMux(),
+		o: o, routes: make(map[string]*endpoint),
 		anyOrigin: []string{"*"}, noSniff: []string{"nosniff"}, noStore: []string{"no-store"},
 		typeJSON: []string{"application/json"}, typeJWT: []string{"application/jwt"}, inFlight: newTally(),
 	}
@@ -88,49 +89,64 @@ func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.observe) }
 
 // endpoint is what stands behind a path.
 type endpoint struct {
-	server  *Server
+	meter
 	methods []string
 	public  bool // scripts of any origin may read it
 	serve   func(w *response, r *http.Request) error
 }
 
+// route fills the routes. They are whole paths, so a map finds them, and each
+// answers other methods with a problem document of its own. That leaves nothing for
+// http.ServeMux to do but to take its time.
 func (s *Server) route() {
 	read := []string{http.MethodGet, http.MethodHead}
 	jwks := &published{ring: s.o.Ring, contentType: "application/jwk-set+json", render: renderSet}
 	discovery := &published{ring: s.o.Ring, contentType: "application/json", render: s.renderDiscovery}
-	routes := map[string]endpoint{
-		"/jwks":                                   {s, read, true, jwks.serve},
-		"/.well-known/jwks.json":                  {s, read, true, jwks.serve},
-		"/.well-known/openid-configuration":       {s, read, true, discovery.serve},
-		"/.well-known/oauth-authorization-server": {s, read, true, discovery.serve},
-		"/livez":  {s, read, false, s.livez},
-		"/readyz": {s, read, false, s.readyz},
-	}
 	s.metrics = newMetrics(s)
 	s.crew.waited = func(d time.Duration) { s.metrics.waits.Observe(d.Seconds()) }
-	routes[authRoute] = endpoint{s, []string{http.MethodPost}, false, s.auth}
-	routes["/metrics"] = endpoint{s, read, false, s.metrics.serve()}
-	for path, e := range routes {
-		s.mux.Handle(path, e)
-		s.metrics.know(path, e)
+	for path, e := range map[string]endpoint{
+		"/jwks":                                   {methods: read, public: true, serve: jwks.serve},
+		"/.well-known/jwks.json":                  {methods: read, public: true, serve: jwks.serve},
+		"/.well-known/openid-configuration":       {methods: read, public: true, serve: discovery.serve},
+		"/.well-known/oauth-authorization-server": {methods: read, public: true, serve: discovery.serve},
+
+		authRoute:  {methods: []string{http.MethodPost}, serve: s.auth},
+		"/livez":   {methods: read, serve: s.livez},
+		"/readyz":  {methods: read, serve: s.readyz},
+		"/metrics": {methods: read, serve: s.metrics.serve()},
+	} {
+		s.handle(path, e)
 	}
-	s.mux.Handle("/", endpoint{server: s}) // every other path
+	s.nowhere = &endpoint{meter: s.metrics.meter(otherRoute, endpoint{})}
 }
 
-func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	rec, ok := w.(*response)
-	if !ok {
-		rec = &response{ResponseWriter: w}
+func (s *Server) handle(path string, e endpoint) {
+	e.meter = s.metrics.meter(path, e)
+	s.routes[path] = &e
+}
+
+// find tells what stands behind a path.
+func (s *Server) find(path string) *endpoint {
+	if e, ok := s.routes[path]; ok {
+		return e
 	}
+	// Who appends to an issuer with a final slash asks with two of them.
+	if e, ok := s.routes[strings.TrimPrefix(path, "/")]; ok {
+		return e
+	}
+	return s.nowhere
+}
+
+func (s *Server) answer(w *response, r *http.Request, e *endpoint) {
 	if e.public {
-		rec.Header()["Access-Control-Allow-Origin"] = e.server.anyOrigin
+		w.Header()["Access-Control-Allow-Origin"] = s.anyOrigin
 	}
-	if err := e.answer(rec, r); err != nil {
-		e.server.fail(rec, r, err)
+	if err := e.answer(w, r); err != nil {
+		s.fail(w, r, err)
 	}
 }
 
-func (e endpoint) answer(w *response, r *http.Request) error {
+func (e *endpoint) answer(w *response, r *http.Request) error {
 	if e.serve == nil {
 		return &problem{status: http.StatusNotFound, detail: "there is nothing at this path"}
 	}
