@@ -29,6 +29,8 @@ type load struct {
 	URL, Method, IfNoneMatch string
 	Connections              int
 	For, Pause               time.Duration
+
+	on place // not sent: whoever starts the generator puts it there
 }
 
 // answers are what came of a load.
@@ -81,13 +83,16 @@ func (l load) elsewhere(ctx context.Context) (answers, error) {
 		return answers{}, err
 	}
 	cmd := helper(ctx, "load")
-	cmd.Stdin = bytes.NewReader(task)
-	out, err := cmd.Output()
-	if err != nil {
-		return answers{}, fmt.Errorf("load on %s: %w: %s", l.URL, err, out)
+	var out bytes.Buffer
+	cmd.Stdin, cmd.Stdout = bytes.NewReader(task), &out
+	if err := startAt(l.on, cmd); err != nil {
+		return answers{}, err
+	}
+	if err := cmd.Wait(); err != nil {
+		return answers{}, fmt.Errorf("load on %s: %w: %s", l.URL, err, &out)
 	}
 	var a answers
-	return a, json.NewDecoder(bytes.NewReader(out)).Decode(&a)
+	return a, json.NewDecoder(&out).Decode(&a)
 }
 
 func (l load) run(ctx context.Context) (answers, error) {

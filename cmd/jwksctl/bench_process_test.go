@@ -11,11 +11,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // measured is a process under load.
@@ -23,6 +26,51 @@ type measured struct {
 	cmd *exec.Cmd
 	url string
 	up  time.Duration // from exec to the first JWK Set
+}
+
+// place is where a process may run; nil is anywhere.
+type place *unix.CPUSet
+
+// sides are the two halves of the processors: a server and the load on it that
+// fight for the same ones measure the fight. One processor is both.
+func sides(t *testing.T) (servers, loads place) {
+	t.Helper()
+	var all, first, second unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &all); err != nil {
+		t.Fatal(err)
+	}
+	if all.Count() < 2 {
+		return nil, nil
+	}
+	for i, n := 0, 0; n < all.Count(); i++ {
+		if !all.IsSet(i) {
+			continue
+		}
+		if n < all.Count()/2 {
+			first.Set(i)
+		} else {
+			second.Set(i)
+		}
+		n++
+	}
+	return &first, &second
+}
+
+// startAt starts a process, which inherits its place from the thread that does.
+func startAt(where place, cmd *exec.Cmd) error {
+	if where == nil {
+		return cmd.Start()
+	}
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		if err := unix.SchedSetaffinity(0, where); err != nil {
+			done <- err
+			return
+		}
+		done <- cmd.Start()
+	}()
+	return <-done
 }
 
 // buildBinary makes what `make build` makes.
@@ -38,14 +86,14 @@ func buildBinary(t *testing.T) string {
 
 // startServer runs the real server on a store under home, and returns once it
 // has answered with its JWK Set.
-func startServer(t *testing.T, bin, home string, flags ...string) *measured {
+func startServer(t *testing.T, where place, bin, home string, flags ...string) *measured {
 	t.Helper()
 	ready := filepath.Join(t.TempDir(), "ready")
 	cmd := exec.CommandContext(t.Context(), bin, append([]string{"serve", "--port", "0", "--ready-file", ready, "--issuer", "http://127.0.0.1:8080", "--log-level", "warn"}, flags...)...)
 	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_STATE_HOME="+home)
 	cmd.Stderr = os.Stderr
 	start := time.Now()
-	if err := cmd.Start(); err != nil {
+	if err := startAt(where, cmd); err != nil {
 		t.Fatal(err)
 	}
 	m := &measured{cmd: cmd}
@@ -70,7 +118,7 @@ func startServer(t *testing.T, bin, home string, flags ...string) *measured {
 }
 
 // startBare runs the bare handler on what the server says at path.
-func startBare(t *testing.T, server *measured, path string) *measured {
+func startBare(t *testing.T, where place, server *measured, path string) *measured {
 	t.Helper()
 	cmd := helper(t.Context(), "bare")
 	in, err := cmd.StdinPipe()
@@ -81,7 +129,7 @@ func startBare(t *testing.T, server *measured, path string) *measured {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
+	if err := startAt(where, cmd); err != nil {
 		t.Fatal(err)
 	}
 	m := &measured{cmd: cmd}
