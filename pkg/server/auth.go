@@ -53,7 +53,7 @@ func (s *Server) auth(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	minted, err := s.mint(r.Context(), request, expired)
+	minted, err := s.mint(r.Context(), w, request, expired)
 	if err != nil {
 		return err
 	}
@@ -70,9 +70,10 @@ func (s *Server) auth(w *response, r *http.Request) error {
 }
 
 // mint has the token signed, in its turn.
-func (s *Server) mint(ctx context.Context, request token.Request, expired bool) (token.Token, error) {
-	m := &minting{ctx: ctx, signer: s.o.Ring, request: request}
-	kind := kindValid
+func (s *Server) mint(ctx context.Context, w *response, request token.Request, expired bool) (token.Token, error) {
+	m, kind := &w.minting, kindValid
+	*m = minting{ctx: ctx, signer: s.o.Ring, request: request}
+	defer func() { *m = minting{} }() // it holds on to nothing until the next
 	if expired {
 		if longest := s.o.Ring.Keyset().Policy.TokenTTL; request.TTL > longest {
 			return token.Token{}, &token.TTLError{Asked: request.TTL, Longest: longest}
@@ -87,7 +88,7 @@ func (s *Server) mint(ctx context.Context, request token.Request, expired bool) 
 			return token.Token{}, err
 		}
 	}
-	if err := s.crew.do(m.ctx, m.run); err != nil {
+	if err := s.crew.do(m.ctx, m); err != nil {
 		return token.Token{}, err
 	}
 	if m.err == nil {
@@ -96,9 +97,9 @@ func (s *Server) mint(ctx context.Context, request token.Request, expired bool) 
 	return m.minted, m.err
 }
 
-// minting is the work of making one token.
+// minting is the job of making one token.
 type minting struct {
-	ctx     context.Context //nolint:containedctx // of the request, which waits for the work
+	ctx     context.Context //nolint:containedctx // of the request, which waits for the job
 	signer  token.Signer
 	request token.Request
 

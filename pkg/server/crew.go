@@ -43,20 +43,24 @@ type crowd struct {
 	lately bool // somebody has waited since it was last looked at
 }
 
-// turn is a piece of work that waits for its turn.
+// job is a piece of work.
+type job interface{ run() }
+
+// turn is a job that waits for its turn.
 type turn struct {
-	work  func()
+	job
 	done  chan struct{}
 	begun time.Time // these two once done is closed
-	panic any       // what the work panicked with
+	panic any       // what the job panicked with
 }
 
 func newCrew(places, queue int) *crew { return &crew{places: places, free: places, longest: queue} }
 
-// do has the work done in its turn, and panics if the work did. The error is
-// errOverload, or that of a ctx that ended before the turn came.
-func (c *crew) do(ctx context.Context, work func()) error {
-	t, err := c.enter(work)
+// do has the job done in its turn, and panics if the job did. The error is
+// errOverload, or that of a ctx that ended before the turn came: then it was not
+// begun.
+func (c *crew) do(ctx context.Context, j job) error {
+	t, err := c.enter(j)
 	if err != nil {
 		return err
 	}
@@ -65,7 +69,7 @@ func (c *crew) do(ctx context.Context, work func()) error {
 		if c.places == 1 {
 			runtime.Gosched() // or one processor does one after another, and never sees that they crowd
 		}
-		work()
+		j.run()
 		return nil
 	}
 	since := time.Now()
@@ -97,7 +101,7 @@ func (c *crew) tell(wait time.Duration) {
 }
 
 // enter takes a place or, if there is none, a turn.
-func (c *crew) enter(work func()) (*turn, error) {
+func (c *crew) enter(j job) (*turn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.free > 0 {
@@ -107,7 +111,7 @@ func (c *crew) enter(work func()) (*turn, error) {
 	if len(c.waiting) == c.longest {
 		return nil, errOverload
 	}
-	t := &turn{work: work, done: make(chan struct{})}
+	t := &turn{job: j, done: make(chan struct{})}
 	c.waiting = append(c.waiting, t)
 	c.gather()
 	return t, nil
@@ -187,5 +191,5 @@ func (t *turn) take() {
 		}
 	}()
 	t.begun = time.Now()
-	t.work()
+	t.run()
 }

@@ -26,7 +26,7 @@ func TestMembersLetOthersGoFirst(t *testing.T) {
 		finish := occupy(t, c)
 		waited := make(chan int, 1)
 		go func() {
-			if err := c.do(t.Context(), func() { waited <- niceness(t) }); err != nil {
+			if err := do(t.Context(), c, func() { waited <- niceness(t) }); err != nil {
 				t.Error(err)
 			}
 		}()

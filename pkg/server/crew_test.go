@@ -18,6 +18,12 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/keys/keystest"
 )
 
+type work func()
+
+func (w work) run() { w() }
+
+func do(ctx context.Context, c *crew, w work) error { return c.do(ctx, w) }
+
 // occupy takes every place of a crew until finish is called. Inside of
 // a synctest bubble.
 func occupy(t *testing.T, c *crew) (finish func()) {
@@ -25,7 +31,7 @@ func occupy(t *testing.T, c *crew) (finish func()) {
 	block := make(chan struct{})
 	for range c.free {
 		go func() {
-			if err := c.do(t.Context(), func() { <-block }); err != nil {
+			if err := do(t.Context(), c, func() { <-block }); err != nil {
 				t.Error(err)
 			}
 		}()
@@ -41,10 +47,10 @@ func TestCrew(t *testing.T) {
 		ctx, giveUp := context.WithCancel(t.Context())
 		impatient, patient := make(chan error, 1), make(chan error, 1)
 		done := 0
-		go func() { impatient <- c.do(ctx, func() { done++ }) }()
-		go func() { patient <- c.do(t.Context(), func() { done++ }) }()
+		go func() { impatient <- do(ctx, c, func() { done++ }) }()
+		go func() { patient <- do(t.Context(), c, func() { done++ }) }()
 		synctest.Wait()
-		if err := c.do(t.Context(), func() { done++ }); !errors.Is(err, errOverload) {
+		if err := do(t.Context(), c, func() { done++ }); !errors.Is(err, errOverload) {
 			t.Errorf("beyond the queue: %v", err)
 		}
 		giveUp()
@@ -74,7 +80,7 @@ func TestCrewDoesNotLetWaitForEver(t *testing.T) {
 		c := newCrew(1, 1)
 		finish := occupy(t, c)
 		start := time.Now()
-		err := c.do(t.Context(), func() { t.Error("the work was done all the same") })
+		err := do(t.Context(), c, func() { t.Error("the work was done all the same") })
 		if !errors.Is(err, errOverload) || time.Since(start) != signTimeout {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
@@ -90,8 +96,8 @@ func TestCrewTellsHowLongEachWaited(t *testing.T) {
 		finish := occupy(t, c) // who waits for nothing tells nothing
 		ctx, giveUp := context.WithTimeout(t.Context(), time.Second)
 		defer giveUp()
-		go func() { _ = c.do(ctx, func() {}) }()
-		go func() { _ = c.do(t.Context(), func() { <-time.After(time.Hour) }) }()
+		go func() { _ = do(ctx, c, func() {}) }()
+		go func() { _ = do(t.Context(), c, func() { <-time.After(time.Hour) }) }()
 		<-time.After(3 * time.Second)
 		finish()
 		if gaveUp, waited := <-waits, <-waits; gaveUp != time.Second || waited != 3*time.Second {
@@ -111,12 +117,12 @@ func TestCrewTellsOfACrowd(t *testing.T) {
 		c.crowd.tell = func(here bool) { told = append(told, fmt.Sprint(here, " after ", time.Since(start))) }
 		wait := func() {
 			finish := occupy(t, c)
-			go func() { _ = c.do(t.Context(), func() {}) }()
+			go func() { _ = do(t.Context(), c, func() {}) }()
 			synctest.Wait()
 			finish()
 			synctest.Wait()
 		}
-		if err := c.do(t.Context(), func() {}); err != nil || told != nil {
+		if err := do(t.Context(), c, func() {}); err != nil || told != nil {
 			t.Errorf("told %v of one who found a place (%v)", told, err)
 		}
 		wait()
@@ -140,7 +146,7 @@ func TestCrewSeesACrowdOnOneProcessor(t *testing.T) {
 	var all sync.WaitGroup
 	for range 10 {
 		all.Go(func() {
-			if err := c.do(t.Context(), func() {}); err != nil {
+			if err := do(t.Context(), c, func() {}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -158,7 +164,7 @@ func TestCrewLosesNobody(t *testing.T) {
 	for range 8 {
 		go func() {
 			for range rounds {
-				results <- c.do(t.Context(), func() {})
+				results <- do(t.Context(), c, func() {})
 			}
 		}()
 	}
@@ -178,7 +184,7 @@ func TestCrewPanicsWhereTheRequestIs(t *testing.T) {
 					t.Errorf("recovered %q", text)
 				}
 			}()
-			_ = c.do(t.Context(), func() { panic("boom") })
+			_ = do(t.Context(), c, func() { panic("boom") })
 		}
 		panics()
 		finish := occupy(t, c)
@@ -186,7 +192,7 @@ func TestCrewPanicsWhereTheRequestIs(t *testing.T) {
 		synctest.Wait()
 		finish()
 		synctest.Wait()
-		if err := c.do(t.Context(), func() {}); err != nil || c.free != 1 {
+		if err := do(t.Context(), c, func() {}); err != nil || c.free != 1 {
 			t.Errorf("afterwards: %v, %d places free, want 1", err, c.free)
 		}
 	})
@@ -219,7 +225,7 @@ func TestFloodedAuthAnswers503AndTheSetStaysThere(t *testing.T) {
 		b := newRig(t, keys.Settings{})
 		b.crew = newCrew(1, 1)
 		finish := occupy(t, b.crew)
-		go func() { _ = b.crew.do(t.Context(), func() {}) }() // the queue is full now
+		go func() { _ = do(t.Context(), b.crew, func() {}) }() // the queue is full now
 		synctest.Wait()
 		r := b.do("POST", "/auth", "")
 		if r.Header.Get("Retry-After") == "" {

@@ -20,7 +20,10 @@ type response struct {
 	http.ResponseWriter
 	status int    // 0 until the header is written
 	id     string // that we gave the request; empty if we gave none
-	body   []byte // to write the answer into, used again by the next response
+
+	// What /auth works with, used again by the next response.
+	minting minting
+	body    []byte
 }
 
 func (w *response) WriteHeader(status int) {

@@ -121,7 +121,7 @@ func compact(m method, key jwk.PrivateKey, header, claims []byte) (string, error
 }
 
 // expiry returns exp for a token of this moment.
-func (r Request) expiry(iat, latest time.Time) (time.Time, error) {
+func (r *Request) expiry(iat, latest time.Time) (time.Time, error) {
 	exp := latest.Truncate(time.Second)
 	if r.TTL > 0 {
 		exp = iat.Add(r.TTL).Truncate(time.Second)
@@ -139,7 +139,7 @@ func (r Request) expiry(iat, latest time.Time) (time.Time, error) {
 }
 
 // header writes the whole of the header to space.
-func (r Request) header(space []byte, key jwk.PublicKey) ([]byte, error) {
+func (r *Request) header(space []byte, key jwk.PublicKey) ([]byte, error) {
 	o, err := newObject(space, r.Header)
 	if err != nil {
 		return nil, err
@@ -151,7 +151,7 @@ func (r Request) header(space []byte, key jwk.PublicKey) ([]byte, error) {
 }
 
 // claims writes the whole of the claims to space.
-func (r Request) claims(space []byte, iat, exp time.Time) ([]byte, error) {
+func (r *Request) claims(space []byte, iat, exp time.Time) ([]byte, error) {
 	o, err := newObject(space, r.Claims)
 	if err != nil {
 		return nil, err
@@ -181,14 +181,14 @@ func (r Request) claims(space []byte, iat, exp time.Time) ([]byte, error) {
 	return o.end(), nil
 }
 
-func (r Request) id() string {
+func (r *Request) id() string {
 	if r.ID == "" {
 		return rand.Text() // at least 128 bits
 	}
 	return r.ID
 }
 
-func (r Request) typ() string {
+func (r *Request) typ() string {
 	if r.Type == "" {
 		return "JWT"
 	}

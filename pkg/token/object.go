@@ -52,31 +52,34 @@ func sorted(free map[string]any) ([]member, error) {
 
 // text adds a member.
 func (o object) text(name, value string) object {
-	o = o.before(name)
-	o.json = appendText(appendName(o.json, name), value)
+	o = o.start(name)
+	o.json = appendText(o.json, value)
 	return o
 }
 
 // texts adds a member.
 func (o object) texts(name string, values []string) object {
 	data, _ := json.Marshal(values) // text can always be encoded
-	o = o.before(name)
-	o.json = append(appendName(o.json, name), data...)
+	o = o.start(name)
+	o.json = append(o.json, data...)
 	return o
 }
 
 // number adds a member.
 func (o object) number(name string, value int64) object {
-	o = o.before(name)
-	o.json = strconv.AppendInt(appendName(o.json, name), value, 10)
+	o = o.start(name)
+	o.json = strconv.AppendInt(o.json, value, 10)
 	return o
 }
 
-// before adds the free members whose names come before name.
-func (o object) before(name string) object {
+// start writes what stands before the value of a member of the writer's own, whose
+// name is plain: the free members that come before it, and the name.
+func (o object) start(name string) object {
 	for len(o.free) > 0 && o.free[0].name < name {
 		o = o.next()
 	}
+	o.json = append(comma(o.json), '"')
+	o.json = append(append(o.json, name...), `":`...)
 	return o
 }
 
@@ -91,15 +94,16 @@ func (o object) end() []byte {
 // next adds the first of the free members that are left.
 func (o object) next() object {
 	first := o.free[0]
-	return object{append(appendName(o.json, first.name), first.json...), o.free[1:]}
+	b := append(appendText(comma(o.json), first.name), ':')
+	return object{append(b, first.json...), o.free[1:]}
 }
 
-// appendName starts a member.
-func appendName(b []byte, name string) []byte {
+// comma parts a member from the one before.
+func comma(b []byte) []byte {
 	if len(b) > len("{") {
 		b = append(b, ',')
 	}
-	return append(appendText(b, name), ':')
+	return b
 }
 
 // appendText leaves to encoding/json what is not plain.

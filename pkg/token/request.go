@@ -13,7 +13,7 @@ import (
 // Check says early what Mint would say of the request, were it signed at now by a
 // key whose tokens may live for longest. The size of the token is not judged, which
 // depends on the key. The error is a *RequestError or a *TTLError.
-func (r Request) Check(now time.Time, longest time.Duration) error {
+func (r *Request) Check(now time.Time, longest time.Duration) error {
 	if err := r.check(); err != nil {
 		return err
 	}
@@ -22,7 +22,7 @@ func (r Request) Check(now time.Time, longest time.Duration) error {
 }
 
 // check refuses a request that no signer could meet, before one is asked.
-func (r Request) check() error {
+func (r *Request) check() error {
 	for _, field := range [...]struct{ name, text string }{
 		{"iss", r.Issuer},
 		{"sub", r.Subject},
@@ -50,7 +50,7 @@ func (r Request) check() error {
 
 // checkClaims refuses claims that have a field of their own, under any spelling
 // that a careless reader may take for it.
-func (r Request) checkClaims() error {
+func (r *Request) checkClaims() error {
 	if len(r.Claims) == 0 {
 		return nil
 	}
@@ -75,7 +75,7 @@ func (r Request) checkClaims() error {
 
 // checkHeader refuses header members that this package sets, that would have a
 // verifier trust another key, or that change how a token is read.
-func (r Request) checkHeader() error {
+func (r *Request) checkHeader() error {
 	if len(r.Header) == 0 {
 		return nil
 	}
