@@ -3,6 +3,7 @@ package keys
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -74,6 +75,9 @@ func (s sighting) off(now reading) (least, most time.Duration) {
 type watch struct {
 	clock Clock
 
+	// calm is what most readings need to know; nil if one needs all the rest.
+	calm atomic.Pointer[calm]
+
 	mu     sync.Mutex
 	skew   time.Duration // how far the wall clock may stray
 	settle time.Duration // after this, nothing made before a jump is alive
@@ -81,6 +85,21 @@ type watch struct {
 	stray  time.Duration // how far the wall clock was from that, last time
 	jumped bool
 	since  time.Duration // the uptime of the newest jump
+}
+
+// calm is a watch that saw no jump, for the next moment: a reading by which the wall
+// clock has not strayed changes nothing that is worth a lock.
+type calm struct {
+	anchor reading
+	skew   time.Duration
+}
+
+// moment is how long the anchor may stay where it is.
+const moment = 10 * time.Millisecond
+
+func (c *calm) covers(now reading) bool {
+	elapsed := now.up - c.anchor.up
+	return elapsed <= moment && (now.wall.Sub(c.anchor.wall)-elapsed).Abs() <= c.skew
 }
 
 func newWatch(c Clock) *watch {
@@ -99,7 +118,7 @@ func (w *watch) look() reading {
 // what was made under an earlier one may live.
 func (w *watch) obey(ks Keyset) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	p := ks.Policy
 	settle := max(p.MaxStaleness+2*p.JWKSMaxAge+p.TokenTTL+p.Leeway+2*p.ClockSkew,
 		ks.DocsUntil.Sub(ks.ChangedAt), ks.TokensUntil.Add(p.Leeway).Sub(ks.ChangedAt))
@@ -109,10 +128,23 @@ func (w *watch) obey(ks Keyset) {
 	w.skew, w.settle = p.ClockSkew, settle
 }
 
+// unlock ends a change.
+func (w *watch) unlock() {
+	if w.jumped {
+		w.calm.Store(nil)
+	} else {
+		w.calm.Store(&calm{w.anchor, w.skew})
+	}
+	w.mu.Unlock()
+}
+
 // read looks at the clocks and judges them.
 func (w *watch) read() reading {
+	if now, c := w.look(), w.calm.Load(); c != nil && c.covers(now) {
+		return now
+	}
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	now := w.look()
 
 	elapsed := now.up - w.anchor.up
@@ -157,14 +189,14 @@ func (w *watch) learn(ks Keyset, store sighting) {
 // vouch says that a second clock agrees with the wall clock as it reads now.
 func (w *watch) vouch(now reading) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	w.anchor, w.stray, w.jumped = now, 0, false
 }
 
 // doubt says that by a second clock the wall clock is off by stray.
 func (w *watch) doubt(now reading, stray time.Duration) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	w.anchor, w.stray = reading{wall: now.wall.Add(-stray), up: now.up}, stray
 	w.jumped, w.since = true, now.up
 }

@@ -274,12 +274,14 @@ func TestASlowAnswerOfTheStoreTellsLess(t *testing.T) {
 		{"slow, and maybe ahead", 10 * time.Second, 3 * time.Second, false, false, 0, "differs by 7s"},
 		{"slow, and maybe behind", 10 * time.Second, 8 * time.Second, false, false, 0, "differs by -8s"},
 		{"slow, and maybe either", 20 * time.Second, 10 * time.Second, false, false, 0, "the store took 20s to tell the time"},
+		{"prompt, and surely ahead", 0, -6 * time.Second, false, true, 6 * time.Second, "differs by 6s"},
 		{"slow, and surely ahead", 10 * time.Second, -6 * time.Second, false, true, 16 * time.Second, "differs by 16s"},
 		{"slow, and surely behind", 10 * time.Second, 16 * time.Second, false, true, 0, "differs by -16s"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c, w := watchedClocks(t)
 			ks := Keyset{Policy: dailyPolicy(t)}
+			w.read()
 			ask := func() sighting {
 				sent := w.look()
 				c.pass(tt.took)
@@ -303,6 +305,22 @@ func TestASlowAnswerOfTheStoreTellsLess(t *testing.T) {
 				t.Errorf("it vouches for a clock that jumped: %t, want %t", !tt.vouches, tt.vouches)
 			}
 		})
+	}
+}
+
+func TestAClockThatWasBackForAMomentHasJumpedAnew(t *testing.T) {
+	c, w := watchedClocks(t)
+	c.jump(time.Hour)
+	w.read()
+	c.pass(dailySettle - time.Second)
+	w.read()
+	c.jump(-time.Hour)
+	w.read()
+	c.jump(time.Hour)
+	w.read()
+	c.pass(2 * time.Second)
+	if !w.troubled(Keyset{Policy: dailyPolicy(t)}) {
+		t.Error("the newer jump is forgiven with the older one")
 	}
 }
 
