@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -134,7 +135,7 @@ func (l load) connection(ctx context.Context, end time.Time) (status map[int]int
 	if err != nil {
 		return nil, nil, err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // nothing is left to write
 	if err := conn.SetDeadline(end.Add(5 * time.Second)); err != nil {
 		return nil, nil, err
 	}
@@ -242,9 +243,7 @@ func bare(header http.Header, body []byte) http.Handler {
 	etag := header.Get("Etag")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		for name, value := range header {
-			h[name] = value
-		}
+		maps.Copy(h, header)
 		if r.Header.Get("If-None-Match") == etag {
 			delete(h, "Content-Type")
 			delete(h, "Content-Length")

@@ -31,8 +31,9 @@ type measured struct {
 // place is where a process may run; nil is anywhere.
 type place *unix.CPUSet
 
-// sides are the two halves of the processors: a server and the load on it that
-// fight for the same ones measure the fight. One processor is both.
+// sides are the two halves of the processors, by their numbers: a server and the
+// load on it that fight for the same ones measure the fight. One processor is both.
+// Where two processors are threads of one core, the halves may share cores.
 func sides(t *testing.T) (servers, loads place) {
 	t.Helper()
 	var all, first, second unix.CPUSet
@@ -63,7 +64,7 @@ func startAt(where place, cmd *exec.Cmd) error {
 	}
 	done := make(chan error)
 	go func() {
-		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		runtime.LockOSThread() // for good: no other goroutine may get this thread
 		if err := unix.SchedSetaffinity(0, where); err != nil {
 			done <- err
 			return

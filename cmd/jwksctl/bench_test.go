@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -20,7 +23,8 @@ import (
 const (
 	benchTurns  = 150 // of each comparison; what is compared takes turns
 	benchSlice  = 100 * time.Millisecond
-	benchProbes = 7 // of the latencies, idle and flooded in turns
+	benchFlood  = 100 // tokens that a flood takes out while it is measured, at the least
+	benchProbes = 7   // of the latencies, idle and flooded in turns
 	benchStarts = 15
 )
 
@@ -28,8 +32,8 @@ const (
 // goal compares takes turns in the same run, and the goal is held against the
 // median. Beside what the clock says stands the processor time for each piece of
 // work: the clock of a machine that does other things too also says which side was
-// given a processor. Requests that a goal counts or times come from a load
-// generator on the other half of the processors.
+// given a processor. Where a goal counts or times answers to GET /jwks, the load
+// generator has the other half of the processors.
 func TestBench(t *testing.T) {
 	b := &bench{T: t, bin: buildBinary(t)}
 	b.servers, b.loads = sides(t)
@@ -198,11 +202,18 @@ func (b *bench) auth(alg jwk.Algorithm) {
 	m := b.serve("--algorithm", alg.String())
 	var rates, busy, clock []float64
 	var signatures, tokens []time.Duration
-	for range benchTurns {
-		signed, signature := throughput(benchSlice, raw)
-		handled, token := throughput(benchSlice, handler)
+	for turn := range benchTurns {
+		var rate [2]float64
+		var each [2]time.Duration
+		for i := range 2 {
+			i = (i + turn) % 2 // who is first changes
+			rate[i], each[i] = throughput(benchSlice, []func() func(){raw, handler}[i])
+		}
+		signed, signature, handled, token := rate[0], each[0], rate[1], each[1]
 		signatures, tokens = append(signatures, signature), append(tokens, token)
 		busy, clock = append(busy, float64(signature)/float64(token)), append(clock, handled/signed)
+	}
+	for range benchTurns / 5 { // by itself, so that its end disturbs neither of those
 		rates = append(rates, b.load(load{URL: m.url + "/auth", Method: http.MethodPost, Connections: 16, For: benchSlice}).persecond(http.StatusOK))
 	}
 	name := "`POST /auth` " + alg.String()
@@ -218,7 +229,8 @@ func (b *bench) auth(alg jwk.Algorithm) {
 
 // flood takes the time of GET /jwks while nobody else asks and while many ask
 // for tokens; and that of the bare handler beside the same flood, which is what
-// the machine itself does to whoever must wait for a processor.
+// the machine itself does to whoever must wait for a processor. Last comes a flood
+// whose generator takes its part of the server's processors.
 func (b *bench) flood(alg jwk.Algorithm) {
 	m := startServer(b.T, b.servers, b.bin, b.TempDir(), "--algorithm", alg.String())
 	plain := startBare(b.T, b.servers, m, "/jwks")
@@ -261,13 +273,50 @@ func (b *bench) probe(m *measured, from place) answers {
 func (b *bench) flooded(m *measured, from place, measure func()) {
 	ctx, cancel := context.WithCancel(b.Context())
 	var wg sync.WaitGroup
-	wg.Go(func() { // it is cut off
-		_, _ = load{URL: m.url + "/auth", Method: http.MethodPost, Connections: 64, For: time.Minute, on: from}.elsewhere(ctx)
+	wg.Go(func() {
+		_, err := load{URL: m.url + "/auth", Method: http.MethodPost, Connections: 64, For: time.Minute, on: from}.elsewhere(ctx)
+		if ctx.Err() == nil { // or it was cut off, as it should be
+			b.Errorf("the flood ended by itself: %v", err)
+		}
 	})
-	defer wg.Wait()
-	defer cancel()
 	<-time.After(500 * time.Millisecond)
+	before := b.tokens(m)
 	measure()
+	given := b.tokens(m) - before
+	cancel()
+	wg.Wait()
+	if given < benchFlood {
+		b.Fatalf("%v tokens were given out meanwhile: that is no flood", given)
+	}
+}
+
+// tokens is how many a server has given out.
+func (b *bench) tokens(m *measured) (sum float64) {
+	request, err := http.NewRequestWithContext(b.Context(), http.MethodGet, m.url+"/metrics", nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer response.Body.Close()
+	lines := bufio.NewScanner(response.Body)
+	for lines.Scan() {
+		name, value, _ := strings.Cut(lines.Text(), " ")
+		if !strings.HasPrefix(name, "jwksctl_tokens_total{") {
+			continue
+		}
+		n, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		sum += n
+	}
+	if err := lines.Err(); err != nil {
+		b.Fatal(err)
+	}
+	return sum
 }
 
 func (b *bench) costs() {

@@ -23,6 +23,10 @@ var errSecret = errors.New("a private key does not marshal itself: use MarshalPK
 // whatever the verb and however deep it is buried: MarshalPKCS8 and MarshalJWK are
 // the ways out. The zero value is no key; see IsZero.
 type PrivateKey struct {
+	of *private // so that a key is one word to hand over; nil is no key
+}
+
+type private struct {
 	public PublicKey
 	// These are functions, so that no printer that walks values by reflection
 	// reaches what is behind them.
@@ -82,11 +86,11 @@ func NewPrivateKey(alg Algorithm, s crypto.Signer) (PrivateKey, error) {
 	if err != nil {
 		return PrivateKey{}, err
 	}
-	return PrivateKey{
+	return PrivateKey{&private{
 		public: public,
 		signer: func() crypto.Signer { return s },
 		sign:   func(input []byte) ([]byte, error) { return row.sign(s, input) },
-	}, nil
+	}}, nil
 }
 
 // ParsePKCS8 reads a key for alg as MarshalPKCS8 writes it.
@@ -116,7 +120,7 @@ func (k PrivateKey) MarshalPKCS8() ([]byte, error) {
 	if k.IsZero() {
 		return nil, errors.New("empty private key")
 	}
-	switch signer := k.signer().(type) {
+	switch signer := k.of.signer().(type) {
 	case *rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey:
 		return x509.MarshalPKCS8PrivateKey(signer)
 	default:
@@ -136,7 +140,8 @@ func (k PrivateKey) MarshalJWK() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := jose.JSONWebKey{Key: signer, KeyID: k.public.kid, Use: k.public.use, Algorithm: string(k.public.alg)}
+	public := k.of.public
+	w := jose.JSONWebKey{Key: signer, KeyID: public.kid, Use: public.use, Algorithm: string(public.alg)}
 	data, err := w.MarshalJSON()
 	if err != nil {
 		return nil, reason(err)
@@ -145,19 +150,40 @@ func (k PrivateKey) MarshalJWK() ([]byte, error) {
 }
 
 // Public returns the public half.
-func (k PrivateKey) Public() PublicKey { return k.public }
+func (k PrivateKey) Public() PublicKey {
+	if k.IsZero() {
+		return PublicKey{}
+	}
+	return k.of.public
+}
+
+// KeyID is that of the public key.
+func (k PrivateKey) KeyID() string {
+	if k.IsZero() {
+		return ""
+	}
+	return k.of.public.kid
+}
+
+// Algorithm is that of the public key.
+func (k PrivateKey) Algorithm() Algorithm {
+	if k.IsZero() {
+		return ""
+	}
+	return k.of.public.alg
+}
 
 // IsZero reports whether there is no key.
-func (k PrivateKey) IsZero() bool { return k.signer == nil }
+func (k PrivateKey) IsZero() bool { return k.of == nil }
 
 // Sign returns the raw JWS signature of input (RFC 7515, section 5.1).
 func (k PrivateKey) Sign(input []byte) ([]byte, error) {
 	if k.IsZero() {
 		return nil, errors.New("empty private key")
 	}
-	signature, err := k.sign(input)
+	signature, err := k.of.sign(input)
 	if err != nil {
-		return nil, fmt.Errorf("sign with key %q: %w", k.public.kid, err)
+		return nil, fmt.Errorf("sign with key %q: %w", k.KeyID(), err)
 	}
 	return signature, nil
 }
@@ -167,7 +193,7 @@ func (k PrivateKey) String() string {
 	if k.IsZero() {
 		return "[no private key]"
 	}
-	return "[private key " + k.public.kid + "]"
+	return "[private key " + k.KeyID() + "]"
 }
 
 // GoString is String: %#v shows no more than %v.

@@ -59,7 +59,7 @@ func (r *Ring) read(ctx context.Context) (*view, error) {
 	// Not the version but the content says that nothing changed: a store that was
 	// restored from a backup comes to the same versions again.
 	if old != nil && bytes.Equal(rec.Document, old.raw) && len(old.unreadable()) == 0 {
-		next.ks, next.halves, next.document = old.ks, old.halves, old.document
+		next.ks, next.halves, next.active, next.document = old.ks, old.halves, old.active, old.document
 		r.watch.learn(next.ks, next.store)
 		return &next, nil
 	}
@@ -116,6 +116,7 @@ func (r *Ring) openHalves(ctx context.Context, v, old *view) error {
 		}
 		v.halves[kid] = half{key, err}
 	}
+	v.active = v.halves[v.ks.Active().KeyID()]
 	return nil
 }
 

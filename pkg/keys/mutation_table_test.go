@@ -164,7 +164,7 @@ func fenceMutations() []mutation {
 			name: "age by the uptime alone", old: "return max(r.wall.Sub(earlier.wall), r.up-earlier.up)", new: "return r.up-earlier.up",
 		},
 		{name: "confirmed by the answer", old: "next := view{at: at, ", new: "next := view{at: r.watch.read(), "},
-		{name: "an unreadable key signs", old: "\tif h.err != nil {\n\t\treturn jwk.PrivateKey{}, time.Time{}", new: "\tif false {\n\t\treturn jwk.PrivateKey{}, time.Time{}"},
+		{name: "an unreadable key signs", old: "\tif err := v.active.err; err != nil {\n", new: "\tif err := v.active.err; false {\n"},
 	}
 }
 

@@ -71,6 +71,7 @@ type view struct {
 	at       reading  // taken before the read that confirmed it was sent
 	store    sighting // of the store's own clock by that read
 	halves   map[string]half
+	active   half // of halves, the one that signs
 	document *Publication
 }
 
@@ -182,12 +183,10 @@ func (r *Ring) SigningKey(context.Context) (key jwk.PrivateKey, now, latest time
 	if err := v.fresh(at); err != nil {
 		return jwk.PrivateKey{}, time.Time{}, time.Time{}, err
 	}
-	kid := v.ks.Active().KeyID()
-	h := v.halves[kid]
-	if h.err != nil {
-		return jwk.PrivateKey{}, time.Time{}, time.Time{}, fmt.Errorf("%w: active key %s: %v", ErrUnreadable, kid, h.err)
+	if err := v.active.err; err != nil {
+		return jwk.PrivateKey{}, time.Time{}, time.Time{}, fmt.Errorf("%w: active key %s: %v", ErrUnreadable, v.ks.Active().KeyID(), err)
 	}
-	return h.key, at.wall, at.safe.Add(v.ks.Policy.TokenTTL), nil
+	return v.active.key, at.wall, at.safe.Add(v.ks.Policy.TokenTTL), nil
 }
 
 // Keys finds public keys by kid; it satisfies token.KeySource.

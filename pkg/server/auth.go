@@ -75,7 +75,7 @@ func (s *Server) mint(ctx context.Context, w *response, request token.Request, e
 	*m = minting{ctx: ctx, signer: s.o.Ring, request: request}
 	defer func() { *m = minting{} }() // it holds on to nothing until the next
 	if expired {
-		if longest := s.o.Ring.Keyset().Policy.TokenTTL; request.TTL > longest {
+		if longest := s.o.Ring.Policy().TokenTTL; request.TTL > longest {
 			return token.Token{}, &token.TTLError{Asked: request.TTL, Longest: longest}
 		}
 		m.signer, kind = s.o.Ring.Specimen(request.TTL), kindExpired
@@ -172,7 +172,7 @@ func (s *Server) readRequest(w *response, r *http.Request) (token.Request, error
 	if err != nil {
 		return token.Request{}, err
 	}
-	request.Issuer, request.ID = s.o.Ring.Keyset().Policy.Issuer, w.id
+	request.Issuer, request.ID = s.o.Ring.Policy().Issuer, w.id
 	if user, _, ok := r.BasicAuth(); ok && request.Subject == "" {
 		request.Subject = user
 	}

@@ -138,6 +138,9 @@ func TestClientsFindTheSetByTheIssuerOfTheToken(t *testing.T) {
 	if err := json.Unmarshal([]byte(read(t, b.do("GET", "//.well-known/openid-configuration", ""))), &found); err != nil {
 		t.Fatal(err)
 	}
+	if status := b.do("POST", "//auth", "").StatusCode; status != http.StatusNotFound {
+		t.Errorf("POST //auth, which a proxy would not take for /auth: %d", status)
+	}
 	if found.Issuer != iss {
 		t.Errorf("discovery says issuer %q, the token iss %q", found.Issuer, iss)
 	}

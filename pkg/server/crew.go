@@ -49,6 +49,7 @@ type job interface{ run() }
 // turn is a job that waits for its turn.
 type turn struct {
 	job
+	since time.Time // it waits
 	done  chan struct{}
 	begun time.Time // these two once done is closed
 	panic any       // what the job panicked with
@@ -72,7 +73,6 @@ func (c *crew) do(ctx context.Context, j job) error {
 		j.run()
 		return nil
 	}
-	since := time.Now()
 	timeout := time.NewTimer(signTimeout)
 	defer timeout.Stop()
 	select {
@@ -83,18 +83,18 @@ func (c *crew) do(ctx context.Context, j job) error {
 		err = ctx.Err()
 	}
 	if err != nil && c.withdraw(t) {
-		c.tell(time.Since(since))
+		c.tellWait(time.Since(t.since))
 		return err
 	}
 	<-t.done
-	c.tell(t.begun.Sub(since))
+	c.tellWait(t.begun.Sub(t.since))
 	if t.panic != nil {
 		panic(t.panic) // where the request is, so that it is answered
 	}
 	return nil
 }
 
-func (c *crew) tell(wait time.Duration) {
+func (c *crew) tellWait(wait time.Duration) {
 	if c.waited != nil {
 		c.waited(wait)
 	}
@@ -111,7 +111,7 @@ func (c *crew) enter(j job) (*turn, error) {
 	if len(c.waiting) == c.longest {
 		return nil, errOverload
 	}
-	t := &turn{job: j, done: make(chan struct{})}
+	t := &turn{job: j, since: time.Now(), done: make(chan struct{})}
 	c.waiting = append(c.waiting, t)
 	c.gather()
 	return t, nil

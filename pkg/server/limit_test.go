@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -106,7 +107,7 @@ func (c secured) NetConn() net.Conn { return c.Conn }
 func crowdedListener(t *testing.T, limit int) (l *limitListener, ours, theirs []net.Conn) {
 	t.Helper()
 	dialed := newPipes()
-	l = newLimitListener(dialed, limit)
+	l = newLimitListener(dialed, limit, new(atomic.Bool))
 	for range limit {
 		go func() {
 			conn, err := l.Accept()
@@ -171,20 +172,80 @@ func TestOnlyOneConnectionGivesWay(t *testing.T) {
 		l.state(ours[1], http.StateActive)
 		go enter()
 		synctest.Wait()
-		if entered != 1 {
-			t.Errorf("%d entered while all were busy, want 1", entered)
+		if entered != 1 || !l.full.Load() {
+			t.Errorf("%d entered while all were busy, want 1; the next answer is to end its connection: %v", entered, l.full.Load())
 		}
 		for _, conn := range ours[1:] {
 			l.state(conn, http.StateIdle)
 		}
+		<-time.After(patience * 3 / 2) // they are looked at for the first time
+		for _, state := range []http.ConnState{http.StateActive, http.StateIdle} {
+			l.state(ours[1], state)
+			l.state(ours[2], state)
+		}
+		<-time.After(patience)
+		wantClosed(t, theirs[1], false, "who was busy meanwhile")
+		<-time.After(2 * patience)
 		synctest.Wait()
-		wantClosed(t, theirs[1], true, "the next that was idle")
+		wantClosed(t, theirs[1], true, "the first that was idle")
 		wantClosed(t, theirs[2], false, "the one after it")
+		if entered != 2 || l.full.Load() {
+			t.Errorf("%d have entered, want 2; the next answer is to end its connection: %v", entered, l.full.Load())
+		}
 	})
 }
 
+// HTTP/2 calls a connection idle before it has written the answer.
+func TestAnswersArriveBeforeTheirConnectionGivesWay(t *testing.T) {
+	for _, h2 := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newRig(t, keys.Settings{})
+			release := make(chan struct{})
+			s.handle("/block", endpoint{methods: []string{"GET"}, serve: func(w *response, _ *http.Request) error {
+				<-release
+				return w.json(http.StatusOK, "application/json", "done")
+			}})
+			var protocols http.Protocols
+			protocols.SetUnencryptedHTTP2(h2)
+			protocols.SetHTTP1(!h2)
+			p := newPipes()
+			l := newLimitListener(p, 1, &s.full)
+			srv := &http.Server{Handler: s.Handler(), Protocols: &protocols, ConnState: l.state, ReadHeaderTimeout: headerTimeout}
+			go func() { _ = srv.Serve(l) }()
+			client := p.client()
+			client.Transport.(*http.Transport).Protocols = &protocols
+			answered := make(chan error, 1)
+			go func() {
+				status, err := get(t, client, "/block")
+				if status != http.StatusOK {
+					err = fmt.Errorf("status %d: %w", status, err)
+				}
+				answered <- err
+			}()
+			<-time.After(10 * patience) // Accept waits for a slot
+			close(release)
+			if err := <-answered; err != nil {
+				t.Errorf("HTTP/2 %v: %v", h2, err)
+			}
+			_ = srv.Close()
+			client.CloseIdleConnections()
+		})
+	}
+}
+
+// Where all connections are busy, one ends with its next answer.
+func TestBusyConnectionsGiveWay(t *testing.T) {
+	b := newRig(t, keys.Settings{})
+	b.full.Store(true)
+	for i, want := range []string{"close", ""} {
+		if got := b.do("GET", "/jwks", "").Header.Get("Connection"); got != want {
+			t.Errorf("answer %d says Connection: %q, want %q", i+1, got, want)
+		}
+	}
+}
+
 func TestFailedAcceptsTakeNoSlot(t *testing.T) {
-	l := newLimitListener(failing{}, 1)
+	l := newLimitListener(failing{}, 1, new(atomic.Bool))
 	for range 3 {
 		if _, err := l.Accept(); !errors.Is(err, syscall.EMFILE) || len(l.slots) != 0 {
 			t.Fatalf("Accept = %v, %d slots taken", err, len(l.slots))

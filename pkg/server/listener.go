@@ -6,23 +6,29 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
+// patience is how long a connection must have been idle to be closed for another.
+// HTTP/2 calls a connection idle before it has written the last answer.
+const patience = 50 * time.Millisecond
+
 // limitListener has at most so many connections open at once. Others wait in
-// the system's backlog. An idle connection gives way to one that wants in, so
-// that nobody locks others out by holding connections open.
+// the system's backlog. An idle connection gives way to one that wants in, and
+// where all are busy, one that is answered is told to end, so that nobody locks
+// others out by holding connections open.
 type limitListener struct {
 	net.Listener
 	slots chan struct{}
+	full  *atomic.Bool  // the next answer shall end its connection
 	last  atomic.Uint64 // counts how often a connection became idle
-	full  atomic.Bool   // Accept waits for a slot, and takes that of the next idle connection
 
 	mu   sync.Mutex
 	open map[*limitedConn]struct{}
 }
 
-func newLimitListener(l net.Listener, limit int) *limitListener {
-	return &limitListener{Listener: l, slots: make(chan struct{}, limit), open: map[*limitedConn]struct{}{}}
+func newLimitListener(l net.Listener, limit int, full *atomic.Bool) *limitListener {
+	return &limitListener{Listener: l, slots: make(chan struct{}, limit), full: full, open: map[*limitedConn]struct{}{}}
 }
 
 // Accept waits for a slot, also on a closed listener: whoever closes it closes
@@ -42,31 +48,42 @@ func (l *limitListener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// enter takes a slot, that of the longest idle connection if no other is free.
+// enter takes a slot. If none is free, it looks for connections that end for it
+// until there is one.
 func (l *limitListener) enter() {
 	select {
 	case l.slots <- struct{}{}:
 		return
 	default:
 	}
-	l.full.Store(true) // first, so that whoever is not found idle sees it
-	if c := l.longestIdle(); c != nil && l.full.CompareAndSwap(true, false) {
-		_ = c.Close() // the server hears of it when it reads
+	defer l.full.Store(false)
+	var idle *limitedConn
+	var since uint64
+	for {
+		l.full.Store(true)
+		c, now := l.longestIdle()
+		if c != nil && c == idle && now == since {
+			_ = c.Close() // the server hears of it when it reads
+		}
+		idle, since = c, now
+		select {
+		case l.slots <- struct{}{}:
+			return
+		case <-time.After(patience):
+		}
 	}
-	l.slots <- struct{}{}
-	l.full.Store(false)
 }
 
-func (l *limitListener) longestIdle() (longest *limitedConn) {
+// longestIdle also tells since when, as a count.
+func (l *limitListener) longestIdle() (longest *limitedConn, least uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var least uint64
 	for c := range l.open {
 		if since := c.idle.Load(); since != 0 && (longest == nil || since < least) {
 			longest, least = c, since
 		}
 	}
-	return longest
+	return longest, least
 }
 
 func (l *limitListener) leave(c *limitedConn) {
@@ -80,19 +97,16 @@ func (l *limitListener) leave(c *limitedConn) {
 // called twice for each request, and so takes no lock.
 func (l *limitListener) state(conn net.Conn, s http.ConnState) {
 	if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {
-		conn = secure.NetConn() // and TLS would take its time to say goodbye
+		conn = secure.NetConn()
 	}
 	c, ok := conn.(*limitedConn)
 	if !ok {
 		return
 	}
-	if s != http.StateIdle {
+	if s == http.StateIdle {
+		c.idle.Store(l.last.Add(1))
+	} else {
 		c.idle.Store(0)
-		return
-	}
-	c.idle.Store(l.last.Add(1))
-	if l.full.CompareAndSwap(true, false) {
-		_ = c.Close()
 	}
 }
 

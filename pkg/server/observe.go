@@ -90,6 +90,9 @@ func (s *Server) observe(w http.ResponseWriter, r *http.Request) {
 
 	h := w.Header()
 	h["X-Content-Type-Options"] = s.noSniff
+	if s.full.Load() && s.full.CompareAndSwap(true, false) {
+		h.Set("Connection", "close") // HTTP/2 says GOAWAY
+	}
 	if given := r.Header[requestIDHeader]; len(given) == 1 && saneID(given[0]) {
 		h[requestIDHeader] = given
 	} else if s.o.Log.Enabled(r.Context(), slog.LevelDebug) {

@@ -230,6 +230,7 @@ func TestMetrics(t *testing.T) {
 	b.do("GET", "/jwks", "", "If-None-Match", etag)
 	b.do("POST", "/auth", "")
 	b.do("POST", "/auth?expired", "")
+	b.do("HEAD", "/jwks", "")
 	b.do("BREW", "/pot", "")
 	b.clock.Advance(2 * time.Second)
 	if err := b.ring.Rotate(t.Context(), keys.Order{}); err != nil {
@@ -243,6 +244,7 @@ func TestMetrics(t *testing.T) {
 	wantMetrics(t, b, map[string]string{
 		`jwksctl_http_requests_total{method="GET",route="/jwks",status="200"}`:   "1",
 		`jwksctl_http_requests_total{method="GET",route="/jwks",status="304"}`:   "1",
+		`jwksctl_http_requests_total{method="HEAD",route="/jwks",status="200"}`:  "1",
 		`jwksctl_http_requests_total{method="POST",route="/auth",status="200"}`:  "2",
 		`jwksctl_http_requests_total{method="other",route="other",status="404"}`: "1",
 		`jwksctl_http_request_duration_seconds_count{route="/auth"}`:             "2",

@@ -38,7 +38,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		ErrorLog:          slog.NewLogLogger(s.o.Log.Handler(), slog.LevelWarn),
 	}
-	limited := newLimitListener(l, s.o.MaxConnections)
+	limited := newLimitListener(l, s.o.MaxConnections, &s.full)
 	srv.ConnState = limited.state
 	ended := make(chan error, 1)
 	go func() {

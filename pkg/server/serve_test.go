@@ -317,6 +317,9 @@ func TestConnectionsAreLimited(t *testing.T) {
 		if _, err := dial(); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a third connection: %v", err)
 		}
+		if !s.full.Load() {
+			t.Error("the next answer does not end its connection")
+		}
 		_ = first.Close()
 		synctest.Wait()
 		third, err := dial()
@@ -349,7 +352,7 @@ func TestIdleConnectionsGiveWay(t *testing.T) {
 		start := time.Now()
 		for range limit { // each takes the place of an idle connection, the last one that which is kept free
 			busy.Go(func() { request("/block") })
-			synctest.Wait()
+			<-time.After(3 * patience)
 		}
 		if n := s.inFlight.n.Load(); n != limit {
 			t.Errorf("%d of %d requests came in", n, limit)

@@ -44,7 +44,8 @@ type Server struct {
 	crew      *crew
 	responses sync.Pool // of *response, so that a request does not allocate one
 	draining  atomic.Bool
-	inFlight  tally // requests that came before draining
+	full      atomic.Bool // somebody waits until a connection ends
+	inFlight  tally       // requests that came before draining
 
 	// Header values that are the same in each response, made once.
 	anyOrigin, noSniff, noStore, typeJSON, typeJWT []string
@@ -130,8 +131,9 @@ func (s *Server) find(path string) *endpoint {
 	if e, ok := s.routes[path]; ok {
 		return e
 	}
-	// Who appends to an issuer with a final slash asks with two of them.
-	if e, ok := s.routes[strings.TrimPrefix(path, "/")]; ok {
+	// Who appends to an issuer with a final slash asks with two of them. What is
+	// not public stays under its one name, by which a proxy may guard it.
+	if e, ok := s.routes[strings.TrimPrefix(path, "/")]; ok && e.public {
 		return e
 	}
 	return s.nowhere

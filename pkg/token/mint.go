@@ -77,10 +77,9 @@ func Mint(ctx context.Context, s Signer, r Request) (Token, error) {
 	if err != nil {
 		return Token{}, err
 	}
-	public := key.Public()
-	token := Token{KeyID: public.KeyID(), Algorithm: public.Algorithm(), IssuedAt: iat, ExpiresAt: exp}
+	token := Token{KeyID: key.KeyID(), Algorithm: key.Algorithm(), IssuedAt: iat, ExpiresAt: exp}
 	var space [2][400]byte // enough for most, and not on the heap
-	header, err := r.header(space[0][:0], public)
+	header, err := r.header(space[0][:0], token.Algorithm, token.KeyID)
 	if err != nil {
 		return Token{}, err
 	}
@@ -139,13 +138,13 @@ func (r *Request) expiry(iat, latest time.Time) (time.Time, error) {
 }
 
 // header writes the whole of the header to space.
-func (r *Request) header(space []byte, key jwk.PublicKey) ([]byte, error) {
+func (r *Request) header(space []byte, alg jwk.Algorithm, kid string) ([]byte, error) {
 	o, err := newObject(space, r.Header)
 	if err != nil {
 		return nil, err
 	}
-	o = o.text("alg", string(key.Algorithm()))
-	o = o.text("kid", key.KeyID())
+	o = o.text("alg", string(alg))
+	o = o.text("kid", kid)
 	o = o.text("typ", r.typ())
 	return o.end(), nil
 }

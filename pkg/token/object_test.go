@@ -13,7 +13,7 @@ func TestObjectRefuses(t *testing.T) {
 	bad := map[string]any{"a": 1, "b": func() {}, "c": func() {}}
 	r := Request{Claims: bad, Header: bad}
 	want := `"b" cannot be written as JSON: json: unsupported type: func()`
-	if text, err := r.header(nil, jwk.PublicKey{}); err == nil || err.Error() != want {
+	if text, err := r.header(nil, jwk.ES256, "kid"); err == nil || err.Error() != want {
 		t.Errorf("header %s, %v, want %s", text, err, want)
 	}
 	if text, err := r.claims(nil, time.Now(), time.Now()); err == nil || err.Error() != want {
