@@ -65,7 +65,9 @@ func (s *Server) auth(w *response, r *http.Request) error {
 		h["Content-Type"], w.body = s.typeJSON, grant(w.body[:0], minted, expired)
 	}
 	w.WriteHeader(http.StatusOK)
-	_, _ = w.Write(w.body) // whoever asked is gone: nobody is left to tell
+	// The next response may use the body as soon as this returns: net/http copies
+	// it. If it fails, whoever asked is gone, and nobody is left to tell.
+	_, _ = w.Write(w.body)
 	return nil
 }
 

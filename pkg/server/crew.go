@@ -15,8 +15,8 @@ import (
 // busy. It ends before the answer would be cut off.
 const signTimeout = 10 * time.Second
 
-// calm is how long nobody may have waited before a crowd is over.
-const calm = time.Minute
+// dispersal is how long nobody may have waited before a crowd is over.
+const dispersal = time.Minute
 
 var errOverload = errors.New("too many requests wait for a signature")
 
@@ -125,7 +125,7 @@ func (c *crew) gather() {
 	}
 	c.crowd.here = true
 	c.crowd.tell(true)
-	time.AfterFunc(calm, c.disperse)
+	time.AfterFunc(dispersal, c.disperse)
 }
 
 // disperse looks whether the crowd is over.
@@ -134,7 +134,7 @@ func (c *crew) disperse() {
 	defer c.mu.Unlock()
 	if c.crowd.lately {
 		c.crowd.lately = false
-		time.AfterFunc(calm, c.disperse)
+		time.AfterFunc(dispersal, c.disperse)
 		return
 	}
 	c.crowd.here = false

@@ -126,9 +126,9 @@ func TestCrewTellsOfACrowd(t *testing.T) {
 			t.Errorf("told %v of one who found a place (%v)", told, err)
 		}
 		wait()
-		<-time.After(calm / 2)
+		<-time.After(dispersal / 2)
 		wait()
-		<-time.After(3 * calm)
+		<-time.After(3 * dispersal)
 		wait()
 		// The first look, at 1m, finds that somebody has waited; that at 2m, nobody.
 		want := []string{"true after 0s", "false after 2m0s", "true after 3m30s"}

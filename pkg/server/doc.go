@@ -9,7 +9,9 @@
 //	GET  /livez /readyz /metrics                   health and Prometheus metrics
 //
 // GET stands for HEAD too. The first four also answer the preflight requests of
-// browsers and may be read from any origin.
+// browsers, may be read from any origin, and may be asked for with two slashes,
+// as who appends them to an issuer with a final slash does. No other path leads
+// anywhere, and none redirects.
 //
 // # What POST /auth takes
 //
