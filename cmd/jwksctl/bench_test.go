@@ -279,13 +279,12 @@ func (b *bench) flooded(m *measured, from place, measure func()) {
 			b.Errorf("the flood ended by itself: %v", err)
 		}
 	})
+	defer wg.Wait()
+	defer cancel()
 	<-time.After(500 * time.Millisecond)
 	before := b.tokens(m)
 	measure()
-	given := b.tokens(m) - before
-	cancel()
-	wg.Wait()
-	if given < benchFlood {
+	if given := b.tokens(m) - before; given < benchFlood {
 		b.Fatalf("%v tokens were given out meanwhile: that is no flood", given)
 	}
 }

@@ -65,7 +65,7 @@ func (a *app) keysImport(ctx context.Context, cfg config.Config, o keysImportOpt
 		return err
 	}
 	after := ring.Keyset()
-	k, err := findKey(after, key.Public().KeyID(), a.now())
+	k, err := findKey(after, key.KeyID(), a.now())
 	if err != nil {
 		return err
 	}

@@ -171,7 +171,7 @@ func enter(ctx context.Context, c config.Config, s keys.Store, log *slog.Logger,
 func newKey(alg jwk.Algorithm, size int) (jwk.PrivateKey, error) {
 	for {
 		k, err := jwk.Generate(alg, size)
-		if err != nil || !strings.HasPrefix(k.Public().KeyID(), "-") {
+		if err != nil || !strings.HasPrefix(k.KeyID(), "-") {
 			return k, err
 		}
 	}

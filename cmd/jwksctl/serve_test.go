@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -61,8 +62,22 @@ func TestKidsCanStandOnACommandLine(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if kid := k.Public().KeyID(); strings.HasPrefix(kid, "-") {
+		if kid := k.KeyID(); strings.HasPrefix(kid, "-") {
 			t.Fatalf("kid %s", kid)
+		}
+	}
+}
+
+func TestThreadsAreReservedWhileTokensCrowd(t *testing.T) {
+	before := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(before)
+	crowded := reserveThreads()
+	for _, tt := range []struct {
+		crowd bool
+		want  int
+	}{{true, 2 * before}, {false, before}, {true, 2 * before}} {
+		if crowded(tt.crowd); runtime.GOMAXPROCS(0) != tt.want {
+			t.Errorf("crowd %v: %d threads, want %d", tt.crowd, runtime.GOMAXPROCS(0), tt.want)
 		}
 	}
 }

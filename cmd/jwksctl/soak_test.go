@@ -135,7 +135,7 @@ func (s *soak) env() []string {
 // launch starts a server and waits until it is ready.
 func (s *soak) launch(server *soakServer) {
 	_ = os.Remove(server.ready)
-	cmd := exec.Command(s.bin, "serve", "--port", "0", "--ready-file", server.ready, "--issuer", soakIssuer,
+	cmd := exec.CommandContext(s.t.Context(), s.bin, "serve", "--port", "0", "--ready-file", server.ready, "--issuer", soakIssuer,
 		"--rotation-interval", "10s", "--log-level", "error")
 	cmd.Env = s.env()
 	cmd.Stderr = os.Stderr
@@ -185,7 +185,7 @@ func (s *soak) ask(server *soakServer, method, path string) ([]byte, error) {
 	if url == "" {
 		return nil, errors.New("down")
 	}
-	request, err := http.NewRequest(method, url+path, http.NoBody)
+	request, err := http.NewRequestWithContext(s.t.Context(), method, url+path, http.NoBody)
 	if err != nil {
 		return nil, err
 	}
@@ -334,7 +334,7 @@ func (s *soak) measureGone(kid string, since time.Time) {
 }
 
 func (s *soak) run(args ...string) (string, error) {
-	cmd := exec.Command(s.bin, args...)
+	cmd := exec.CommandContext(s.t.Context(), s.bin, args...)
 	cmd.Env = s.env()
 	out, err := cmd.Output()
 	return string(out), err

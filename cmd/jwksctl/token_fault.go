@@ -113,7 +113,7 @@ func (a *app) mintFault(ctx context.Context, o tokenOptions, s token.Signer, r t
 // make makes the token that --fault names; tokenOrFaults found that there is one.
 func (o faultOptions) make(in fault.Input, attacker attackerKey) (string, fault.Case, error) {
 	c, _ := fault.Find(o.name)
-	alg := in.Key.Public().Algorithm()
+	alg := in.Key.Algorithm()
 	var err error
 	if in.Attacker, err = attacker.forAlgorithm(alg); err != nil {
 		return "", c, err

@@ -216,7 +216,7 @@ func differences(in fault.Input, good, made string) []string {
 	_ = json.Unmarshal(got.Header, &header) // what cannot be read names no key
 	key := in.Key.Public()
 	for _, trusted := range append(slices.Clone(in.Others), in.Retired) {
-		if trusted.Public().KeyID() == header.KeyID {
+		if trusted.KeyID() == header.KeyID {
 			key = trusted.Public()
 		}
 	}

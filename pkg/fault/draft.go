@@ -202,7 +202,7 @@ func with(algs ...jwk.Algorithm) change { return func(d *draft) { d.use(algs...)
 
 // signedBy has key sign, and the header say so.
 func (d *draft) signedBy(key jwk.PrivateKey) {
-	d.header["alg"], d.header["kid"] = key.Public().Algorithm().String(), key.Public().KeyID()
+	d.header["alg"], d.header["kid"] = key.Algorithm().String(), key.KeyID()
 	d.sign = by(key)
 }
 
@@ -219,13 +219,13 @@ func kind(keyType string) []jwk.Algorithm {
 
 // attacker returns the key that nobody trusts, within one draft always the same.
 func (d *draft) attacker() jwk.PrivateKey {
-	alg := d.in.Key.Public().Algorithm()
+	alg := d.in.Key.Algorithm()
 	d.fail(scratch(&d.in.Attacker, alg))
 	switch public := d.in.Attacker.Public(); {
 	case d.err != nil:
 	case public.Algorithm() != alg:
 		d.need("an attacker key for " + alg.String())
-	case public.KeyID() == d.in.Key.Public().KeyID():
+	case public.KeyID() == d.in.Key.KeyID():
 		d.need("an attacker key that is not the trusted one")
 	}
 	return d.in.Attacker

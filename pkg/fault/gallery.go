@@ -71,8 +71,8 @@ func NewGallery(in Input) (Gallery, error) {
 		Version: 1, Time: in.Now.UTC().Truncate(time.Second), JWKS: KeysFile, Canary: in.Canary,
 		Issuer: in.Request.Issuer, Audience: in.Request.Audience, Subject: in.Request.Subject,
 		Withdrawn: []Withdrawn{
-			{in.Expired.Public().KeyID(), "expired"},
-			{in.Revoked.Public().KeyID(), "revoked"},
+			{in.Expired.KeyID(), "expired"},
+			{in.Revoked.KeyID(), "revoked"},
 		},
 	}}
 	for _, c := range Cases() {

@@ -109,7 +109,7 @@ func (in Input) Complete() (Input, error) {
 	if err := scratch(&in.Key, jwk.RS256); err != nil {
 		return Input{}, err
 	}
-	alg := in.Key.Public().Algorithm()
+	alg := in.Key.Algorithm()
 	for _, key := range []*jwk.PrivateKey{&in.Attacker, &in.Retired, &in.Expired, &in.Revoked} {
 		if err := scratch(key, alg); err != nil {
 			return Input{}, err
@@ -128,7 +128,7 @@ func (in Input) Complete() (Input, error) {
 	}
 	if in.Alias == "" {
 		const length = 128
-		in.Alias = strings.Repeat(in.Key.Public().KeyID()+".", 3)[:length]
+		in.Alias = strings.Repeat(in.Key.KeyID()+".", 3)[:length]
 	}
 	return in, nil
 }
@@ -145,7 +145,7 @@ func scratch(key *jwk.PrivateKey, alg jwk.Algorithm) (err error) {
 // others; the zero key if there is none.
 func (in Input) trusted(algs ...jwk.Algorithm) jwk.PrivateKey {
 	for _, key := range append([]jwk.PrivateKey{in.Key}, in.Others...) {
-		if !key.IsZero() && slices.Contains(algs, key.Public().Algorithm()) {
+		if !key.IsZero() && slices.Contains(algs, key.Algorithm()) {
 			return key
 		}
 	}

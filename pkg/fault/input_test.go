@@ -84,7 +84,7 @@ func box(t *testing.T, key jwk.PrivateKey) jwk.PrivateKey {
 		t.Fatal(err)
 	}
 	signer := mustSigner(t, der)
-	out, err := jwk.NewPrivateKey(key.Public().Algorithm(), boxed{signer})
+	out, err := jwk.NewPrivateKey(key.Algorithm(), boxed{signer})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestAttackerIsMade(t *testing.T) {
 	if err := json.Unmarshal(parts.Header, &header); err != nil {
 		t.Fatal(err)
 	}
-	if header.KeyID != header.JWK.KeyID() || header.KeyID == in.Key.Public().KeyID() {
+	if header.KeyID != header.JWK.KeyID() || header.KeyID == in.Key.KeyID() {
 		t.Errorf("kid %s, jwk %s", header.KeyID, header.JWK.KeyID())
 	}
 	if err := header.JWK.Verify(jwk.ES256, []byte(parts.Input), parts.Signature); err != nil {
@@ -187,10 +187,10 @@ func TestComplete(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for _, k := range append(in.Others, in.Key, in.Attacker, in.Retired, in.Expired, in.Revoked) {
-		if k.IsZero() || seen[k.Public().KeyID()] {
+		if k.IsZero() || seen[k.KeyID()] {
 			t.Errorf("no key of its own: %s", k)
 		}
-		seen[k.Public().KeyID()] = true
+		seen[k.KeyID()] = true
 	}
 	if in.Now.IsZero() || len(in.Alias) != 128 || in.Canary != fault.NoCanary || in.Request.Issuer == "" ||
 		in.Request.Subject == "" || len(in.Request.Audience) != 1 || in.Request.TTL < time.Hour || !in.Key.Public().Equal(key.Public()) {

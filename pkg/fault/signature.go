@@ -113,7 +113,7 @@ func sameKey(other func(jwk.Algorithm) jwk.Algorithm) change {
 			d.need("a key that can leave its signer")
 			return
 		}
-		key, err = jwk.ParsePKCS8(other(key.Public().Algorithm()), der)
+		key, err = jwk.ParsePKCS8(other(key.Algorithm()), der)
 		d.fail(err)
 		d.signedBy(key)
 	}
@@ -291,7 +291,7 @@ func rawRSA(algs []jwk.Algorithm, sign func(key *rsa.PrivateKey, hash crypto.Has
 			return // the draft says why
 		}
 		d.sign = func(input string) ([]byte, error) {
-			hash, sum := digest(trusted.Public().Algorithm(), input)
+			hash, sum := digest(trusted.Algorithm(), input)
 			return sign(key, hash, sum)
 		}
 	}

@@ -45,7 +45,7 @@ func TestNeverPrints(t *testing.T) {
 				t.Errorf("%s: printed its secret", alg)
 			}
 		}
-		if want := "[private key " + key.Public().KeyID() + "]"; key.String() != want || fmt.Sprintf("%#v", key) != want || fmt.Sprintf("%x", key) != want {
+		if want := "[private key " + key.KeyID() + "]"; key.String() != want || fmt.Sprintf("%#v", key) != want || fmt.Sprintf("%x", key) != want {
 			t.Errorf("%s: String %s, %%#v %#v, %%x %x; want %s", alg, key, key, key, want)
 		}
 		if got := key.LogValue(); got.Kind() != slog.KindString || got.String() != key.String() {
@@ -101,8 +101,8 @@ func TestGenerate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if key.Public().Size() != alg.DefaultSize() || key.Public().Algorithm() != alg {
-				t.Errorf("%d bits for %s", key.Public().Size(), key.Public().Algorithm())
+			if key.Public().Size() != alg.DefaultSize() || key.Algorithm() != alg {
+				t.Errorf("%d bits for %s", key.Public().Size(), key.Algorithm())
 			}
 			var public jwk.PublicKey
 			if err := json.Unmarshal(toJSON(t, key.Public()), &public); err != nil {
@@ -207,6 +207,9 @@ func TestZeroPrivateKey(t *testing.T) {
 	var key jwk.PrivateKey
 	if !key.IsZero() || private(t, jwk.EdDSA).IsZero() {
 		t.Error("IsZero is wrong")
+	}
+	if key.KeyID() != "" || key.Algorithm() != "" || key.Public().KeyID() != "" {
+		t.Errorf("it has kid %q, alg %q, a public key %q", key.KeyID(), key.Algorithm(), key.Public().KeyID())
 	}
 	if _, err := key.Sign(nil); err == nil {
 		t.Error("it signs")

@@ -292,7 +292,7 @@ func (s *spare) take(p Policy, generate func(jwk.Algorithm, int) (jwk.PrivateKey
 func (s *spare) forget(ks Keyset) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.key.IsZero() && ks.holds(s.key.Public().KeyID()) {
+	if !s.key.IsZero() && ks.holds(s.key.KeyID()) {
 		s.key = jwk.PrivateKey{}
 	}
 }

@@ -13,8 +13,8 @@ type Clock struct {
 	Now func() time.Time
 
 	// Uptime grows with real time, through a suspended machine too, and is
-	// touched by nobody. It may be off by a millisecond. Nil means the machine's own, or, with a Now of the
-	// caller's, what Now says.
+	// touched by nobody. It may be off by a millisecond. Nil means the machine's
+	// own, or, with a Now of the caller's, what Now says.
 	Uptime func() time.Duration
 }
 

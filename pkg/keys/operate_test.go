@@ -167,7 +167,7 @@ func TestImportedKeysSignLikeAnyOther(t *testing.T) {
 	if err := r.Import(t.Context(), key); err != nil {
 		t.Fatal(err)
 	}
-	kid := key.Public().KeyID()
+	kid := key.KeyID()
 	if got, err := r.Export(kid); err != nil || !got.Public().Equal(key.Public()) {
 		t.Errorf("Export = %v, %v", got, err)
 	}
@@ -222,7 +222,7 @@ func TestSpecimen(t *testing.T) {
 		if !latest.Equal(end) || !now.Equal(end.Add(-tt.life)) {
 			t.Errorf("ttl %v: from %v to %v", tt.ttl, now.Sub(l.clock.Now()), latest.Sub(l.clock.Now()))
 		}
-		kid := key.Public().KeyID()
+		kid := key.KeyID()
 		if kid != r.Keyset().Specimen.KeyID() || slices.Contains(publishedKids(t, r), kid) {
 			t.Errorf("the specimen %s is published", kid)
 		}
@@ -333,7 +333,7 @@ func TestNothingSecretIsTold(t *testing.T) {
 			base64.StdEncoding.EncodeToString(der), hex.EncodeToString(der),
 		} {
 			if strings.Contains(text, written) {
-				t.Fatalf("the private half of %s is told", key.Public().KeyID())
+				t.Fatalf("the private half of %s is told", key.KeyID())
 			}
 		}
 	}

@@ -65,7 +65,7 @@ func (r *Ring) accept(ctx context.Context, restored, seen Keyset) error {
 		}
 	}
 	next, effect := restored.merge(seen, now.wall, Means{Fresh: fresh.Public(), Opened: known.openedHalf})
-	if err := r.swap(ctx, restored, next, effect, map[string]jwk.PrivateKey{fresh.Public().KeyID(): fresh}, now); err != nil {
+	if err := r.swap(ctx, restored, next, effect, map[string]jwk.PrivateKey{fresh.KeyID(): fresh}, now); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	r.committed(ctx, effect)

@@ -143,7 +143,7 @@ func (r *Ring) found(ctx context.Context, p Policy) error {
 	}
 	now := r.watch.look()
 	ks, effect := found(p, r.sealer.Name(), now.wall, active.Public(), pending.Public())
-	put := map[string]jwk.PrivateKey{active.Public().KeyID(): active, pending.Public().KeyID(): pending}
+	put := map[string]jwk.PrivateKey{active.KeyID(): active, pending.KeyID(): pending}
 	if err := r.swap(ctx, Keyset{Policy: p}, ks, effect, put, now); err != nil {
 		return err
 	}

@@ -189,7 +189,7 @@ func signs(t testing.TB, r *keys.Ring) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := r.Keys(t.Context(), key.Public().KeyID())
+	found, err := r.Keys(t.Context(), key.KeyID())
 	if err != nil || len(found) != 1 {
 		t.Fatalf("Keys of the signing key = %v, %v", found, err)
 	}
@@ -221,7 +221,7 @@ func TestFoundMakesAKeysetThatSigns(t *testing.T) {
 		t.Errorf("published %v, want %v", publishedKids(t, r), want)
 	}
 	key, now, latest, err := r.SigningKey(t.Context())
-	if err != nil || !now.Equal(l.clock.Now()) || !latest.Equal(now.Add(time.Hour)) || key.Public().KeyID() != ks.Active().KeyID() {
+	if err != nil || !now.Equal(l.clock.Now()) || !latest.Equal(now.Add(time.Hour)) || key.KeyID() != ks.Active().KeyID() {
 		t.Errorf("SigningKey = %v, %v, %v, %v", key, now, latest, err)
 	}
 	read, err := keys.Read(t.Context(), l.store, nil)

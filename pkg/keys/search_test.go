@@ -155,7 +155,7 @@ func newSearch(t *testing.T, start, other keys.Policy) *search {
 	s := &search{t: t, policies: [2]keys.Policy{start, other}, index: map[string]int{}, seen: map[fingerprint]step{}}
 	for i, k := range readyMade().eddsa {
 		s.pool = append(s.pool, k.Public())
-		s.index[k.Public().KeyID()] = i
+		s.index[k.KeyID()] = i
 	}
 	return s
 }

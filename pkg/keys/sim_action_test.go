@@ -273,7 +273,7 @@ func (w *world) operate(h *host, a action) {
 		if err != nil {
 			return
 		}
-		key, kid = imported, imported.Public().KeyID()
+		key, kid = imported, imported.KeyID()
 	}
 	if a.kind == doPolicy {
 		w.check.lowerLeeway(a.to.Leeway)
@@ -324,7 +324,7 @@ func (w *world) foreign(a action) (jwk.PrivateKey, error) {
 	}
 	kid := w.pick(a)
 	all := slices.Concat(w.keys.eddsa, w.keys.es256)
-	return all[slices.IndexFunc(all, func(k jwk.PrivateKey) bool { return k.Public().KeyID() == kid })], nil
+	return all[slices.IndexFunc(all, func(k jwk.PrivateKey) bool { return k.KeyID() == kid })], nil
 }
 
 // settle is the longest that a jump of a host's clock may last where the store

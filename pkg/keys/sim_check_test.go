@@ -167,7 +167,7 @@ func (c *checker) mint(p *process, ks keys.Keyset) {
 		return
 	}
 	c.fence(p, "signs")
-	l, ok := c.lives[key.Public().KeyID()]
+	l, ok := c.lives[key.KeyID()]
 	switch {
 	case !ok:
 		w.violate("8", "%s signs with a key that nobody committed", p.name)

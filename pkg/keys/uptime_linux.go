@@ -31,7 +31,8 @@ func uptime() func() time.Duration {
 const (
 	// carryAtMost is how long an exact reading is carried on.
 	carryAtMost = 100 * time.Millisecond
-	// carryWithin is how far it may be off by being carried.
+	// carryWithin is how far it may be off by being carried: ahead, because it was
+	// read that long after the other clocks, or behind, by a suspend as short.
 	carryWithin = time.Millisecond
 )
 

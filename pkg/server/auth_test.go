@@ -71,6 +71,18 @@ func TestTokenCarriesTheIDOfItsRequest(t *testing.T) {
 	}
 }
 
+// A response is used again by whoever comes next.
+func TestMintingLeavesNothingBehind(t *testing.T) {
+	b := newRig(t, keys.Settings{})
+	w := &response{}
+	for _, request := range []token.Request{{Subject: "alice"}, {Subject: "alice", TTL: 99 * time.Hour}} {
+		_, _ = b.mint(t.Context(), w, request, false)
+		if w.minting.ctx != nil || w.minting.request.Subject != "" || w.minting.minted.Compact != "" || w.minting.err != nil {
+			t.Errorf("it left %+v", w.minting)
+		}
+	}
+}
+
 func TestAuthBodies(t *testing.T) {
 	b := newRig(t, keys.Settings{}, func(o *Options) { o.Audience = []string{"api"} })
 	hour := float64(3600)

@@ -76,6 +76,7 @@ func newMetrics(s *Server) *metrics {
 	return m
 }
 
+// meter prepares what is counted for a route.
 func (m *metrics) meter(route string, e endpoint) meter {
 	of := meter{route: route, latency: m.seconds.WithLabelValues(route)}
 	if len(e.methods) > 0 {

@@ -121,6 +121,7 @@ func (s *Server) route() {
 	s.nowhere = &endpoint{meter: s.metrics.meter(otherRoute, endpoint{})}
 }
 
+// handle adds a route.
 func (s *Server) handle(path string, e endpoint) {
 	e.meter = s.metrics.meter(path, e)
 	s.routes[path] = &e
@@ -139,6 +140,7 @@ func (s *Server) find(path string) *endpoint {
 	return s.nowhere
 }
 
+// answer has an endpoint answer, and answers for it if it cannot.
 func (s *Server) answer(w *response, r *http.Request, e *endpoint) {
 	if e.public {
 		w.Header()["Access-Control-Allow-Origin"] = s.anyOrigin

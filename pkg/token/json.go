@@ -251,9 +251,9 @@ func (r *jsonReader) escape() (rune, error) {
 	return char, nil
 }
 
-// unicode takes \uXXXX.
+// unicode takes a backslash, u and four hexadecimal digits.
 func (r *jsonReader) unicode() (rune, bool) {
-	const length = len(`\uXXXX`)
+	const length = len(`\u0000`)
 	if len(r.data)-r.pos < length || r.data[r.pos] != '\\' || r.data[r.pos+1] != 'u' {
 		return 0, false
 	}

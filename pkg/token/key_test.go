@@ -11,7 +11,7 @@ import (
 
 func TestSelectKey(t *testing.T) {
 	private, other := keys()[jwk.RS256], foreignKeys()[jwk.RS256]
-	kid := private.Public().KeyID()
+	kid := private.KeyID()
 	same := map[string]any{"kid": kid}
 	plain := private.Public()
 	ec := foreign(t, keys()[jwk.ES256], same)

@@ -121,7 +121,7 @@ func good(alg jwk.Algorithm) draft {
 	now := moment().Unix()
 	key := keys()[alg]
 	return draft{
-		header: map[string]any{"alg": string(alg), "kid": key.Public().KeyID(), "typ": "JWT"},
+		header: map[string]any{"alg": string(alg), "kid": key.KeyID(), "typ": "JWT"},
 		claims: map[string]any{
 			"iss": issuer, "sub": "alice", "aud": audience, "jti": "1",
 			"iat": now - 7200, "nbf": now - 7200, "exp": now + 3600,
