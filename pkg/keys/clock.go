@@ -13,31 +13,48 @@ type Clock struct {
 	Now func() time.Time
 
 	// Uptime grows with real time, through a suspended machine too, and is
-	// touched by nobody. It may be off by a millisecond. Nil means the machine's
-	// own, or, with a Now of the caller's, what Now says.
+	// touched by nobody. Nil means the machine's own, or, with a Now of the
+	// caller's, what Now says.
 	Uptime func() time.Duration
 }
 
-func (c Clock) withDefaults() Clock {
-	switch {
-	case c.Now == nil && c.Uptime == nil:
-		c.Uptime = uptime()
-	case c.Uptime == nil:
-		start := c.Now()
-		c.Uptime = func() time.Duration { return c.Now().Sub(start) }
+// instruments are what the clocks are read with.
+func (c Clock) instruments() (look func() glance, uptime func() time.Duration) {
+	if c.Now == nil && c.Uptime == nil {
+		return lookAtMachine(), machineUptime()
 	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return c
+	if c.Uptime == nil {
+		start := c.Now()
+		c.Uptime = func() time.Duration { return c.Now().Sub(start) }
+	}
+	return func() glance { return glance{c.Now().Round(0), c.Uptime()} }, c.Uptime
+}
+
+// glance is a look at the wall clock and, in the same instant, at one that nobody
+// sets, but which may stand still while the machine is suspended. It costs a tenth
+// of the system call that tells the uptime.
+type glance struct {
+	wall time.Time
+	mono time.Duration
+}
+
+func lookAtMachine() func() glance {
+	started := time.Now()
+	return func() glance {
+		now := time.Now()
+		return glance{now.Round(0), now.Sub(started)}
+	}
 }
 
 // reading is one look at both clocks, which serves a whole decision. What the
 // watch made of the clocks then is part of it: by the time that somebody uses
 // the reading, the clock may have been set right.
 type reading struct {
-	wall time.Time
-	up   time.Duration
+	glance
+	up time.Duration
 
 	jumped bool
 
@@ -52,6 +69,12 @@ type reading struct {
 // forward leave it old enough unnoticed.
 func (r reading) since(earlier reading) time.Duration {
 	return max(r.wall.Sub(earlier.wall), r.up-earlier.up)
+}
+
+// strayed is how far the wall clock went since an earlier reading, beyond the time
+// that passed.
+func (r reading) strayed(since reading) time.Duration {
+	return r.wall.Sub(since.wall) - (r.up - since.up)
 }
 
 // sighting is what a store's own clock said at some moment between two readings
@@ -73,10 +96,10 @@ func (s sighting) off(now reading) (least, most time.Duration) {
 // sound under both (see reading.safe), and no step is taken until the clock is back, or
 // until everything made before the jump has died by a clock that did not jump.
 type watch struct {
-	clock Clock
+	glance func() glance
+	uptime func() time.Duration
 
-	// calm is what most readings need to know; nil if one needs all the rest.
-	calm atomic.Pointer[calm]
+	calm atomic.Pointer[calm] // what most readings need to know of the rest
 
 	mu     sync.Mutex
 	skew   time.Duration // how far the wall clock may stray
@@ -87,31 +110,48 @@ type watch struct {
 	since  time.Duration // the uptime of the newest jump
 }
 
-// calm is a watch that saw no jump, for the next moment: a reading by which the wall
-// clock has not strayed changes nothing that is worth a lock.
+// calm tells whether a glance is enough, without a system call and without a lock.
 type calm struct {
-	anchor reading
-	skew   time.Duration
+	anchor      reading
+	stray, skew time.Duration
 }
 
-// moment is how long the anchor may stay where it is.
-const moment = 10 * time.Millisecond
+const (
+	// moment is how long the uptime is carried on from when it was read.
+	moment = 10 * time.Millisecond
+	// instant is how far it may then be off.
+	instant = time.Millisecond
+	// longAgo is the mono of an uptime that is not carried on.
+	longAgo = -maxDuration / 2
+)
 
-func (c *calm) covers(now reading) bool {
-	elapsed := now.up - c.anchor.up
-	return elapsed <= moment && (now.wall.Sub(c.anchor.wall)-elapsed).Abs() <= c.skew
+// carry makes a reading of a glance, if that is as good as a whole one and sees no
+// jump. A machine that was suspended has a wall clock that went further than the
+// other one. If the wall clock was set back in the same instant by just as much, a
+// moment passes until that is seen.
+func (c *calm) carry(now glance) (r reading, good bool) {
+	passed := now.mono - c.anchor.mono
+	r = reading{glance: now, up: c.anchor.up + passed, safe: now.wall}
+	stray := r.strayed(c.anchor)
+	return r, passed <= moment && (stray-c.stray).Abs() <= instant && stray.Abs() <= c.skew
 }
 
-func newWatch(c Clock) *watch {
-	w := &watch{clock: c.withDefaults(), skew: maxDuration}
-	w.anchor = w.look()
+func newWatch(c Clock) *watch { return newWatchBy(c.instruments()) }
+
+func newWatchBy(look func() glance, uptime func() time.Duration) *watch {
+	w := &watch{glance: look, uptime: uptime, skew: maxDuration}
+	w.vouch(w.look())
 	return w
 }
 
 // look reads the clocks and believes them.
 func (w *watch) look() reading {
-	wall := w.clock.Now().Round(0)
-	return reading{wall: wall, up: w.clock.Uptime(), safe: wall}
+	before := w.glance()
+	now := reading{glance: before, up: w.uptime(), safe: before.wall}
+	if w.glance().mono-before.mono > instant { // they are not of one instant
+		now.mono = longAgo
+	}
+	return now
 }
 
 // obey takes what the watch must know of the keyset: its policy, and how long
@@ -130,17 +170,13 @@ func (w *watch) obey(ks Keyset) {
 
 // unlock ends a change.
 func (w *watch) unlock() {
-	if w.jumped {
-		w.calm.Store(nil)
-	} else {
-		w.calm.Store(&calm{w.anchor, w.skew})
-	}
+	w.calm.Store(&calm{w.anchor, w.stray, w.skew})
 	w.mu.Unlock()
 }
 
 // read looks at the clocks and judges them.
 func (w *watch) read() reading {
-	if now, c := w.look(), w.calm.Load(); c != nil && c.covers(now) {
+	if now, good := w.calm.Load().carry(w.glance()); good {
 		return now
 	}
 	w.mu.Lock()
@@ -148,14 +184,15 @@ func (w *watch) read() reading {
 	now := w.look()
 
 	elapsed := now.up - w.anchor.up
-	w.anchor = reading{wall: w.anchor.wall.Add(elapsed), up: now.up}
-	stray := now.wall.Sub(w.anchor.wall)
+	w.anchor = reading{glance: glance{w.anchor.wall.Add(elapsed), now.mono}, up: now.up}
+	stray := now.strayed(w.anchor)
 	switch moved := (stray - w.stray).Abs(); {
 	case stray.Abs() <= w.skew:
 		// Clocks are kept right by small corrections all the time; the anchor
 		// follows those, at one part in a thousand. It never follows a jump.
-		creep := elapsed / 1000
-		w.anchor.wall = w.anchor.wall.Add(min(max(stray, -creep), creep))
+		most := elapsed / 1000
+		creep := min(max(stray, -most), most)
+		w.anchor.wall, stray = w.anchor.wall.Add(creep), stray-creep
 		w.jumped = false
 	case !w.jumped || moved > w.skew:
 		w.jumped, w.since = true, now.up
@@ -197,7 +234,7 @@ func (w *watch) vouch(now reading) {
 func (w *watch) doubt(now reading, stray time.Duration) {
 	w.mu.Lock()
 	defer w.unlock()
-	w.anchor, w.stray = reading{wall: now.wall.Add(-stray), up: now.up}, stray
+	w.anchor, w.stray = reading{glance: glance{now.wall.Add(-stray), now.mono}, up: now.up}, stray
 	w.jumped, w.since = true, now.up
 }
 

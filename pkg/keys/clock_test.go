@@ -325,33 +325,124 @@ func TestAClockThatWasBackForAMomentHasJumpedAnew(t *testing.T) {
 }
 
 func TestAgeIsByTheClockThatSaysMore(t *testing.T) {
-	from := reading{wall: noon, up: time.Hour}
+	from := reading{glance: glance{wall: noon}, up: time.Hour}
 	for _, tt := range []struct{ wall, up, want time.Duration }{
 		{time.Minute, time.Minute, time.Minute},
 		{time.Minute, time.Hour, time.Hour},    // it was suspended, or set back
 		{time.Hour, time.Minute, time.Hour},    // it was set forward
 		{-time.Hour, time.Minute, time.Minute}, // it was set back
 	} {
-		if got := (reading{wall: noonPlus(tt.wall), up: time.Hour + tt.up}).since(from); got != tt.want {
+		if got := (reading{glance: glance{wall: noonPlus(tt.wall)}, up: time.Hour + tt.up}).since(from); got != tt.want {
 			t.Errorf("wall %v, uptime %v: since = %v, want %v", tt.wall, tt.up, got, tt.want)
 		}
 	}
 }
 
 func TestClockDefaults(t *testing.T) {
-	var zero Clock
-	zero = zero.withDefaults()
-	before := zero.Uptime()
-	if time.Since(zero.Now()).Abs() > time.Minute || zero.Uptime() < before {
-		t.Errorf("the machine's clocks: %v, %v after %v", zero.Now(), zero.Uptime(), before)
+	machine := newWatch(Clock{})
+	before := machine.read()
+	if now := machine.read(); time.Since(now.wall).Abs() > time.Minute || now.up < before.up || now.mono < before.mono {
+		t.Errorf("the machine's clocks: %+v after %+v", now, before)
 	}
 	c := &twoClocks{wall: noon, up: time.Hour}
-	given := Clock{Now: func() time.Time { return c.wall }}.withDefaults()
-	if c.jump(time.Minute); given.Uptime() != time.Minute || !given.Now().Equal(c.wall) {
-		t.Errorf("a given Now: %v, %v", given.Now(), given.Uptime())
+	given := newWatch(Clock{Now: func() time.Time { return c.wall }})
+	if c.jump(time.Minute); given.read().up != time.Minute || !given.read().wall.Equal(c.wall) {
+		t.Errorf("a given Now: %+v", given.read())
 	}
-	given = Clock{Uptime: func() time.Duration { return 42 }}.withDefaults()
-	if given.Uptime() != 42 || time.Since(given.Now()).Abs() > time.Minute {
-		t.Errorf("a given Uptime: %v, %v", given.Now(), given.Uptime())
+	given = newWatch(Clock{Uptime: func() time.Duration { return 42 }})
+	if now := given.read(); now.up != 42 || time.Since(now.wall).Abs() > time.Minute {
+		t.Errorf("a given Uptime: %+v", now)
+	}
+}
+
+// machine has the clocks that a watch reads.
+type machine struct {
+	wall     time.Time
+	mono, up time.Duration
+	exactly  int           // how often the uptime itself was read
+	slow     time.Duration // passes meanwhile
+}
+
+func (m *machine) pass(d time.Duration) { m.wall, m.mono, m.up = m.wall.Add(d), m.mono+d, m.up+d }
+
+func (m *machine) suspend(d time.Duration) { m.wall, m.up = m.wall.Add(d), m.up+d }
+
+// watch has read the clocks once.
+func (m *machine) watch(t *testing.T) *watch {
+	t.Helper()
+	w := newWatchBy(func() glance { return glance{m.wall, m.mono} }, func() time.Duration {
+		m.exactly++
+		m.pass(m.slow)
+		return m.up
+	})
+	w.obey(Keyset{Policy: dailyPolicy(t)})
+	w.read()
+	m.exactly = 0
+	return w
+}
+
+func TestUptimeIsCarried(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		happens func(*machine)
+		exactly int
+		jumped  bool
+	}{
+		{"a moment", func(m *machine) { m.pass(moment) }, 0, false},
+		{"a longer while", func(m *machine) { m.pass(moment + 1) }, 1, false},
+		{"a suspend", func(m *machine) { m.suspend(time.Hour) }, 1, false},
+		{"the shortest suspend that counts", func(m *machine) { m.suspend(instant + 1) }, 1, false},
+		{"a wall clock that was set back", func(m *machine) { m.wall = m.wall.Add(-time.Hour) }, 1, true},
+		{"a wall clock that was corrected", func(m *machine) { m.wall = m.wall.Add(-instant - 1) }, 1, false},
+		{"a suspend that the wall clock does not show", func(m *machine) {
+			m.suspend(time.Hour)
+			m.wall = m.wall.Add(-time.Hour)
+			m.pass(moment + 1)
+		}, 1, true},
+	} {
+		m := &machine{wall: noon, up: time.Hour}
+		w := m.watch(t)
+		tt.happens(m)
+		if got := w.read(); got.up != m.up || !got.wall.Equal(m.wall) || m.exactly != tt.exactly || got.jumped != tt.jumped {
+			t.Errorf("after %s: %+v, want uptime %v and jumped %t; read exactly %d times, want %d", tt.name, got, m.up, tt.jumped, m.exactly, tt.exactly)
+		}
+	}
+}
+
+// A wall clock that has strayed almost as far as it may does not get further by
+// being carried.
+func TestNoStrayIsCarriedOverTheBound(t *testing.T) {
+	m := &machine{wall: noon, up: time.Hour}
+	w := m.watch(t)
+	m.wall = m.wall.Add(5 * time.Second)
+	w.read()
+	m.wall = m.wall.Add(1)
+	if got := w.read(); !got.jumped {
+		t.Errorf("a clock that strayed by 5s and a nanosecond: %+v", got)
+	}
+}
+
+// The first reading after a long while follows the clock a good way. The next ones
+// go on from there.
+func TestUptimeIsCarriedAfterALongWhile(t *testing.T) {
+	m := &machine{wall: noon, up: time.Hour}
+	w := m.watch(t)
+	m.pass(time.Hour)
+	m.wall = m.wall.Add(2 * time.Second)
+	w.read()
+	m.exactly = 0
+	if w.read(); m.exactly != 0 {
+		t.Error("the uptime was read anew")
+	}
+}
+
+func TestUptimeThatTookLongToReadIsNotCarried(t *testing.T) {
+	m := &machine{wall: noon, up: time.Hour, slow: instant + 1}
+	w := m.watch(t)
+	for range 2 {
+		w.read()
+	}
+	if m.exactly != 2 {
+		t.Errorf("read exactly %d times, want 2", m.exactly)
 	}
 }

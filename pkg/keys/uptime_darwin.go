@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// uptime counts suspended time too: on this system CLOCK_MONOTONIC does, unlike
+// machineUptime counts suspended time too: on this system CLOCK_MONOTONIC does, unlike
 // the clock that Go's own readings come from.
-func uptime() func() time.Duration {
+func machineUptime() func() time.Duration {
 	started := time.Now()
 	return func() time.Duration {
 		var ts unix.Timespec

@@ -4,9 +4,9 @@ package keys
 
 import "time"
 
-// uptime is Go's own monotonic clock. Where that leaves out suspended time, the
+// machineUptime is Go's own monotonic clock. Where that leaves out suspended time, the
 // wall clock alone ages a snapshot after a suspend.
-func uptime() func() time.Duration {
+func machineUptime() func() time.Duration {
 	started := time.Now()
 	return func() time.Duration { return time.Since(started) }
 }
