@@ -74,7 +74,7 @@ func (s *Server) auth(w *response, r *http.Request) error {
 // mint has the token signed, in its turn.
 func (s *Server) mint(ctx context.Context, w *response, request token.Request, expired bool) (token.Token, error) {
 	m, kind := &w.minting, kindValid
-	*m = minting{ctx: ctx, signer: s.o.Ring, request: request}
+	*m = minting{ctx: ctx, minter: &w.minter, signer: s.o.Ring, request: request}
 	defer func() { *m = minting{} }() // it holds on to nothing until the next
 	if expired {
 		if longest := s.o.Ring.Policy().TokenTTL; request.TTL > longest {
@@ -102,6 +102,7 @@ func (s *Server) mint(ctx context.Context, w *response, request token.Request, e
 // minting is the job of making one token.
 type minting struct {
 	ctx     context.Context //nolint:containedctx // of the request, which waits for the job
+	minter  *token.Minter
 	signer  token.Signer
 	request token.Request
 
@@ -109,7 +110,7 @@ type minting struct {
 	err    error
 }
 
-func (m *minting) run() { m.minted, m.err = token.Mint(m.ctx, m.signer, m.request) }
+func (m *minting) run() { m.minted, m.err = m.minter.Mint(m.ctx, m.signer, m.request) }
 
 // wantsExpired reads the query: expired is true, false, 1, 0 or stands bare.
 func wantsExpired(query string) (bool, error) {
@@ -166,13 +167,15 @@ func prefersJWT(accept []string) bool {
 // readRequest puts together what the caller asks for and what goes without
 // saying.
 func (s *Server) readRequest(w *response, r *http.Request) (token.Request, error) {
-	body, err := readBody(w, r)
-	if err != nil {
-		return token.Request{}, err
-	}
-	request, err := parseBody(r.Header.Get("Content-Type"), body)
-	if err != nil {
-		return token.Request{}, err
+	var request token.Request
+	if r.Body != http.NoBody {
+		body, err := readBody(w, r)
+		if err != nil {
+			return token.Request{}, err
+		}
+		if request, err = parseBody(r.Header.Get("Content-Type"), body); err != nil {
+			return token.Request{}, err
+		}
 	}
 	request.Issuer, request.ID = s.o.Ring.Policy().Issuer, w.id
 	if user, _, ok := r.BasicAuth(); ok && request.Subject == "" {
@@ -187,9 +190,6 @@ func (s *Server) readRequest(w *response, r *http.Request) (token.Request, error
 func readBody(w *response, r *http.Request) ([]byte, error) {
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
 		return nil, &problem{status: http.StatusUnsupportedMediaType, detail: "the body must not be compressed"}
-	}
-	if r.Body == http.NoBody {
-		return nil, nil
 	}
 	// The writer itself, not our wrapper: MaxBytesReader asks it to close the connection.
 	body, err := io.ReadAll(http.MaxBytesReader(w.ResponseWriter, r.Body, maxBody))

@@ -11,6 +11,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/token"
 )
 
 const requestIDHeader = "X-Request-Id"
@@ -23,6 +25,7 @@ type response struct {
 
 	// What /auth works with, used again by the next response.
 	minting minting
+	minter  token.Minter
 	body    []byte
 }
 

@@ -13,8 +13,7 @@ import (
 // places between them, so that the same members give the same JSON. No free member
 // has a name that the writer adds too.
 //
-// It is used as append is, o = o.text(…), and not through a pointer: then the
-// compiler can tell that the space it was given stays where it is.
+// It is used as append is: o = o.text(…).
 type object struct {
 	json []byte
 	free []member // those that are not written yet
@@ -25,10 +24,10 @@ type member struct {
 	json []byte
 }
 
-// newObject writes to space, and beyond it if it must.
-func newObject(space []byte, free map[string]any) (object, error) {
+// newObject writes behind b, which is empty.
+func newObject(b []byte, free map[string]any) (object, error) {
 	members, err := sorted(free)
-	return object{append(space, '{'), members}, err
+	return object{append(b, '{'), members}, err
 }
 
 // sorted encodes members and puts them in the order of their names.

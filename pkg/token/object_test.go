@@ -1,11 +1,6 @@
 package token
 
-import (
-	"testing"
-	"time"
-
-	"github.com/jwksctl/jwksctl/pkg/jwk"
-)
+import "testing"
 
 // TestObjectRefuses covers a value that the checks of a Request would let through by
 // mistake: nothing is written in its place.
@@ -13,10 +8,10 @@ func TestObjectRefuses(t *testing.T) {
 	bad := map[string]any{"a": 1, "b": func() {}, "c": func() {}}
 	r := Request{Claims: bad, Header: bad}
 	want := `"b" cannot be written as JSON: json: unsupported type: func()`
-	if text, err := r.header(nil, jwk.ES256, "kid"); err == nil || err.Error() != want {
-		t.Errorf("header %s, %v, want %s", text, err, want)
+	if got, err := r.header(&Token{}); err == nil || err.Error() != want {
+		t.Errorf("header %s, %v, want %s", got.encoded, err, want)
 	}
-	if text, err := r.claims(nil, time.Now(), time.Now()); err == nil || err.Error() != want {
-		t.Errorf("claims %s, %v, want %s", text, err, want)
+	if got, err := r.appendClaims(nil, &Token{}); err == nil || err.Error() != want {
+		t.Errorf("claims %s, %v, want %s", got, err, want)
 	}
 }

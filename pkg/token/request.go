@@ -17,7 +17,7 @@ func (r *Request) Check(now time.Time, longest time.Duration) error {
 	if err := r.check(); err != nil {
 		return err
 	}
-	_, err := r.expiry(now.Truncate(time.Second), now.Add(longest))
+	_, _, err := r.life(now, now.Add(longest))
 	return err
 }
 

@@ -12,7 +12,10 @@ import (
 // method is an algorithm as golang-jwt has it. Unlike the stock ones it takes no
 // raw keys, so no text can ever serve as a secret, and it holds PSS to a salt as
 // long as the hash. It is handed over by value and registered nowhere.
-type method struct{ alg jwk.Algorithm }
+type method struct {
+	alg   jwk.Algorithm
+	space []byte // for the bytes to sign, if it is large enough
+}
 
 var _ jwt.SigningMethod = method{}
 
@@ -22,7 +25,7 @@ func (m method) Alg() string { return string(m.alg) }
 // Sign signs with a jwk.PrivateKey, which knows its algorithm.
 func (m method) Sign(input string, key any) ([]byte, error) {
 	private, _ := key.(jwk.PrivateKey) // anything else is the zero key, which refuses
-	return private.Sign([]byte(input))
+	return private.Sign(append(m.space[:0], input...))
 }
 
 // Verify verifies with a jwk.PublicKey.
@@ -36,7 +39,7 @@ func checkSignature(key jwk.PublicKey, alg jwk.Algorithm, parts Parts) error {
 	if len(parts.Signature) == 0 {
 		return &Refusal{Reason: ReasonSignatureMissing, Message: "the token has no signature", Hint: "check that it was copied whole"}
 	}
-	switch err := (method{alg}).Verify(parts.Input, parts.Signature, key); {
+	switch err := (method{alg: alg}).Verify(parts.Input, parts.Signature, key); {
 	case errors.Is(err, jwk.ErrSignature):
 		return &Refusal{
 			Reason:  ReasonSignature,
