@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"runtime"
 	"time"
 
@@ -110,14 +111,19 @@ func (a *app) serve(ctx context.Context, o serveOptions) error {
 // sign, a request for the JWK Set would wait behind all requests for tokens that
 // came before it. So it waits for the system's scheduler only, which prefers a
 // thread that does not sign. The rest of the time, more threads than processors
-// only look for work that others have.
+// only look for work that others have, and Go follows what the system allows.
 func reserveThreads() (crowded func(bool)) {
-	processors := runtime.GOMAXPROCS(0)
+	_, fixed := os.LookupEnv("GOMAXPROCS")
+	var before int
 	return func(yes bool) {
-		if yes {
-			runtime.GOMAXPROCS(2 * processors)
-		} else {
-			runtime.GOMAXPROCS(processors)
+		switch {
+		case yes:
+			before = runtime.GOMAXPROCS(0)
+			runtime.GOMAXPROCS(2 * before)
+		case fixed:
+			runtime.GOMAXPROCS(before)
+		default:
+			runtime.SetDefaultGOMAXPROCS()
 		}
 	}
 }

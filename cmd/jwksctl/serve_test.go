@@ -69,15 +69,28 @@ func TestKidsCanStandOnACommandLine(t *testing.T) {
 }
 
 func TestThreadsAreReservedWhileTokensCrowd(t *testing.T) {
-	before := runtime.GOMAXPROCS(0)
-	defer runtime.GOMAXPROCS(before)
-	crowded := reserveThreads()
+	usual := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(usual)
+	runtime.SetDefaultGOMAXPROCS()
+	system := runtime.GOMAXPROCS(0)
 	for _, tt := range []struct {
-		crowd bool
-		want  int
-	}{{true, 2 * before}, {false, before}, {true, 2 * before}} {
-		if crowded(tt.crowd); runtime.GOMAXPROCS(0) != tt.want {
-			t.Errorf("crowd %v: %d threads, want %d", tt.crowd, runtime.GOMAXPROCS(0), tt.want)
+		fixed         bool // by the environment
+		before, after int
+	}{
+		{false, system, system},
+		{false, system + 1, system}, // it allows less by now
+		{true, system + 1, system + 1},
+	} {
+		if tt.fixed {
+			t.Setenv("GOMAXPROCS", "as before")
+		}
+		runtime.GOMAXPROCS(tt.before)
+		crowded := reserveThreads()
+		if crowded(true); runtime.GOMAXPROCS(0) != 2*tt.before {
+			t.Errorf("%+v: %d threads in a crowd", tt, runtime.GOMAXPROCS(0))
+		}
+		if crowded(false); runtime.GOMAXPROCS(0) != tt.after {
+			t.Errorf("%+v: %d threads after it", tt, runtime.GOMAXPROCS(0))
 		}
 	}
 }
