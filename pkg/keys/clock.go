@@ -19,9 +19,9 @@ type Clock struct {
 }
 
 // instruments are what the clocks are read with.
-func (c Clock) instruments() (look func() glance, uptime func() time.Duration) {
+func (c Clock) instruments() (glances func() glance, uptime func() time.Duration) {
 	if c.Now == nil && c.Uptime == nil {
-		return lookAtMachine(), machineUptime()
+		return machineGlance(), machineUptime()
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -30,7 +30,7 @@ func (c Clock) instruments() (look func() glance, uptime func() time.Duration) {
 		start := c.Now()
 		c.Uptime = func() time.Duration { return c.Now().Sub(start) }
 	}
-	return func() glance { return glance{c.Now().Round(0), c.Uptime()} }, c.Uptime
+	return func() glance { return glance{wallOf(c.Now()), c.Uptime()} }, c.Uptime
 }
 
 // glance is a look at the wall clock and, in the same instant, at one that nobody
@@ -41,13 +41,17 @@ type glance struct {
 	mono time.Duration
 }
 
-func lookAtMachine() func() glance {
+func machineGlance() func() glance {
 	started := time.Now()
 	return func() glance {
 		now := time.Now()
-		return glance{now.Round(0), now.Sub(started)}
+		return glance{wallOf(now), now.Sub(started)}
 	}
 }
+
+// wallOf takes Go's monotonic reading away. With it, two times differ by what that
+// clock says, and nobody would ever see the wall clock jump.
+func wallOf(now time.Time) time.Time { return now.Round(0) }
 
 // reading is one look at both clocks, which serves a whole decision. What the
 // watch made of the clocks then is part of it: by the time that somebody uses
@@ -99,7 +103,7 @@ type watch struct {
 	glance func() glance
 	uptime func() time.Duration
 
-	calm atomic.Pointer[calm] // what most readings need to know of the rest
+	calm atomic.Pointer[calm] // the rest, as far as most readings need it; nil while the clock is off
 
 	mu     sync.Mutex
 	skew   time.Duration // how far the wall clock may stray
@@ -110,7 +114,8 @@ type watch struct {
 	since  time.Duration // the uptime of the newest jump
 }
 
-// calm tells whether a glance is enough, without a system call and without a lock.
+// calm is a watch that saw no jump. For a moment a glance is then as good as a
+// reading, without a system call and without a lock.
 type calm struct {
 	anchor      reading
 	stray, skew time.Duration
@@ -119,16 +124,16 @@ type calm struct {
 const (
 	// moment is how long the uptime is carried on from when it was read.
 	moment = 10 * time.Millisecond
-	// instant is how far it may then be off.
+	// instant is how far it may then be off, and how long its reading may have taken.
 	instant = time.Millisecond
 	// longAgo is the mono of an uptime that is not carried on.
 	longAgo = -maxDuration / 2
 )
 
 // carry makes a reading of a glance, if that is as good as a whole one and sees no
-// jump. A machine that was suspended has a wall clock that went further than the
-// other one. If the wall clock was set back in the same instant by just as much, a
-// moment passes until that is seen.
+// jump. A machine that was suspended has a wall clock that strayed from the other
+// one since the anchor. If the wall clock was set back in the same instant by just as
+// much, a moment passes until that is seen.
 func (c *calm) carry(now glance) (r reading, good bool) {
 	passed := now.mono - c.anchor.mono
 	r = reading{glance: now, up: c.anchor.up + passed, safe: now.wall}
@@ -138,8 +143,8 @@ func (c *calm) carry(now glance) (r reading, good bool) {
 
 func newWatch(c Clock) *watch { return newWatchBy(c.instruments()) }
 
-func newWatchBy(look func() glance, uptime func() time.Duration) *watch {
-	w := &watch{glance: look, uptime: uptime, skew: maxDuration}
+func newWatchBy(glances func() glance, uptime func() time.Duration) *watch {
+	w := &watch{glance: glances, uptime: uptime, skew: maxDuration}
 	w.vouch(w.look())
 	return w
 }
@@ -170,28 +175,34 @@ func (w *watch) obey(ks Keyset) {
 
 // unlock ends a change.
 func (w *watch) unlock() {
-	w.calm.Store(&calm{w.anchor, w.stray, w.skew})
+	if w.jumped {
+		w.calm.Store(nil)
+	} else {
+		w.calm.Store(&calm{w.anchor, w.stray, w.skew})
+	}
 	w.mu.Unlock()
 }
 
 // read looks at the clocks and judges them.
 func (w *watch) read() reading {
-	if now, good := w.calm.Load().carry(w.glance()); good {
-		return now
+	if c := w.calm.Load(); c != nil {
+		if now, good := c.carry(w.glance()); good {
+			return now
+		}
 	}
 	w.mu.Lock()
 	defer w.unlock()
 	now := w.look()
 
 	elapsed := now.up - w.anchor.up
-	w.anchor = reading{glance: glance{w.anchor.wall.Add(elapsed), now.mono}, up: now.up}
 	stray := now.strayed(w.anchor)
+	w.anchor = reading{glance: glance{w.anchor.wall.Add(elapsed), now.mono}, up: now.up}
 	switch moved := (stray - w.stray).Abs(); {
 	case stray.Abs() <= w.skew:
 		// Clocks are kept right by small corrections all the time; the anchor
 		// follows those, at one part in a thousand. It never follows a jump.
-		most := elapsed / 1000
-		creep := min(max(stray, -most), most)
+		mostCreep := elapsed / 1000
+		creep := min(max(stray, -mostCreep), mostCreep)
 		w.anchor.wall, stray = w.anchor.wall.Add(creep), stray-creep
 		w.jumped = false
 	case !w.jumped || moved > w.skew:
@@ -234,7 +245,8 @@ func (w *watch) vouch(now reading) {
 func (w *watch) doubt(now reading, stray time.Duration) {
 	w.mu.Lock()
 	defer w.unlock()
-	w.anchor, w.stray = reading{glance: glance{now.wall.Add(-stray), now.mono}, up: now.up}, stray
+	w.anchor, w.stray = now, stray
+	w.anchor.wall = now.wall.Add(-stray)
 	w.jumped, w.since = true, now.up
 }
 

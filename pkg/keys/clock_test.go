@@ -79,11 +79,17 @@ func TestSmallJumpsAddUp(t *testing.T) {
 	}
 }
 
-func TestBeforeAPolicyIsKnownNothingIsAJump(t *testing.T) {
-	c := &twoClocks{wall: noon}
-	w := newWatch(Clock{Now: func() time.Time { return c.wall }, Uptime: func() time.Duration { return c.up }})
-	if c.jump(time.Hour); w.troubled(Keyset{Policy: dailyPolicy(t)}) {
-		t.Error("a jump was noticed before the policy says what one is")
+func TestAJumpBeforeAPolicyIsKnownIsJudgedByIt(t *testing.T) {
+	ks := Keyset{Policy: dailyPolicy(t)}
+	for jump, want := range map[time.Duration]bool{time.Hour: true, -time.Hour: true, 5 * time.Second: false} {
+		c := &twoClocks{wall: noon}
+		w := newWatch(Clock{Now: func() time.Time { return c.wall }, Uptime: func() time.Duration { return c.up }})
+		if c.jump(jump); w.read().jumped {
+			t.Errorf("a jump by %v was noticed before the policy says what one is", jump)
+		}
+		if w.obey(ks); w.troubled(ks) != want {
+			t.Errorf("a jump by %v is trouble: %t, want %t", jump, !want, want)
+		}
 	}
 }
 
@@ -309,18 +315,21 @@ func TestASlowAnswerOfTheStoreTellsLess(t *testing.T) {
 }
 
 func TestAClockThatWasBackForAMomentHasJumpedAnew(t *testing.T) {
-	c, w := watchedClocks(t)
-	c.jump(time.Hour)
-	w.read()
-	c.pass(dailySettle - time.Second)
-	w.read()
-	c.jump(-time.Hour)
-	w.read()
-	c.jump(time.Hour)
-	w.read()
-	c.pass(2 * time.Second)
-	if !w.troubled(Keyset{Policy: dailyPolicy(t)}) {
-		t.Error("the newer jump is forgiven with the older one")
+	for jump, back := range map[time.Duration]time.Duration{time.Hour: time.Hour, 5*time.Second + 1: 1} {
+		c, w := watchedClocks(t)
+		c.jump(jump)
+		w.read()
+		c.pass(dailySettle - time.Second)
+		w.read()
+		if c.jump(-back); w.read().jumped {
+			t.Errorf("a jump by %v is not over after one of %v", jump, -back)
+		}
+		c.jump(back)
+		w.read()
+		c.pass(2 * time.Second)
+		if !w.troubled(Keyset{Policy: dailyPolicy(t)}) {
+			t.Errorf("a jump by %v after another is forgiven with that", back)
+		}
 	}
 }
 
@@ -352,6 +361,11 @@ func TestClockDefaults(t *testing.T) {
 	given = newWatch(Clock{Uptime: func() time.Duration { return 42 }})
 	if now := given.read(); now.up != 42 || time.Since(now.wall).Abs() > time.Minute {
 		t.Errorf("a given Uptime: %+v", now)
+	}
+	for _, w := range []*watch{machine, given} {
+		if wall := w.read().wall; wall != wall.Round(0) {
+			t.Errorf("%v has a monotonic reading, which hides jumps", wall)
+		}
 	}
 }
 

@@ -186,7 +186,7 @@ func clockMutations() []mutation {
 		{name: "safe by the clock after the jump", seed: 22, old: "now.safe = earliest(now.wall, now.wall.Add(-stray))", new: "now.safe = now.wall"},
 		{name: "a read that is too slow to tell vouches", seed: 10306, old: "case least >= -e && most <= e:", new: "case least <= e && most >= -e:"},
 		{
-			name: "small jumps do not add up", old: "most := elapsed / 1000", new: "most := elapsed",
+			name: "small jumps do not add up", old: "mostCreep := elapsed / 1000", new: "mostCreep := elapsed",
 			test: "TestSmallJumpsAddUp", why: "the clocks of a world jump far or keep to their share",
 		},
 		{name: "no clock fence", old: "if refusal := r.watch.trouble(now, v.ks, v.store); refusal != nil {\n\t\t\treturn after", new: "if refusal := r.watch.trouble(now, v.ks, v.store); false && refusal != nil {\n\t\t\treturn after"},

@@ -75,7 +75,7 @@ func (s *Server) auth(w *response, r *http.Request) error {
 func (s *Server) mint(ctx context.Context, w *response, request token.Request, expired bool) (token.Token, error) {
 	m, kind := &w.minting, kindValid
 	*m = minting{ctx: ctx, minter: &w.minter, signer: s.o.Ring, request: request}
-	defer func() { *m = minting{} }() // it holds on to nothing until the next
+	defer func() { *m = minting{} }() // until the next, it holds on to no request
 	if expired {
 		if longest := s.o.Ring.Policy().TokenTTL; request.TTL > longest {
 			return token.Token{}, &token.TTLError{Asked: request.TTL, Longest: longest}
@@ -167,13 +167,13 @@ func prefersJWT(accept []string) bool {
 // readRequest puts together what the caller asks for and what goes without
 // saying.
 func (s *Server) readRequest(w *response, r *http.Request) (token.Request, error) {
+	body, err := readBody(w, r)
+	if err != nil {
+		return token.Request{}, err
+	}
 	var request token.Request
-	if r.Body != http.NoBody {
-		body, err := readBody(w, r)
-		if err != nil {
-			return token.Request{}, err
-		}
-		if request, err = parseBody(r.Header.Get("Content-Type"), body); err != nil {
+	if len(body) > 0 {
+		if request, err = parseBody(r.Header, body); err != nil {
 			return token.Request{}, err
 		}
 	}
@@ -188,8 +188,8 @@ func (s *Server) readRequest(w *response, r *http.Request) (token.Request, error
 }
 
 func readBody(w *response, r *http.Request) ([]byte, error) {
-	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		return nil, &problem{status: http.StatusUnsupportedMediaType, detail: "the body must not be compressed"}
+	if r.Body == http.NoBody {
+		return nil, nil
 	}
 	// The writer itself, not our wrapper: MaxBytesReader asks it to close the connection.
 	body, err := io.ReadAll(http.MaxBytesReader(w.ResponseWriter, r.Body, maxBody))

@@ -2,8 +2,10 @@ package server
 
 import (
 	"encoding/json"
+	"io"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -204,6 +206,20 @@ func TestAuthRefuses(t *testing.T) {
 	wantProblem(t, b.do("POST", "/auth", "{}", "Content-Type", jsonType, "Content-Encoding", "gzip"), 415, "compressed")
 }
 
+// What is said of a body does not matter where there is none, however that is said.
+func TestAuthWithoutBody(t *testing.T) {
+	b := newRig(t, keys.Settings{})
+	for _, body := range []io.Reader{nil, http.NoBody, io.MultiReader()} {
+		r := httptest.NewRequest(http.MethodPost, "/auth", body)
+		r.Header.Set("Content-Type", "text/plain")
+		r.Header.Set("Content-Encoding", "gzip")
+		w := httptest.NewRecorder()
+		if b.Handler().ServeHTTP(w, r); w.Code != http.StatusOK {
+			t.Errorf("body %v: %d %s", body, w.Code, w.Body)
+		}
+	}
+}
+
 func TestAuthExpired(t *testing.T) {
 	b := newRig(t, keys.Settings{})
 	for _, query := range []string{"?expired", "?expired=", "?expired=true", "?expired=1", "?x=y&expired=true"} {
@@ -301,7 +317,7 @@ func FuzzAuthBody(f *testing.F) {
 	}
 	f.Add("a/b;c", []byte("x"))
 	f.Fuzz(func(t *testing.T, contentType string, body []byte) {
-		request, err := parseBody(contentType, body)
+		request, err := parseBody(http.Header{"Content-Type": {contentType}}, body)
 		if err != nil {
 			if p, known := classify(err); !known || p.status/100 != 4 {
 				t.Errorf("%v is answered %d", err, p.status)

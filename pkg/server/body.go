@@ -7,17 +7,18 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jwksctl/jwksctl/pkg/token"
 )
 
 // parseBody reads the body of /auth, as the package comment has it.
-func parseBody(contentType string, body []byte) (token.Request, error) {
-	if len(body) == 0 {
-		return token.Request{}, nil
+func parseBody(h http.Header, body []byte) (token.Request, error) {
+	if coding := h.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return token.Request{}, &problem{status: http.StatusUnsupportedMediaType, detail: "the body must not be compressed"}
 	}
-	media, _, err := mime.ParseMediaType(contentType)
+	media, _, err := mime.ParseMediaType(h.Get("Content-Type"))
 	if err != nil {
 		media = ""
 	}

@@ -72,7 +72,7 @@ func Mint(ctx context.Context, s Signer, r Request) (Token, error) {
 // it for the next: all that is not an Ed25519 signature must not take a tenth of its
 // time. The zero value is ready.
 type Minter struct {
-	header        header
+	header        encodedHeader
 	claims, input []byte
 }
 
@@ -97,6 +97,7 @@ func (m *Minter) Mint(ctx context.Context, s Signer, r Request) (Token, error) {
 		return Token{}, fmt.Errorf("sign the token: %v", err)
 	}
 	if len(token.Compact) > DefaultMaxSize {
+		*m = Minter{} // no room is kept for what is refused
 		return Token{}, &RequestError{"claims", fmt.Sprintf("the token would have %d bytes, the limit is %d", len(token.Compact), DefaultMaxSize)}
 	}
 	return token, nil
@@ -105,11 +106,11 @@ func (m *Minter) Mint(ctx context.Context, s Signer, r Request) (Token, error) {
 // write makes the signing input (RFC 7515, section 5.1).
 func (m *Minter) write(r *Request, t *Token) (err error) {
 	if !m.header.fits(r, t) {
-		if m.header, err = r.header(t); err != nil {
+		if m.header, err = r.encodeHeader(t); err != nil {
 			return err
 		}
 	}
-	if m.claims, err = r.appendClaims(m.claims[:0], t); err != nil {
+	if m.claims, err = r.writeClaims(m.claims, t); err != nil {
 		return err
 	}
 	m.input = append(append(m.input[:0], m.header.encoded...), '.')
@@ -117,9 +118,9 @@ func (m *Minter) write(r *Request, t *Token) (err error) {
 	return nil
 }
 
-// sign has golang-jwt's method sign the input, and puts the token together. Its own
-// Token would go by way of maps and several copies, which take a third of the time
-// of an Ed25519 signature.
+// sign has the input signed, and puts the token together. golang-jwt's own Token
+// would go by way of maps and several copies, which take a third of the time of an
+// Ed25519 signature.
 func (m *Minter) sign(key jwk.PrivateKey) (string, error) {
 	// A Builder gives what it has as a string without a copy, and goes on behind it.
 	// There is room for the signatures that take least time; beside the others one
@@ -127,9 +128,9 @@ func (m *Minter) sign(key jwk.PrivateKey) (string, error) {
 	var out strings.Builder
 	out.Grow(len(m.input) + len(".") + base64.RawURLEncoding.EncodedLen(64))
 	out.Write(m.input)
-	// The bytes that are signed go to where they are: golang-jwt hands them over as a
-	// string. The method is no jwt.SigningMethod here, so that the compiler sees what
-	// becomes of the key and need not put it on the heap.
+	// A signing method takes a string, and puts its bytes back to where they came from.
+	// It is no jwt.SigningMethod here, so that the compiler sees what becomes of the key
+	// and need not put it on the heap.
 	signature, err := method{key.Algorithm(), m.input}.Sign(out.String(), key)
 	if err != nil {
 		return "", err
@@ -139,29 +140,29 @@ func (m *Minter) sign(key jwk.PrivateKey) (string, error) {
 	return out.String(), nil
 }
 
-// header is an encoded header, and what it was made for: nearly all tokens of a key
+// encodedHeader is a header, and what it was made for: nearly all tokens of a key
 // have the same.
-type header struct {
+type encodedHeader struct {
 	alg      jwk.Algorithm
 	kid, typ string
 	free     bool // it has members of the caller's
 	encoded  []byte
 }
 
-func (h *header) fits(r *Request, t *Token) bool {
+func (h *encodedHeader) fits(r *Request, t *Token) bool {
 	return !h.free && len(r.Header) == 0 && h.alg == t.Algorithm && h.kid == t.KeyID && h.typ == r.typ()
 }
 
-// header makes the whole of the header.
-func (r *Request) header(t *Token) (header, error) {
+// encodeHeader makes the whole of the header.
+func (r *Request) encodeHeader(t *Token) (encodedHeader, error) {
 	o, err := newObject(nil, r.Header)
 	if err != nil {
-		return header{}, err
+		return encodedHeader{}, err
 	}
 	o = o.text("alg", string(t.Algorithm))
 	o = o.text("kid", t.KeyID)
 	o = o.text("typ", r.typ())
-	return header{t.Algorithm, t.KeyID, r.typ(), len(r.Header) > 0, base64.RawURLEncoding.AppendEncode(nil, o.end())}, nil
+	return encodedHeader{t.Algorithm, t.KeyID, r.typ(), len(r.Header) > 0, base64.RawURLEncoding.AppendEncode(nil, o.end())}, nil
 }
 
 // life returns iat and exp of a token of this moment.
@@ -181,8 +182,8 @@ func (r *Request) life(now, latest time.Time) (iat, exp time.Time, err error) {
 	return iat, exp, nil
 }
 
-// appendClaims writes the whole of the claims to b.
-func (r *Request) appendClaims(b []byte, t *Token) ([]byte, error) {
+// writeClaims writes the whole of the claims into the space of b.
+func (r *Request) writeClaims(b []byte, t *Token) ([]byte, error) {
 	o, err := newObject(b, r.Claims)
 	if err != nil {
 		return nil, err

@@ -284,7 +284,6 @@ func TestMintRefuses(t *testing.T) {
 	})
 }
 
-// TestMintReserved covers the names that a request may not set freely.
 // Check tells early what would fail, and nothing else.
 func TestCheckForesees(t *testing.T) {
 	now := time.Unix(1_700_000_000, 5e8)
@@ -307,6 +306,7 @@ func TestCheckForesees(t *testing.T) {
 	}
 }
 
+// TestMintReserved covers the names that a request may not set freely.
 func TestMintReserved(t *testing.T) {
 	tests := map[string]refused{}
 	for name, use := range map[string]string{

@@ -24,10 +24,10 @@ type member struct {
 	json []byte
 }
 
-// newObject writes behind b, which is empty.
+// newObject writes into the space of b, and beyond it if it must.
 func newObject(b []byte, free map[string]any) (object, error) {
 	members, err := sorted(free)
-	return object{append(b, '{'), members}, err
+	return object{append(b[:0], '{'), members}, err
 }
 
 // sorted encodes members and puts them in the order of their names.
