@@ -28,9 +28,19 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/store/memory"
 )
 
-// throughput has do done by one goroutine a processor. It gives how often that
-// was in a second, and the processor time of this process for each.
-func throughput(d time.Duration, worker func() (do func())) (rate float64, each time.Duration) {
+// work is what was done in some time.
+type work struct {
+	done        int64
+	took, spent time.Duration // by the clock, and of processor time by this process
+}
+
+func (w *work) persecond() float64 { return float64(w.done) / w.took.Seconds() }
+
+// each is the processor time of one.
+func (w *work) each() time.Duration { return w.spent / time.Duration(w.done) }
+
+// add has do done by one goroutine a processor, for a while.
+func (w *work) add(d time.Duration, worker func() (do func())) {
 	var done atomic.Int64
 	var wg sync.WaitGroup
 	start, before := time.Now(), processorTime()
@@ -45,7 +55,9 @@ func throughput(d time.Duration, worker func() (do func())) (rate float64, each 
 		})
 	}
 	wg.Wait()
-	return float64(done.Load()) / time.Since(start).Seconds(), (processorTime() - before) / time.Duration(done.Load())
+	w.done += done.Load()
+	w.took += time.Since(start)
+	w.spent += processorTime() - before
 }
 
 func processorTime() time.Duration {

@@ -25,16 +25,19 @@ import (
 )
 
 // load is what a load generator does: each connection asks again as soon as it
-// was answered, or after the pause, until the time is over.
+// was answered, or after the pause, until the time is over. Of several URLs, it asks
+// one after the other, and that as often as there are rounds.
 type load struct {
-	URL, Method, IfNoneMatch string
-	Connections              int
-	For, Pause               time.Duration
+	URLs                []string
+	Method, IfNoneMatch string
+	Connections         int // to each of the URLs
+	Rounds              int // 0 is one
+	For, Pause          time.Duration
 
 	on place // not sent: whoever starts the generator puts it there
 }
 
-// answers are what came of a load.
+// answers are what came of a load on one URL.
 type answers struct {
 	Seconds  float64
 	Status   map[int]int // how many of each
@@ -78,76 +81,127 @@ func helper(ctx context.Context, role string) *exec.Cmd {
 }
 
 // elsewhere runs the load in a process of its own.
-func (l load) elsewhere(ctx context.Context) (answers, error) {
+func (l load) elsewhere(ctx context.Context) ([]answers, error) {
 	task, err := json.Marshal(l)
 	if err != nil {
-		return answers{}, err
+		return nil, err
 	}
 	cmd := helper(ctx, "load")
 	var out bytes.Buffer
 	cmd.Stdin, cmd.Stdout = bytes.NewReader(task), &out
 	if err := startAt(l.on, cmd); err != nil {
-		return answers{}, err
+		return nil, err
 	}
 	if err := cmd.Wait(); err != nil {
-		return answers{}, fmt.Errorf("load on %s: %w: %s", l.URL, err, &out)
+		return nil, fmt.Errorf("load on %v: %w: %s", l.URLs, err, &out)
 	}
-	var a answers
-	return a, json.NewDecoder(&out).Decode(&a)
+	var all []answers
+	return all, json.NewDecoder(&out).Decode(&all)
 }
 
-func (l load) run(ctx context.Context) (answers, error) {
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	var took []time.Duration
-	var failed error
-	total := answers{Status: map[int]int{}}
-	start := time.Now()
-	for range l.Connections {
-		wg.Go(func() {
-			status, times, err := l.connection(ctx, start.Add(l.For))
-			mu.Lock()
-			defer mu.Unlock()
-			for code, n := range status {
-				total.Status[code] += n
+func (l load) run(ctx context.Context) ([]answers, error) {
+	targets := make([]target, len(l.URLs))
+	for i, to := range l.URLs {
+		for range l.Connections {
+			c, err := l.dial(ctx, to)
+			if err != nil {
+				return nil, err
 			}
-			took, failed = append(took, times...), errors.Join(failed, err)
-		})
+			defer c.close()
+			targets[i].connections = append(targets[i].connections, c)
+		}
+	}
+	for range max(1, l.Rounds) {
+		for i := range targets {
+			if err := targets[i].ask(l.For, l.Pause); err != nil {
+				return nil, err
+			}
+		}
+	}
+	all := make([]answers, len(targets))
+	for i := range targets {
+		var err error
+		if all[i], err = targets[i].answers(); err != nil {
+			return nil, fmt.Errorf("%s: %w", l.URLs[i], err)
+		}
+	}
+	return all, nil
+}
+
+// target is a URL that is asked.
+type target struct {
+	connections []*connection
+	asked       time.Duration // how long
+}
+
+func (t *target) ask(d, pause time.Duration) error {
+	var wg sync.WaitGroup
+	start := time.Now()
+	for _, c := range t.connections {
+		wg.Go(func() { c.err = c.ask(start.Add(d), pause) })
 	}
 	wg.Wait()
-	total.Seconds = time.Since(start).Seconds()
-	if len(took) == 0 {
-		return total, errors.Join(failed, errors.New("no request was answered"))
+	t.asked += time.Since(start)
+	var failed error
+	for _, c := range t.connections {
+		failed = errors.Join(failed, c.err)
 	}
-	slices.Sort(took)
-	total.P50, total.P99 = took[len(took)/2], took[len(took)*99/100]
-	return total, failed
+	return failed
 }
 
-// connection asks over one connection. It speaks HTTP/1.1 itself, at a fraction
-// of what a client of net/http would take from the server's processors.
-func (l load) connection(ctx context.Context, end time.Time) (status map[int]int, took []time.Duration, err error) {
-	target, err := url.Parse(l.URL)
+func (t *target) answers() (answers, error) {
+	a := answers{Seconds: t.asked.Seconds(), Status: map[int]int{}}
+	var took []time.Duration
+	for _, c := range t.connections {
+		for code, n := range c.status {
+			a.Status[code] += n
+		}
+		took = append(took, c.took...)
+	}
+	if len(took) == 0 {
+		return a, errors.New("no request was answered")
+	}
+	slices.Sort(took)
+	a.P50, a.P99 = took[len(took)/2], took[len(took)*99/100]
+	return a, nil
+}
+
+// connection asks the same all the time. It speaks HTTP/1.1 itself, at a fraction of
+// what a client of net/http would take from the server's processors.
+type connection struct {
+	conn    net.Conn
+	r       *bufio.Reader
+	request []byte
+	status  map[int]int
+	took    []time.Duration
+	err     error
+}
+
+func (l load) dial(ctx context.Context, to string) (*connection, error) {
+	target, err := url.Parse(to)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", target.Host)
 	if err != nil {
-		return nil, nil, err
-	}
-	defer func() { _ = conn.Close() }() // nothing is left to write
-	if err := conn.SetDeadline(end.Add(5 * time.Second)); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	request := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: %s\r\nContent-Length: 0\r\n", l.Method, target.Path, target.Host)
 	if l.IfNoneMatch != "" {
 		request += "If-None-Match: " + l.IfNoneMatch + "\r\n"
 	}
-	message, r := []byte(request+"\r\n"), bufio.NewReader(conn)
-	status = map[int]int{}
+	return &connection{conn: conn, r: bufio.NewReader(conn), request: []byte(request + "\r\n"), status: map[int]int{}}, nil
+}
+
+func (c *connection) close() { _ = c.conn.Close() } // nothing is left to write
+
+func (c *connection) ask(end time.Time, pause time.Duration) error {
+	if err := c.conn.SetDeadline(end.Add(5 * time.Second)); err != nil {
+		return err
+	}
 	var tick <-chan time.Time
-	if l.Pause > 0 {
-		ticker := time.NewTicker(l.Pause)
+	if pause > 0 {
+		ticker := time.NewTicker(pause)
 		defer ticker.Stop()
 		tick = ticker.C
 	}
@@ -156,17 +210,17 @@ func (l load) connection(ctx context.Context, end time.Time) (status map[int]int
 			<-tick
 		}
 		asked := time.Now()
-		if _, err := conn.Write(message); err != nil {
-			return status, took, err
+		if _, err := c.conn.Write(c.request); err != nil {
+			return err
 		}
-		code, err := readAnswer(r)
+		code, err := readAnswer(c.r)
 		if err != nil {
-			return status, took, err
+			return err
 		}
-		took = append(took, time.Since(asked))
-		status[code]++
+		c.took = append(c.took, time.Since(asked))
+		c.status[code]++
 	}
-	return status, took, nil
+	return nil
 }
 
 // readAnswer reads one response and drops its body.
