@@ -24,13 +24,13 @@ const (
 // since some read the one and some the other. What is in it is base64url, dots and
 // digits, so nothing needs escaping, and encoding/json would take a tenth of the
 // time of an Ed25519 signature.
-func grant(b []byte, t token.Token, expired bool) []byte {
+func grant(b, compact []byte, t token.Token, expired bool) []byte {
 	seconds := int64(t.ExpiresAt.Sub(t.IssuedAt) / time.Second)
 	if expired {
 		seconds = 0
 	}
-	b = append(append(b, `{"token":"`...), t.Compact...)
-	b = append(append(b, `","access_token":"`...), t.Compact...)
+	b = append(append(b, `{"token":"`...), compact...)
+	b = append(append(b, `","access_token":"`...), compact...)
 	b = append(b, `","token_type":"Bearer","expires_in":`...)
 	b = strconv.AppendInt(b, seconds, 10)
 	b = append(append(b, `,"kid":"`...), t.KeyID...)
@@ -60,9 +60,9 @@ func (s *Server) auth(w *response, r *http.Request) error {
 	h := w.Header()
 	h["Cache-Control"] = s.noStore
 	if prefersJWT(r.Header["Accept"]) {
-		h["Content-Type"], w.body = s.typeJWT, append(w.body[:0], minted.Compact...)
+		h["Content-Type"], w.body = s.typeJWT, append(w.body[:0], w.compact...)
 	} else {
-		h["Content-Type"], w.body = s.typeJSON, grant(w.body[:0], minted, expired)
+		h["Content-Type"], w.body = s.typeJSON, grant(w.body[:0], w.compact, minted, expired)
 	}
 	w.WriteHeader(http.StatusOK)
 	// The next response may use the body as soon as this returns: net/http copies
@@ -71,11 +71,11 @@ func (s *Server) auth(w *response, r *http.Request) error {
 	return nil
 }
 
-// mint has the token signed, in its turn.
+// mint has the token signed, in its turn, and leaves it in w.compact.
 func (s *Server) mint(ctx context.Context, w *response, request token.Request, expired bool) (token.Token, error) {
 	m, kind := &w.minting, kindValid
-	*m = minting{ctx: ctx, minter: &w.minter, signer: s.o.Ring, request: request}
-	defer func() { *m = minting{} }() // until the next, it holds on to no request
+	*m = minting{ctx: ctx, minter: &w.minter, signer: s.o.Ring, request: request, compact: w.compact[:0]}
+	defer func() { w.compact, *m = m.compact, minting{} }() // until the next, it holds on to no request
 	if expired {
 		if longest := s.o.Ring.Policy().TokenTTL; request.TTL > longest {
 			return token.Token{}, &token.TTLError{Asked: request.TTL, Longest: longest}
@@ -106,11 +106,14 @@ type minting struct {
 	signer  token.Signer
 	request token.Request
 
-	minted token.Token
-	err    error
+	compact []byte // the token
+	minted  token.Token
+	err     error
 }
 
-func (m *minting) run() { m.minted, m.err = m.minter.Mint(m.ctx, m.signer, m.request) }
+func (m *minting) run() {
+	m.compact, m.minted, m.err = m.minter.Append(m.ctx, m.compact, m.signer, m.request)
+}
 
 // wantsExpired reads the query: expired is true, false, 1, 0 or stands bare.
 func wantsExpired(query string) (bool, error) {

@@ -24,9 +24,9 @@ type response struct {
 	id     string // that we gave the request; empty if we gave none
 
 	// What /auth works with, used again by the next response.
-	minting minting
-	minter  token.Minter
-	body    []byte
+	minting       minting
+	minter        token.Minter
+	compact, body []byte
 }
 
 func (w *response) WriteHeader(status int) {

@@ -36,8 +36,9 @@
 // faster with [Verifier.Checker].
 //
 // [Mint] makes only tokens that such a verifier accepts, and none that outlives
-// what its Signer allows; a [Minter] makes many of them faster. [Inspect] shows
-// what a token says and verifies nothing.
+// what its Signer allows; a [Minter] makes many of them faster. [SigningMethod] is for
+// programs that make theirs with golang-jwt. [Inspect] shows what a token says and
+// verifies nothing.
 //
 // The package forgives nothing on input: a "Bearer " prefix or a final newline is
 // for the caller to strip. It keeps no state, and no error holds a token.

@@ -23,10 +23,14 @@ func TestMinterKeepsNoRoomForWhatIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	var m Minter
-	if _, err := m.Mint(t.Context(), hourSigner{key}, Request{Subject: strings.Repeat("x", DefaultMaxSize)}); err == nil {
+	b, _, err := m.Append(t.Context(), nil, hourSigner{key}, Request{Subject: strings.Repeat("x", DefaultMaxSize)})
+	if err == nil {
 		t.Error("it was not refused")
 	}
-	if room := cap(m.claims) + cap(m.input); room > 0 {
-		t.Errorf("it keeps %d bytes", room)
+	if room := cap(m.claims) + cap(b); room > 0 {
+		t.Errorf("%d bytes are kept", room)
+	}
+	if _, _, err := m.Append(t.Context(), make([]byte, DefaultMaxSize), hourSigner{key}, Request{}); err != nil {
+		t.Errorf("what stands before a token is held against it: %v", err)
 	}
 }
