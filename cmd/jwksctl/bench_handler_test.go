@@ -43,9 +43,12 @@ func (w *work) each() time.Duration { return w.spent / time.Duration(w.done) }
 func (w *work) add(d time.Duration, worker func() (do func())) {
 	var done atomic.Int64
 	var wg sync.WaitGroup
+	workers := make([]func(), runtime.GOMAXPROCS(0))
+	for i := range workers {
+		workers[i] = worker()
+	}
 	start, before := time.Now(), processorTime()
-	for range runtime.GOMAXPROCS(0) {
-		do := worker()
+	for _, do := range workers {
 		wg.Go(func() {
 			n := int64(0)
 			for ; time.Since(start) < d; n++ {

@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	benchTurns  = 150                   // of each comparison
+	benchTurns  = 151                   // of each comparison
 	benchRounds = 5                     // in a turn; what is compared goes one after the other in each
 	benchSlice  = 20 * time.Millisecond // of a round, for either
 	benchFlood  = 100                   // tokens that a flood takes out while it is measured, at the least
@@ -30,8 +30,9 @@ const (
 )
 
 // TestBench measures the real server on loopback and prints one table. What a
-// goal compares takes turns in the same run, in rounds so short that whatever else
-// the machine does meets both, and the goal is held against the median of the turns. Beside what the clock says stands the processor time for each piece of
+// goal compares takes turns in the same run, in rounds so short that most of what
+// else the machine does meets both, and the goal is held against the median of the
+// turns. Beside what the clock says stands the processor time for each piece of
 // work: the clock of a machine that does other things too also says which side was
 // given a processor. Where a goal counts or times answers to GET /jwks, the load
 // generator has the other half of the processors.
@@ -213,12 +214,12 @@ func (b *bench) auth(alg jwk.Algorithm) {
 	var rates, busy, clock []float64
 	var signatures, tokens []time.Duration
 	for turn := range benchTurns {
-		var work [2]work
+		var both [2]work
 		for round := range 2 * benchRounds {
 			i := (round + turn) % 2 // who is first changes
-			work[i].add(benchSlice, []func() func(){raw, handler}[i])
+			both[i].add(benchSlice, []func() func(){raw, handler}[i])
 		}
-		signed, handled := work[0], work[1]
+		signed, handled := both[0], both[1]
 		signatures, tokens = append(signatures, signed.each()), append(tokens, handled.each())
 		busy = append(busy, float64(signed.each())/float64(handled.each()))
 		clock = append(clock, handled.persecond()/signed.persecond())

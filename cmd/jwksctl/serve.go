@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -113,14 +114,14 @@ func (a *app) serve(ctx context.Context, o serveOptions) error {
 // thread that does not sign. The rest of the time, more threads than processors
 // only look for work that others have, and Go follows what the system allows.
 func reserveThreads() (crowded func(bool)) {
-	_, fixed := os.LookupEnv("GOMAXPROCS")
+	fixed, _ := strconv.Atoi(os.Getenv("GOMAXPROCS")) // as Go reads it
 	var before int
 	return func(yes bool) {
 		switch {
 		case yes:
 			before = runtime.GOMAXPROCS(0)
 			runtime.GOMAXPROCS(2 * before)
-		case fixed:
+		case fixed > 0:
 			runtime.GOMAXPROCS(before)
 		default:
 			runtime.SetDefaultGOMAXPROCS()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -82,7 +83,7 @@ func TestThreadsAreReservedWhileTokensCrowd(t *testing.T) {
 		{true, system + 1, system + 1},
 	} {
 		if tt.fixed {
-			t.Setenv("GOMAXPROCS", "as before")
+			t.Setenv("GOMAXPROCS", strconv.Itoa(tt.before))
 		}
 		runtime.GOMAXPROCS(tt.before)
 		crowded := reserveThreads()

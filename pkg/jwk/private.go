@@ -70,8 +70,8 @@ func (s spec) generate(size int) (crypto.Signer, error) {
 }
 
 // NewPrivateKey returns a key that signs for alg through s, which may stand for
-// a key in another machine. The public key of s must fit alg, and s must not hold on
-// to what it signs: the space is used again.
+// a key in another machine. The public key of s must fit alg, and s must neither
+// keep nor change what it signs: the space is used again.
 func NewPrivateKey(alg Algorithm, s crypto.Signer) (PrivateKey, error) {
 	if s == nil {
 		return PrivateKey{}, errors.New("empty private key")

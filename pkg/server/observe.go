@@ -17,6 +17,10 @@ import (
 
 const requestIDHeader = "X-Request-Id"
 
+// maxKept is how long a body may have been whose response is used again, in bytes:
+// four times that of a usual token, and little beside what a server needs anyway.
+const maxKept = 8 << 10
+
 // response notes what became of a request.
 type response struct {
 	http.ResponseWriter
@@ -126,7 +130,7 @@ func (s *Server) finish(w *response, r *http.Request, e *endpoint, start time.Ti
 	if abort {
 		panic(http.ErrAbortHandler) // net/http cuts the connection, so that nobody takes a half for the whole
 	}
-	if cause == nil {
+	if cause == nil && cap(w.body) <= maxKept {
 		w.ResponseWriter = nil
 		s.responses.Put(w)
 	}

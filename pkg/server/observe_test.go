@@ -309,3 +309,15 @@ func TestErrorTable(t *testing.T) {
 		}
 	}
 }
+
+// A response that took much room is not used again.
+func TestLargeBodiesAreNotKept(t *testing.T) {
+	b := newRig(t, keys.Settings{})
+	for size, kept := range map[int]bool{0: true, maxKept: true, maxKept + 1: false} {
+		w := &response{ResponseWriter: httptest.NewRecorder(), body: make([]byte, size)}
+		b.finish(w, httptest.NewRequest(http.MethodPost, "/auth", nil), b.nowhere, b.clock.Now())
+		if got := w.ResponseWriter == nil; got != kept {
+			t.Errorf("a body of %d bytes: kept is %t", size, got)
+		}
+	}
+}

@@ -69,16 +69,18 @@ func Mint(ctx context.Context, s Signer, r Request) (Token, error) {
 	return token, err
 }
 
-// Minter does what Mint does, one token at a time, and leaves next to nothing to
-// the garbage collector: all that is not an Ed25519 signature must not take a tenth
-// of its time. The zero value is ready.
+// Minter does what Mint does, for one goroutine, and leaves next to nothing to the
+// garbage collector. The zero value is ready.
 type Minter struct {
 	header encodedHeader
 	claims []byte
 }
 
 // Append mints a token and appends it to b; the Compact of what it returns is
-// empty. After an error, b is what it was.
+// empty. After an error, b is what it was, but for the space behind it.
+//
+// It does not go by way of golang-jwt's Token: the maps and copies of that take a
+// third of the time of an Ed25519 signature, and a server would spend it for each token.
 func (m *Minter) Append(ctx context.Context, b []byte, s Signer, r Request) ([]byte, Token, error) {
 	if err := r.check(); err != nil {
 		return b, Token{}, err
@@ -96,7 +98,7 @@ func (m *Minter) Append(ctx context.Context, b []byte, s Signer, r Request) ([]b
 	if err != nil {
 		return b, Token{}, err
 	}
-	signature, err := key.Sign(compact[len(b):])
+	signature, err := key.Sign(compact[len(b):len(compact):len(compact)])
 	if err != nil {
 		return b, Token{}, fmt.Errorf("sign the token: %v", err)
 	}
@@ -109,7 +111,7 @@ func (m *Minter) Append(ctx context.Context, b []byte, s Signer, r Request) ([]b
 }
 
 // appendInput appends the signing input (RFC 7515, section 5.1).
-func (m *Minter) appendInput(b []byte, r *Request, t *Token) (_ []byte, err error) {
+func (m *Minter) appendInput(b []byte, r *Request, t *Token) (input []byte, err error) {
 	if !m.header.fits(r, t) {
 		if m.header, err = r.encodeHeader(t); err != nil {
 			return nil, err
@@ -118,8 +120,8 @@ func (m *Minter) appendInput(b []byte, r *Request, t *Token) (_ []byte, err erro
 	if m.claims, err = r.writeClaims(m.claims, t); err != nil {
 		return nil, err
 	}
-	b = append(append(b, m.header.encoded...), '.')
-	return base64.RawURLEncoding.AppendEncode(b, m.claims), nil
+	input = append(append(b, m.header.encoded...), '.')
+	return base64.RawURLEncoding.AppendEncode(input, m.claims), nil
 }
 
 // encodedHeader is a header, and what it was made for: nearly all tokens of a key

@@ -3,9 +3,12 @@ package token_test
 import (
 	"bytes"
 	"context"
+	"crypto"
+	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"io"
 	"math"
 	"regexp"
 	"strings"
@@ -129,10 +132,25 @@ func TestMintSizes(t *testing.T) {
 	}
 }
 
+// brokenSigner is a key in another machine that is down.
+type brokenSigner struct{ ed25519.PrivateKey }
+
+func (brokenSigner) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	return nil, errors.New("down")
+}
+
 // TestMinterForgets mints one token after another, with what the last one needed no
 // more, and compares each with that of a new Minter.
 func TestMinterForgets(t *testing.T) {
 	other, err := jwk.Generate(jwk.EdDSA, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, scratch, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken, err := jwk.NewPrivateKey(jwk.EdDSA, brokenSigner{scratch})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,6 +166,7 @@ func TestMinterForgets(t *testing.T) {
 		{keys()[jwk.EdDSA], token.Request{Type: "at+jwt", Header: map[string]any{"y": 2}}},
 		{keys()[jwk.EdDSA], token.Request{Type: "at+jwt"}},
 		{other, token.Request{}},
+		{broken, token.Request{}},
 		{keys()[jwk.EdDSA], token.Request{Subject: strings.Repeat("x", 2000)}},
 		{keys()[jwk.RS256], token.Request{}},
 		{keys()[jwk.RS512], token.Request{Claims: map[string]any{"x": 1}}},
@@ -157,9 +176,9 @@ func TestMinterForgets(t *testing.T) {
 		tt.ID = "id"
 		signer := hourly{key: tt.key, now: moment()}
 		b, got, err := m.Append(t.Context(), []byte("before "), signer, tt.Request)
-		got.Compact = strings.TrimPrefix(string(b), "before ")
+		got.Compact, _ = strings.CutPrefix(string(b), "before ")
 		want, wantErr := token.Mint(t.Context(), signer, tt.Request)
-		if got != want || (err == nil) != (wantErr == nil) {
+		if got != want || (err == nil) != (wantErr == nil) || !strings.HasPrefix(string(b), "before ") {
 			t.Errorf("token %d: %+v, %v, want %+v, %v", i, got, err, want, wantErr)
 		}
 	}

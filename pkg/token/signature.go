@@ -11,13 +11,11 @@ import (
 )
 
 // SigningMethod is an algorithm as golang-jwt has it, for programs that make their
-// tokens with that library. Its own methods take the keys of the standard library
-// alone. This one signs with a [jwk.PrivateKey], so with any crypto.Signer, and
-// verifies with a [jwk.PublicKey]: no text can ever serve as a secret, and PSS is held
-// to a salt as long as the hash. It is handed over by value and registered nowhere.
-//
-// [Mint] does not go by way of golang-jwt's Token: its maps and copies take a third
-// of the time of an Ed25519 signature.
+// tokens with that library. Its RSA and ECDSA methods take the keys of the standard
+// library alone. This one signs with a [jwk.PrivateKey], so with any crypto.Signer,
+// and verifies with a [jwk.PublicKey]: no text can serve as a secret, and PSS is held
+// to a salt as long as the hash. It is handed over by value and registered nowhere, so
+// golang-jwt's parser does not know it: verify with [Verifier].
 type SigningMethod jwk.Algorithm
 
 var _ jwt.SigningMethod = SigningMethod("")
@@ -27,12 +25,16 @@ func (m SigningMethod) Alg() string { return string(m) }
 
 // Sign signs with a jwk.PrivateKey for this algorithm.
 func (m SigningMethod) Sign(input string, key any) ([]byte, error) {
+	alg, err := jwk.ParseAlgorithm(string(m))
+	if err != nil {
+		return nil, err
+	}
 	private, ok := key.(jwk.PrivateKey)
 	switch {
 	case !ok:
-		return nil, fmt.Errorf("a %T cannot sign: pass a jwk.PrivateKey for %s", key, m)
-	case private.Algorithm() != jwk.Algorithm(m):
-		return nil, fmt.Errorf("a key for %q cannot sign: pass one for %s", private.Algorithm(), m)
+		return nil, fmt.Errorf("a %T cannot sign: pass a jwk.PrivateKey for %s", key, alg)
+	case private.Algorithm() != alg:
+		return nil, fmt.Errorf("a key for %q cannot sign: pass one for %s", private.Algorithm(), alg)
 	}
 	return private.Sign([]byte(input))
 }

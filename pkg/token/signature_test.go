@@ -11,7 +11,7 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/token"
 )
 
-// TestSigningMethod has golang-jwt make a token with each algorithm, and verify it.
+// TestSigningMethod has golang-jwt make a token with each algorithm.
 func TestSigningMethod(t *testing.T) {
 	for _, alg := range jwk.Algorithms() {
 		key := keys()[alg]
@@ -46,6 +46,12 @@ func TestSigningMethodTakesNoOtherKeys(t *testing.T) {
 		_, err := token.SigningMethod(jwk.RS256).Sign("input", key)
 		if err == nil || !strings.Contains(err.Error(), "RS256") || strings.Contains(err.Error(), string(secret)) {
 			t.Errorf("%T signs: %v", key, err)
+		}
+	}
+	for name, want := range map[string]string{"": "unknown", "none": "unknown", "HS256": "unknown", "Ed25519": ""} {
+		_, err := token.SigningMethod(name).Sign("input", keys()[jwk.EdDSA])
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", name, err, want)
 		}
 	}
 	signature, err := keys()[jwk.RS256].Sign([]byte("input"))
