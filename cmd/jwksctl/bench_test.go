@@ -164,22 +164,17 @@ func (b *bench) jwks() {
 		var rates, ratios, busy []float64
 		for turn := range benchTurns {
 			both := []*measured{plain, ours}
-			if turn%2 == 1 { // who is first changes
-				slices.Reverse(both)
-			}
-			before := []time.Duration{both[0].busy(b.T), both[1].busy(b.T)}
+			first := turn % 2 // changes
+			before := []time.Duration{plain.busy(b.T), ours.busy(b.T)}
 			all := b.load(load{
-				URLs: []string{both[0].url + "/jwks", both[1].url + "/jwks"}, Method: http.MethodGet, IfNoneMatch: tag,
+				URLs: []string{both[first].url + "/jwks", both[1-first].url + "/jwks"}, Method: http.MethodGet, IfNoneMatch: tag,
 				Connections: 16, Rounds: benchRounds, For: benchSlice, on: b.loads,
 			})
 			var rate, each [2]float64
 			for i, m := range both {
-				each[i] = float64(m.busy(b.T)-before[i]) / float64(all[i].Status[status])
-				rate[i] = all[i].persecond(status)
-			}
-			if turn%2 == 1 {
-				slices.Reverse(rate[:])
-				slices.Reverse(each[:])
+				a := all[(first+i)%2]
+				rate[i] = a.persecond(status)
+				each[i] = float64(m.busy(b.T)-before[i]) / float64(a.Status[status])
 			}
 			rates, ratios, busy = append(rates, rate[1]), append(ratios, rate[1]/rate[0]), append(busy, each[0]/each[1])
 		}
@@ -225,7 +220,8 @@ func (b *bench) auth(alg jwk.Algorithm) {
 		clock = append(clock, handled.persecond()/signed.persecond())
 	}
 	for range benchTurns / 5 { // by itself, so that its end disturbs neither of those
-		rates = append(rates, b.load(load{URLs: []string{m.url + "/auth"}, Method: http.MethodPost, Connections: 16, For: benchRounds * benchSlice})[0].persecond(http.StatusOK))
+		all := b.load(load{URLs: []string{m.url + "/auth"}, Method: http.MethodPost, Connections: 16, For: benchRounds * benchSlice})
+		rates = append(rates, all[0].persecond(http.StatusOK))
 	}
 	name := "`POST /auth` " + alg.String()
 	median, text := spread(clock, ratio)

@@ -136,7 +136,7 @@ func (a *app) answer(ctx context.Context, s *server.Server, l net.Listener, cfg 
 	if a.terminal(a.stderr) && cfg.LogFormat == "" {
 		a.greet(url, ring)
 	}
-	log.InfoContext(ctx, "listening", "url", url, "issuer", ring.Keyset().Policy.Issuer, "kid", ring.Keyset().Active().KeyID())
+	log.InfoContext(ctx, "listening", "url", url, "issuer", ring.Policy().Issuer, "kid", ring.Keyset().Active().KeyID())
 	ready := readyFile(cfg.ReadyFile)
 	if err := ready.announce(url); err != nil {
 		return err
@@ -180,10 +180,10 @@ func adopt(ctx context.Context, ring opened, cfg config.Config, log *slog.Logger
 	if err != nil {
 		return err
 	}
-	if _, err := ring.Keyset().Policy.With(stated); err != nil {
+	if _, err := ring.Policy().With(stated); err != nil {
 		return usageError{err}
 	}
-	leeway := ring.Keyset().Policy.Leeway
+	leeway := ring.Policy().Leeway
 	changed, err := ring.SetPolicy(ctx, stated)
 	if err != nil {
 		return fmt.Errorf("the policy was not changed: %w", err)

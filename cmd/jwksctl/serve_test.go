@@ -82,6 +82,7 @@ func TestThreadsAreReservedWhileTokensCrowd(t *testing.T) {
 		{false, system + 1, system}, // it allows less by now
 		{true, system + 1, system + 1},
 	} {
+		t.Setenv("GOMAXPROCS", "")
 		if tt.fixed {
 			t.Setenv("GOMAXPROCS", strconv.Itoa(tt.before))
 		}

@@ -122,7 +122,7 @@ func (a *app) token(ctx context.Context, o tokenOptions) error {
 			key, _, _, err := ring.SigningKey(ctx)
 			return key, err
 		}
-		if err := a.fits(o, request, attacker, ring.Keyset().Policy, active); err != nil {
+		if err := a.fits(o, request, attacker, ring.Policy(), active); err != nil {
 			return err
 		}
 	}
@@ -132,7 +132,7 @@ func (a *app) token(ctx context.Context, o tokenOptions) error {
 		}
 	}
 	if request.Issuer == "" {
-		request.Issuer = ring.Keyset().Policy.Issuer
+		request.Issuer = ring.Policy().Issuer
 	}
 	if o.fault.name != "" {
 		return a.mintFault(ctx, o, ring, request, attacker)

@@ -122,5 +122,5 @@ func (r *Ring) Preview(decide func(ks Keyset, now time.Time, m Means) (Keyset, E
 // Keyset is the newest document that the process has read.
 func (r *Ring) Keyset() Keyset { return r.view.Load().ks }
 
-// Policy is that of Keyset.
+// Policy is that of Keyset, which is large to hand over for each request.
 func (r *Ring) Policy() Policy { return r.view.Load().ks.Policy }

@@ -75,7 +75,7 @@ func (r *Ring) turn(ctx context.Context) error {
 
 // timeout is how long one round may wait for the store: short enough that
 // there are several tries before the view is stale.
-func (r *Ring) timeout() time.Duration { return r.Keyset().Policy.MaxStaleness / 3 }
+func (r *Ring) timeout() time.Duration { return r.Policy().MaxStaleness / 3 }
 
 // pause is how long the loop rests if nothing happens. Timed steps come with a
 // little jitter, so that processes do not meet at the swap each time.
@@ -101,7 +101,7 @@ func (r *Ring) wantsSpare() bool {
 // makeSpare makes a key, which cannot be interrupted. It is slow to report a
 // failure, so that it is not tried again at once.
 func (r *Ring) makeSpare(ctx context.Context, made chan<- error) {
-	_, err := r.spare.take(r.Keyset().Policy, r.generate)
+	_, err := r.spare.take(r.Policy(), r.generate)
 	if err != nil {
 		rest(ctx, longestPoll)
 	}
