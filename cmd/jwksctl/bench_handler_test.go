@@ -82,7 +82,7 @@ func benchRing(t *testing.T, alg jwk.Algorithm) *keys.Ring {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ring, err := keys.Found(t.Context(), keys.Options{Store: memory.New(time.Now), Sealer: sealer, Generate: keystest.Generator()}, policy)
+	ring, err := keys.Create(t.Context(), keys.Options{Store: memory.New(time.Now), Sealer: sealer, Generate: keystest.Generator()}, policy)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func decision(t *testing.T) func() {
 	ks, now := benchRing(t, jwk.RS256).Keyset(), time.Now()
 	ks.Policy.ExpiredTokens = false // or its making would be due
 	return func() {
-		if _, effect, _ := ks.Advance(now, keys.Means{}); !effect.Empty() {
+		if _, effect, _ := ks.Advance(now, keys.StepInput{}); !effect.Empty() {
 			panic("a step was due")
 		}
 	}

@@ -277,4 +277,6 @@ func (o *orderFlags) register(f *pflag.FlagSet) {
 	f.BoolVar(&o.dryRun, "dry-run", false, "say what would happen and change nothing")
 }
 
-func (o *orderFlags) order() keys.Order { return keys.Order{Reason: o.reason, Force: o.force} }
+func (o *orderFlags) order() keys.StepRequest {
+	return keys.StepRequest{Reason: o.reason, Force: o.force}
+}

@@ -112,11 +112,11 @@ func foreseen(k keys.Key, events []keys.Event) func(at, now time.Time) keys.Stat
 			switch {
 			case e.At.After(at):
 				return state
-			case e.Step == keys.Activate && e.KeyID == k.KeyID():
+			case e.Step == keys.StepActivate && e.KeyID == k.KeyID():
 				state = keys.Active
-			case e.Step == keys.Activate && state == keys.Active:
+			case e.Step == keys.StepActivate && state == keys.Active:
 				state = keys.Retired
-			case e.Step == keys.Expire && e.KeyID == k.KeyID():
+			case e.Step == keys.StepExpire && e.KeyID == k.KeyID():
 				state = keys.Expired
 			}
 		}

@@ -61,7 +61,7 @@ func (a *app) keysRevoke(ctx context.Context, cfg config.Config, o keysRevokeOpt
 	}
 	asking := o.confirm == "" && a.terminal(a.stdin)
 	if o.dryRun || asking { // nobody should be asked for what is refused then
-		next, err := ring.Preview(func(ks keys.Keyset, now time.Time, m keys.Means) (keys.Keyset, keys.Effect, error) {
+		next, err := ring.Preview(func(ks keys.Keyset, now time.Time, m keys.StepInput) (keys.Keyset, keys.Effect, error) {
 			return ks.Revoke(now, k.KeyID(), m, o.order())
 		})
 		if err != nil {
@@ -110,14 +110,14 @@ func (a *app) tellRevocation(o keysRevokeOptions, k keys.Key, before, after keys
 			now = old.RevokedAt
 		}
 	}
-	bounds := before.WithdrawnFrom(now)
+	bounds := before.RevocationBounds(now)
 	active := after.Active()
 	if o.out.json {
 		return a.printJSON(struct {
 			DryRun    bool      `json:"dry_run"`
 			Revoked   string    `json:"revoked"`
 			RevokedAt time.Time `json:"revoked_at"`
-			keys.Withdrawal
+			keys.RevocationBounds
 			Active string `json:"active"`
 		}{o.dryRun, k.KeyID(), now, bounds, active.KeyID()})
 	}

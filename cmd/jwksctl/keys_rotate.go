@@ -36,7 +36,7 @@ func (a *app) keysRotate(ctx context.Context, cfg config.Config, o orderFlags) e
 	defer func() { _ = ring.Close() }() // every write was committed by itself
 	before := ring.Keyset()
 	if o.dryRun {
-		next, err := ring.Preview(func(ks keys.Keyset, now time.Time, m keys.Means) (keys.Keyset, keys.Effect, error) {
+		next, err := ring.Preview(func(ks keys.Keyset, now time.Time, m keys.StepInput) (keys.Keyset, keys.Effect, error) {
 			return ks.Rotate(now, m, o.order())
 		})
 		if err != nil {

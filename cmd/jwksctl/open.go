@@ -125,7 +125,7 @@ func foundRing(ctx context.Context, c config.Config, log *slog.Logger, f foundin
 		if o.Sealer, err = openSealer(c, true); err != nil {
 			return nil, err
 		}
-		return keys.Found(ctx, o, p)
+		return keys.Create(ctx, o, p)
 	})
 }
 

@@ -194,7 +194,7 @@ func adopt(ctx context.Context, ring opened, cfg config.Config, log *slog.Logger
 	ks := ring.Keyset()
 	if ks.Policy.Leeway > leeway {
 		log.WarnContext(ctx, "verifiers may allow the longer leeway from this time on",
-			"leeway", ks.Policy.Leeway.String(), "from", ks.LeewayFrom(time.Now()).UTC().Format(time.RFC3339))
+			"leeway", ks.Policy.Leeway.String(), "from", ks.LeewayValidFrom(time.Now()).UTC().Format(time.RFC3339))
 	}
 	if issuer := ks.Policy.Issuer; cfg.Issuer == "" && issuer != url {
 		log.WarnContext(ctx, "the keyset records another issuer than this server's URL; tokens and discovery carry the recorded one; --issuer changes it",

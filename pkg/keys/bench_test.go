@@ -36,7 +36,7 @@ func crowded(n int) (keys.Keyset, time.Time) {
 // BenchmarkAdvance is one full decision of the schedule on a full keyset: with
 // nothing to do, as it is most of the time, and with a rotation.
 func BenchmarkAdvance(b *testing.B) {
-	means := keys.Means{Fresh: readyMade().eddsa[16].Public(), Opened: func(string) bool { return true }}
+	means := keys.StepInput{Fresh: readyMade().eddsa[16].Public(), Opened: func(string) bool { return true }}
 	full, now := crowded(16)
 	roomy, _ := crowded(15)
 	for _, bb := range []struct {

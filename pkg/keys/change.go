@@ -109,7 +109,7 @@ func (r *Ring) openHalves(ctx context.Context, v, old *view) error {
 		if errors.Is(err, ErrUnavailable) {
 			return err
 		}
-		if errors.Is(err, ErrNoHalf) {
+		if errors.Is(err, ErrNoPrivateKey) {
 			if rec, again := r.store.Load(ctx); again != nil || rec.Version != v.ks.Version {
 				return errMoved
 			}
@@ -121,8 +121,8 @@ func (r *Ring) openHalves(ctx context.Context, v, old *view) error {
 }
 
 func (r *Ring) openHalf(ctx context.Context, public jwk.PublicKey) (jwk.PrivateKey, error) {
-	sealed, err := r.store.Half(ctx, public.KeyID())
-	if errors.Is(err, ErrNoHalf) {
+	sealed, err := r.store.PrivateKey(ctx, public.KeyID())
+	if errors.Is(err, ErrNoPrivateKey) {
 		return jwk.PrivateKey{}, err
 	}
 	if err != nil {
@@ -151,7 +151,7 @@ func halfContext(k jwk.PublicKey) []byte {
 // decision is one intent, put to the keyset as it stands now. It must find out
 // by itself that it was already carried out, and then change nothing: that is
 // how an ambiguous commit is not done twice.
-type decision func(ks Keyset, now time.Time, m Means) (Keyset, Effect, error)
+type decision func(ks Keyset, now time.Time, m StepInput) (Keyset, Effect, error)
 
 // supply gives a decision the fresh key that it may need, the zero value if it
 // needs none. It is asked before the clock is read, since it may take seconds.
@@ -183,7 +183,7 @@ func (r *Ring) change(ctx context.Context, fresh supply, decide decision) error 
 		if err != nil {
 			return after(unclear, err)
 		}
-		m := Means{Opened: v.openedHalf}
+		m := StepInput{Opened: v.openedHalf}
 		key, err := fresh(v.ks)
 		if err != nil {
 			return after(unclear, err)

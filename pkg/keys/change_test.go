@@ -36,13 +36,13 @@ func TestAnAmbiguousCommitIsNotDoneTwice(t *testing.T) {
 		version uint64
 		check   func(t *testing.T, was, is keys.Keyset)
 	}{
-		{"rotate", func(t *testing.T, r *keys.Ring) error { return r.Rotate(t.Context(), keys.Order{Force: true}) }, 2, func(t *testing.T, was, is keys.Keyset) {
+		{"rotate", func(t *testing.T, r *keys.Ring) error { return r.Rotate(t.Context(), keys.StepRequest{Force: true}) }, 2, func(t *testing.T, was, is keys.Keyset) {
 			if p, _ := was.Pending(); is.Active().KeyID() != p.KeyID() || len(is.Keys) != 3 {
 				t.Errorf("active %s, %d keys", is.Active().KeyID(), len(is.Keys))
 			}
 		}},
 		{"revoke", func(t *testing.T, r *keys.Ring) error {
-			return r.Revoke(t.Context(), r.Keyset().Active().KeyID(), keys.Order{Reason: "leaked"})
+			return r.Revoke(t.Context(), r.Keyset().Active().KeyID(), keys.StepRequest{Reason: "leaked"})
 		}, 3, func(t *testing.T, was, is keys.Keyset) { // the third version publishes a successor
 			if p, _ := was.Pending(); is.Active().KeyID() != p.KeyID() || len(is.Keys) != 2 || len(is.History) != 1 {
 				t.Errorf("active %s, %d keys, %d in the history", is.Active().KeyID(), len(is.Keys), len(is.History))
@@ -132,8 +132,8 @@ func TestAConflictIsDecidedAgain(t *testing.T) {
 		})
 	}
 	// Both rotate: that is one rotation, since both wanted the first key to go.
-	meet(func() error { return other.Rotate(t.Context(), keys.Order{}) })
-	if err := r.Rotate(t.Context(), keys.Order{}); err != nil {
+	meet(func() error { return other.Rotate(t.Context(), keys.StepRequest{}) })
+	if err := r.Rotate(t.Context(), keys.StepRequest{}); err != nil {
 		t.Fatal(err)
 	}
 	if ks := r.Keyset(); ks.Version != 2 || ks.Active().KeyID() != other.Keyset().Active().KeyID() {
@@ -144,7 +144,7 @@ func TestAConflictIsDecidedAgain(t *testing.T) {
 		_, err := other.SetPolicy(t.Context(), keys.Settings{TokenTTL: time.Minute})
 		return err
 	})
-	if err := r.Revoke(t.Context(), first, keys.Order{}); err != nil {
+	if err := r.Revoke(t.Context(), first, keys.StepRequest{}); err != nil {
 		t.Fatal(err)
 	}
 	if ks := r.Keyset(); ks.Version != 4 || ks.Policy.TokenTTL != time.Minute || slices.Contains(publishedKids(t, r), first) {
@@ -156,8 +156,8 @@ func TestAConflictIsDecidedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	pending, _ := r.Keyset().Pending()
-	meet(func() error { return other.Revoke(t.Context(), pending.KeyID(), keys.Order{}) })
-	err := r.Rotate(t.Context(), keys.Order{})
+	meet(func() error { return other.Revoke(t.Context(), pending.KeyID(), keys.StepRequest{}) })
+	err := r.Rotate(t.Context(), keys.StepRequest{})
 	if refusal, ok := errors.AsType[*keys.Refusal](err); !ok || refusal.Guard != keys.GuardGate {
 		t.Errorf("Rotate onto a key that was revoked meanwhile = %v", err)
 	}
@@ -177,7 +177,7 @@ func TestAWriteThatCameTooLateIsTriedAgain(t *testing.T) {
 		}
 	})
 	start := l.clock.Now()
-	if err := r.Rotate(t.Context(), keys.Order{}); err != nil {
+	if err := r.Rotate(t.Context(), keys.StepRequest{}); err != nil {
 		t.Fatal(err)
 	}
 	if want := slices.Repeat([]time.Duration{2500 * time.Millisecond}, 3); !slices.Equal(deadlines, want) {
@@ -222,7 +222,7 @@ func TestAStoreThatFailsForALittleWhileIsTriedAgain(t *testing.T) {
 			return nil
 		}
 	})
-	if err := r.Rotate(t.Context(), keys.Order{}); err != nil {
+	if err := r.Rotate(t.Context(), keys.StepRequest{}); err != nil {
 		t.Error(err)
 	}
 	tries := 0
@@ -244,7 +244,7 @@ func TestAStoreThatFailsForALittleWhileIsTriedAgain(t *testing.T) {
 				s.load = fail
 			}
 		})
-		err := r.Rotate(t.Context(), keys.Order{Force: true})
+		err := r.Rotate(t.Context(), keys.StepRequest{Force: true})
 		if !errors.Is(err, keys.ErrUnavailable) || !errors.Is(err, tt.err) || tries != tt.tries {
 			t.Errorf("without %s: %v after %d tries", name, err, tries)
 		}
@@ -262,12 +262,12 @@ func TestAChangeEndsWithItsContext(t *testing.T) {
 	l.store.hook(func(s *hookedStore) {
 		s.swap = func(keys.Change, func() error) error { tries++; cancel(); return ctx.Err() }
 	})
-	if err := r.Rotate(ctx, keys.Order{}); !errors.Is(err, keys.ErrUnavailable) || tries != 1 {
+	if err := r.Rotate(ctx, keys.StepRequest{}); !errors.Is(err, keys.ErrUnavailable) || tries != 1 {
 		t.Errorf("Rotate = %v after %d tries", err, tries)
 	}
 	loads := 0
 	l.store.hook(func(s *hookedStore) { s.load = func() error { loads++; return nil } })
-	if err := r.Rotate(ctx, keys.Order{}); !errors.Is(err, keys.ErrUnavailable) || loads != 0 {
+	if err := r.Rotate(ctx, keys.StepRequest{}); !errors.Is(err, keys.ErrUnavailable) || loads != 0 {
 		t.Errorf("Rotate = %v after %d reads", err, loads)
 	}
 }
@@ -294,7 +294,7 @@ func TestWhatEndsAChangeAfterAFailedSwap(t *testing.T) {
 			l.store.hook(func(s *hookedStore) {
 				s.swap = func(keys.Change, func() error) error { tt.then(l); return tt.swap }
 			})
-			err := r.Rotate(t.Context(), keys.Order{})
+			err := r.Rotate(t.Context(), keys.StepRequest{})
 			_, refused := errors.AsType[*keys.Refusal](err)
 			unclear := errors.Is(err, keys.ErrUnavailable) && strings.Contains(err.Error(), "may have been made")
 			if err == nil || unclear != tt.unclear || refused == tt.unclear {
@@ -313,7 +313,7 @@ func TestAChangeThatCannotBeReadBackIsToldAsMade(t *testing.T) {
 			return commit()
 		}
 	})
-	err := r.Rotate(t.Context(), keys.Order{})
+	err := r.Rotate(t.Context(), keys.StepRequest{})
 	if !errors.Is(err, keys.ErrUnavailable) || !strings.Contains(err.Error(), "the change is made") {
 		t.Errorf("Rotate = %v", err)
 	}
@@ -326,14 +326,14 @@ func TestAStoreThatWentBackIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Rotate(t.Context(), keys.Order{}); err != nil {
+	if err := r.Rotate(t.Context(), keys.StepRequest{}); err != nil {
 		t.Fatal(err)
 	}
 	inner := l.store.Store
 	l.store.Store = restoredStore{inner, backup}
 	reads := 0
 	l.store.hook(func(s *hookedStore) { s.load = func() error { reads++; return nil } })
-	for name, err := range map[string]error{"Refresh": r.Refresh(t.Context()), "Rotate": r.Rotate(t.Context(), keys.Order{})} {
+	for name, err := range map[string]error{"Refresh": r.Refresh(t.Context()), "Rotate": r.Rotate(t.Context(), keys.StepRequest{})} {
 		if refusal, ok := errors.AsType[*keys.Refusal](err); !ok || refusal.Guard != keys.GuardRestored {
 			t.Errorf("%s = %v", name, err)
 		}
@@ -360,11 +360,11 @@ func TestAnotherDocumentOfTheSameVersionIsRefused(t *testing.T) {
 	}
 	restored := keys.Change{Document: backup.Document, Put: map[string][]byte{}}
 	for _, k := range r.Keyset().Keys {
-		if restored.Put[k.KeyID()], err = l.store.Half(t.Context(), k.KeyID()); err != nil {
+		if restored.Put[k.KeyID()], err = l.store.PrivateKey(t.Context(), k.KeyID()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := r.Rotate(t.Context(), keys.Order{}); err != nil {
+	if err := r.Rotate(t.Context(), keys.StepRequest{}); err != nil {
 		t.Fatal(err)
 	}
 	was := publishedKids(t, r)
@@ -372,7 +372,7 @@ func TestAnotherDocumentOfTheSameVersionIsRefused(t *testing.T) {
 	if err := l.store.Swap(t.Context(), restored); err != nil {
 		t.Fatal(err)
 	}
-	if other := l.other(t); other.Rotate(t.Context(), keys.Order{}) != nil || other.Keyset().Version != r.Keyset().Version {
+	if other := l.other(t); other.Rotate(t.Context(), keys.StepRequest{}) != nil || other.Keyset().Version != r.Keyset().Version {
 		t.Fatalf("versions %d and %d", other.Keyset().Version, r.Keyset().Version)
 	}
 	err = r.Refresh(t.Context())

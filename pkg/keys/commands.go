@@ -8,8 +8,8 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 )
 
-// Order is what an operator says with a step that is asked for.
-type Order struct {
+// StepRequest is what an operator says with a step that is asked for.
+type StepRequest struct {
 	Reason string // recorded with the key
 	Force  bool   // overrides the gate; never the other guards
 }
@@ -17,7 +17,7 @@ type Order struct {
 // Rotate makes the pending key sign now. It refuses while caches may lack that
 // key, which Force overrides; Force also takes a fresh key where the pending one
 // cannot be opened or is missing. The means must bring a fresh key.
-func (ks Keyset) Rotate(now time.Time, m Means, o Order) (Keyset, Effect, error) {
+func (ks Keyset) Rotate(now time.Time, m StepInput, o StepRequest) (Keyset, Effect, error) {
 	if r := ks.room(now); r != nil {
 		return ks, Effect{}, r
 	}
@@ -33,7 +33,7 @@ func (ks Keyset) Rotate(now time.Time, m Means, o Order) (Keyset, Effect, error)
 
 // takeOver picks the key that signs next and has it take over: the pending one
 // if the guards let it, a fresh one if the order is forced and there is no other.
-func (d *draft) takeOver(m *Means, o Order, by func(kid string)) *Refusal {
+func (d *draft) takeOver(m *StepInput, o StepRequest, by func(kid string)) *Refusal {
 	pending, ok := d.ks.Pending()
 	unreadable := m.openable(pending)
 	switch {
@@ -59,7 +59,7 @@ func (d *draft) takeOver(m *Means, o Order, by func(kid string)) *Refusal {
 }
 
 // publishFresh publishes the next pending key, if the means still have one.
-func (d *draft) publishFresh(m Means) {
+func (d *draft) publishFresh(m StepInput) {
 	if _, ok := d.ks.Pending(); !ok && m.Fresh.KeyID() != "" {
 		d.publish(m.Fresh)
 	}
@@ -70,12 +70,12 @@ func (d *draft) publishFresh(m Means) {
 // one is not ready it refuses, unless forced. A key that has left already is
 // marked, so that refusals of its tokens name the reason. Revoking a revoked
 // key changes nothing.
-func (ks Keyset) Revoke(now time.Time, kid string, m Means, o Order) (Keyset, Effect, error) {
+func (ks Keyset) Revoke(now time.Time, kid string, m StepInput, o StepRequest) (Keyset, Effect, error) {
 	d := ks.draft(now)
 	if i := slices.IndexFunc(d.ks.History, func(k Key) bool { return k.KeyID() == kid }); i >= 0 {
 		if k := &d.ks.History[i]; k.RevokedAt.IsZero() {
 			k.RevokedAt, k.Reason = now, o.Reason
-			d.record(Revoke, kid)
+			d.record(StepRevoke, kid)
 		}
 		next, effect := d.done()
 		return next, effect, nil
@@ -96,7 +96,7 @@ func (ks Keyset) Revoke(now time.Time, kid string, m Means, o Order) (Keyset, Ef
 	}
 	d.effect.Delete = append(d.effect.Delete, kid)
 	d.bury(kid)
-	d.record(Revoke, kid)
+	d.record(StepRevoke, kid)
 	d.publishFresh(m)
 	next, effect := d.done()
 	return next, effect, nil
@@ -106,7 +106,7 @@ func (ks Keyset) Revoke(now time.Time, kid string, m Means, o Order) (Keyset, Ef
 // one, the pending key in place of the one that was; that one never signed, so
 // it may leave at once. The new one waits at the gate like any other. A kid that
 // the keyset knows is refused: no kid comes back, and none has two lives.
-func (ks Keyset) Import(now time.Time, m Means) (Keyset, Effect, error) {
+func (ks Keyset) Import(now time.Time, m StepInput) (Keyset, Effect, error) {
 	kid := m.Fresh.KeyID()
 	if p, ok := ks.Pending(); ok && p.KeyID() == kid {
 		return ks, Effect{}, nil
@@ -122,25 +122,25 @@ func (ks Keyset) Import(now time.Time, m Means) (Keyset, Effect, error) {
 	}
 	d.publish(m.Fresh)
 	d.at(kid).Imported = true
-	d.record(Import, kid)
+	d.record(StepImport, kid)
 	next, effect := d.done()
 	return next, effect, nil
 }
 
-// WithdrawnFrom says until when a key that is revoked at now may still be seen.
-func (ks Keyset) WithdrawnFrom(now time.Time) Withdrawal {
+// RevocationBounds says until when a key that is revoked at now may still be seen.
+func (ks Keyset) RevocationBounds(now time.Time) RevocationBounds {
 	p := ks.Policy
 	served := latest(now.Add(p.MaxStaleness+p.ClockSkew), ks.ActsUntil)
-	return Withdrawal{
+	return RevocationBounds{
 		Served:          served,
 		Cached:          latest(served.Add(p.JWKSMaxAge), ks.DocsUntil),
 		CachedWithNoAge: latest(served.Add(2*p.JWKSMaxAge), ks.DocsUntil),
 	}
 }
 
-// Withdrawal bounds the after-life of a revoked key in the worst case, a
+// RevocationBounds bounds the after-life of a revoked key in the worst case, a
 // process that was cut off from the store just before.
-type Withdrawal struct {
+type RevocationBounds struct {
 	Served          time.Time `json:"served_until"`              // no process serves the key after this
 	Cached          time.Time `json:"cached_until"`              // no compliant cache holds it after this
 	CachedWithNoAge time.Time `json:"cached_until_ignoring_age"` // nor one whose readers ignore the Age header
@@ -150,7 +150,7 @@ type Withdrawal struct {
 // stamped, so that no later step forgets it. A pending key of another algorithm
 // or size than the new policy makes is replaced: it never signed, so it may
 // leave at once.
-func (ks Keyset) SetPolicy(now time.Time, p Policy, m Means) (Keyset, Effect, error) {
+func (ks Keyset) SetPolicy(now time.Time, p Policy, m StepInput) (Keyset, Effect, error) {
 	if err := p.validate(); err != nil {
 		return ks, Effect{}, err
 	}
@@ -163,7 +163,7 @@ func (ks Keyset) SetPolicy(now time.Time, p Policy, m Means) (Keyset, Effect, er
 	d.ks.DocsUntil = latest(ks.DocsUntil, d.ks.ActsUntil.Add(2*was.JWKSMaxAge))
 	d.ks.TokensUntil = latest(ks.TokensUntil, d.ks.ActsUntil.Add(was.TokenTTL+was.ClockSkew))
 	d.ks.Policy = p
-	d.record(SetPolicy, "")
+	d.record(StepSetPolicy, "")
 	otherKeys := p.Algorithm != was.Algorithm || p.KeySize != was.KeySize
 	if k, ok := d.ks.Pending(); ok && otherKeys && !p.makes(k.JWK) {
 		d.discard(k.KeyID(), fmt.Sprintf("replaced when the policy changed to %s", p.Algorithm))
@@ -173,10 +173,10 @@ func (ks Keyset) SetPolicy(now time.Time, p Policy, m Means) (Keyset, Effect, er
 	return next, effect, nil
 }
 
-// LeewayFrom is from when on verifiers may allow the policy's leeway. A longer
+// LeewayValidFrom is from when on verifiers may allow the policy's leeway. A longer
 // one than before would revive tokens of keys that retired under the shorter
 // one and left on time by it, so it has to wait until it cannot reach them.
-func (ks Keyset) LeewayFrom(now time.Time) time.Time {
+func (ks Keyset) LeewayValidFrom(now time.Time) time.Time {
 	from := now
 	for _, k := range slices.Concat(ks.Keys, ks.History) {
 		if !k.ActiveAt.IsZero() && !k.ExpiresAt.IsZero() && k.RevokedAt.IsZero() {

@@ -16,7 +16,7 @@ import (
 // key may sign from 13:10:05.
 func gated(t testing.TB) Keyset {
 	t.Helper()
-	ks, _, err := newTestKeyset(t, dailyPolicy(t)).Rotate(noon, able(t), Order{})
+	ks, _, err := newTestKeyset(t, dailyPolicy(t)).Rotate(noon, able(t), StepRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,11 +37,11 @@ func TestRotate(t *testing.T) {
 	ks := newTestKeyset(t, dailyPolicy(t))
 	first, second := ks.Keys[0].KeyID(), ks.Keys[1].KeyID()
 	m, now := able(t), noonPlus(time.Minute)
-	next, effect, err := ks.Rotate(now, m, Order{Reason: "drill"})
+	next, effect, err := ks.Rotate(now, m, StepRequest{Reason: "drill"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Effect{Events: []Event{{Activate, second, now}, {Publish, m.Fresh.KeyID(), now}}, Put: []string{m.Fresh.KeyID()}}
+	want := Effect{Events: []Event{{StepActivate, second, now}, {StepPublish, m.Fresh.KeyID(), now}}, Put: []string{m.Fresh.KeyID()}}
 	if diff := cmp.Diff(want, effect); diff != "" {
 		t.Errorf("Rotate (-want +got):\n%s", diff)
 	}
@@ -56,16 +56,16 @@ func TestRotate(t *testing.T) {
 func TestRotateWaitsAtTheGate(t *testing.T) {
 	ks := gated(t)
 	ready := noonPlus(dailyGate)
-	_, effect, err := ks.Rotate(ready.Add(-1), able(t), Order{})
+	_, effect, err := ks.Rotate(ready.Add(-1), able(t), StepRequest{})
 	wantRefusal(t, err, GuardGate, ready)
 	if !effect.Empty() || !strings.Contains(err.Error(), "--force") {
 		t.Errorf("%v, %v", effect, err)
 	}
 	for _, tt := range []struct {
 		at     time.Time
-		o      Order
+		o      StepRequest
 		forced bool
-	}{{ready, Order{}, false}, {ready, Order{Force: true}, false}, {ready.Add(-1), Order{Force: true}, true}} {
+	}{{ready, StepRequest{}, false}, {ready, StepRequest{Force: true}, false}, {ready.Add(-1), StepRequest{Force: true}, true}} {
 		next, _, err := ks.Rotate(tt.at, able(t), tt.o)
 		if err != nil {
 			t.Fatal(err)
@@ -79,10 +79,10 @@ func TestRotateWaitsAtTheGate(t *testing.T) {
 func TestRotateWithoutASuccessorThatOpens(t *testing.T) {
 	ks := newTestKeyset(t, dailyPolicy(t))
 	first, pending := ks.Keys[0].KeyID(), ks.Keys[1].KeyID()
-	shut := Means{Fresh: newTestKey(t), Opened: func(kid string) bool { return kid != pending }}
-	_, _, err := ks.Rotate(noon, shut, Order{})
+	shut := StepInput{Fresh: newTestKey(t), Opened: func(kid string) bool { return kid != pending }}
+	_, _, err := ks.Rotate(noon, shut, StepRequest{})
 	wantRefusal(t, err, GuardUnreadable, time.Time{})
-	next, effect, err := ks.Rotate(noon, shut, Order{Force: true})
+	next, effect, err := ks.Rotate(noon, shut, StepRequest{Force: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,12 +100,12 @@ func TestRotateWithoutASuccessorThatOpens(t *testing.T) {
 	}
 
 	ks.Keys = ks.Keys[:1]
-	_, _, err = ks.Rotate(noon, able(t), Order{})
+	_, _, err = ks.Rotate(noon, able(t), StepRequest{})
 	wantRefusal(t, err, GuardStandby, noonPlus(dailyGate))
-	_, _, err = ks.Rotate(noon, Means{Opened: anyKey}, Order{Force: true})
+	_, _, err = ks.Rotate(noon, StepInput{Opened: anyKey}, StepRequest{Force: true})
 	wantRefusal(t, err, GuardStandby, noonPlus(dailyGate))
 	m := able(t)
-	if next, _, err := ks.Rotate(noon, m, Order{Force: true}); err != nil || next.Active().KeyID() != m.Fresh.KeyID() {
+	if next, _, err := ks.Rotate(noon, m, StepRequest{Force: true}); err != nil || next.Active().KeyID() != m.Fresh.KeyID() {
 		t.Errorf("forced onto a fresh key: %v", err)
 	}
 }
@@ -114,12 +114,12 @@ func TestRevokePending(t *testing.T) {
 	ks := newTestKeyset(t, dailyPolicy(t))
 	active, pending := ks.Keys[0].KeyID(), ks.Keys[1].KeyID()
 	m, now := able(t), noonPlus(time.Minute)
-	next, effect, err := ks.Revoke(now, pending, m, Order{Reason: "leaked"})
+	next, effect, err := ks.Revoke(now, pending, m, StepRequest{Reason: "leaked"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := Effect{
-		Events: []Event{{Revoke, pending, now}, {Publish, m.Fresh.KeyID(), now}},
+		Events: []Event{{StepRevoke, pending, now}, {StepPublish, m.Fresh.KeyID(), now}},
 		Put:    []string{m.Fresh.KeyID()}, Delete: []string{pending},
 	}
 	if diff := cmp.Diff(want, effect); diff != "" {
@@ -129,7 +129,7 @@ func TestRevokePending(t *testing.T) {
 	if next.Active().KeyID() != active || slices.Contains(publicKids(next.Public(now)), pending) {
 		t.Errorf("active %s, public %v", next.Active().KeyID(), publicKids(next.Public(now)))
 	}
-	if got, _, err := ks.Revoke(now, pending, Means{}, Order{}); err != nil || len(got.Keys) != 1 {
+	if got, _, err := ks.Revoke(now, pending, StepInput{}, StepRequest{}); err != nil || len(got.Keys) != 1 {
 		t.Errorf("without a fresh key: %v, %v", kids(got.Keys...), err)
 	}
 }
@@ -138,7 +138,7 @@ func TestRevokeActive(t *testing.T) {
 	ks := gated(t)
 	active, pending := ks.Keys[1].KeyID(), ks.Keys[2].KeyID()
 	ready := noonPlus(dailyGate)
-	_, effect, err := ks.Revoke(ready.Add(-1), active, able(t), Order{})
+	_, effect, err := ks.Revoke(ready.Add(-1), active, able(t), StepRequest{})
 	wantRefusal(t, err, GuardGate, ready)
 	if !effect.Empty() {
 		t.Errorf("refused, and %v", effect)
@@ -148,12 +148,12 @@ func TestRevokeActive(t *testing.T) {
 		force bool
 	}{{ready, false}, {ready.Add(-1), true}} {
 		m := able(t)
-		next, effect, err := ks.Revoke(tt.at, active, m, Order{Force: tt.force, Reason: "leaked"})
+		next, effect, err := ks.Revoke(tt.at, active, m, StepRequest{Force: tt.force, Reason: "leaked"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := Effect{
-			Events: []Event{{Activate, pending, tt.at}, {Revoke, active, tt.at}, {Publish, m.Fresh.KeyID(), tt.at}},
+			Events: []Event{{StepActivate, pending, tt.at}, {StepRevoke, active, tt.at}, {StepPublish, m.Fresh.KeyID(), tt.at}},
 			Put:    []string{m.Fresh.KeyID()}, Delete: []string{active},
 		}
 		if diff := cmp.Diff(want, effect); diff != "" {
@@ -168,15 +168,15 @@ func TestRevokeActive(t *testing.T) {
 		}
 	}
 
-	shut := Means{Fresh: newTestKey(t), Opened: func(string) bool { return false }}
-	_, _, err = ks.Revoke(ready, active, shut, Order{})
+	shut := StepInput{Fresh: newTestKey(t), Opened: func(string) bool { return false }}
+	_, _, err = ks.Revoke(ready, active, shut, StepRequest{})
 	wantRefusal(t, err, GuardUnreadable, time.Time{})
-	next, _, err := ks.Revoke(ready, active, shut, Order{Force: true})
+	next, _, err := ks.Revoke(ready, active, shut, StepRequest{Force: true})
 	if err != nil || next.Active().KeyID() != shut.Fresh.KeyID() || !slices.Equal(kids(next.History...), []string{active, pending}) {
 		t.Errorf("forced without a successor that opens: %v, history %v", err, kids(next.History...))
 	}
 	ks.Keys = ks.Keys[:2:2]
-	next, _, err = ks.Revoke(ready, active, able(t), Order{Force: true})
+	next, _, err = ks.Revoke(ready, active, able(t), StepRequest{Force: true})
 	if err != nil || next.History[0].State(ready) != Revoked || next.validate() != nil {
 		t.Errorf("forced without a successor: %v, history %+v", err, next.History)
 	}
@@ -186,28 +186,28 @@ func TestRevokeWhatSignsNoMore(t *testing.T) {
 	ks := gated(t)
 	retired := ks.Keys[0]
 	now := noonPlus(time.Hour)
-	next, effect, err := ks.Revoke(now, retired.KeyID(), able(t), Order{Reason: "leaked"})
+	next, effect, err := ks.Revoke(now, retired.KeyID(), able(t), StepRequest{Reason: "leaked"})
 	if err != nil || next.validate() != nil || next.History[0].State(now) != Revoked || !slices.Equal(effect.Delete, kids(retired)) || len(next.Public(now)) != 2 {
 		t.Errorf("retired: %v, %v", effect, err)
 	}
 
 	gone, _ := advance(t, ks, retired.ExpiresAt)
 	now = retired.ExpiresAt.Add(time.Hour)
-	marked, effect, err := gone.Revoke(now, retired.KeyID(), able(t), Order{Reason: "leaked"})
+	marked, effect, err := gone.Revoke(now, retired.KeyID(), able(t), StepRequest{Reason: "leaked"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(Effect{Events: []Event{{Revoke, retired.KeyID(), now}}}, effect); diff != "" {
+	if diff := cmp.Diff(Effect{Events: []Event{{StepRevoke, retired.KeyID(), now}}}, effect); diff != "" {
 		t.Errorf("expired (-want +got):\n%s", diff)
 	}
 	if k := marked.History[0]; !k.RevokedAt.Equal(now) || k.Reason != "leaked" || !gone.History[0].RevokedAt.IsZero() {
 		t.Errorf("expired: %+v", k)
 	}
-	again, effect, err := marked.Revoke(now.Add(time.Hour), retired.KeyID(), able(t), Order{Reason: "other"})
+	again, effect, err := marked.Revoke(now.Add(time.Hour), retired.KeyID(), able(t), StepRequest{Reason: "other"})
 	if diff := cmp.Diff(marked, again); diff != "" || !effect.Empty() || err != nil {
 		t.Errorf("revoked again: %v, %v (-want +got):\n%s", effect, err, diff)
 	}
-	if _, _, err := ks.Revoke(noon, "nobody", able(t), Order{Force: true}); !errors.Is(err, ErrUnknownKey) {
+	if _, _, err := ks.Revoke(noon, "nobody", able(t), StepRequest{Force: true}); !errors.Is(err, ErrUnknownKey) {
 		t.Errorf("unknown: %v", err)
 	}
 }
@@ -222,7 +222,7 @@ func TestImport(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Effect{
-		Events: []Event{{Expire, pending, now}, {Publish, kid, now}, {Import, kid, now}},
+		Events: []Event{{StepExpire, pending, now}, {StepPublish, kid, now}, {StepImport, kid, now}},
 		Put:    []string{kid}, Delete: []string{pending},
 	}
 	if diff := cmp.Diff(want, effect); diff != "" {
@@ -240,7 +240,7 @@ func TestImport(t *testing.T) {
 		if p, _ := all.Pending(); p.KeyID() == k.KeyID() {
 			continue
 		}
-		_, effect, err := all.Import(noon, Means{Fresh: k.JWK})
+		_, effect, err := all.Import(noon, StepInput{Fresh: k.JWK})
 		wantRefusal(t, err, GuardKnown, time.Time{})
 		if !effect.Empty() {
 			t.Errorf("refused, and %v", effect)
@@ -263,7 +263,7 @@ func TestSetPolicyStampsWhatMayStillHappen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(Effect{Events: []Event{{SetPolicy, "", now}}}, effect); diff != "" || next.Policy != shorter || next.Version != 2 {
+	if diff := cmp.Diff(Effect{Events: []Event{{StepSetPolicy, "", now}}}, effect); diff != "" || next.Policy != shorter || next.Version != 2 {
 		t.Errorf("SetPolicy (-want +got):\n%s", diff)
 	}
 	acts := now.Add(time.Hour + 5*time.Second)                                  // D + e, as they were
@@ -318,7 +318,7 @@ func TestANewAlgorithmReplacesThePendingKey(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		next, effect, err := ks.SetPolicy(noon, p, Means{})
+		next, effect, err := ks.SetPolicy(noon, p, StepInput{})
 		if err != nil || next.Active().KeyID() != active {
 			t.Errorf("%s: active %s, %v", tt.name, next.Active().KeyID(), err)
 		}
@@ -335,12 +335,12 @@ func TestANewAlgorithmReplacesThePendingKey(t *testing.T) {
 	p := ks.Policy
 	ks.Policy.Algorithm = jwk.ES256
 	p.Algorithm, p.Issuer = jwk.ES256, "https://other.example"
-	if next, effect, err := ks.SetPolicy(noon, p, Means{}); err != nil || len(effect.Delete) != 0 {
+	if next, effect, err := ks.SetPolicy(noon, p, StepInput{}); err != nil || len(effect.Delete) != 0 {
 		t.Errorf("%v, %v, %v", kids(next.Keys...), effect, err)
 	}
 	// A change to the kind that the pending key has leaves it, too.
 	p.Algorithm = jwk.EdDSA
-	if _, effect, err := ks.SetPolicy(noon, p, Means{}); err != nil || len(effect.Delete) != 0 {
+	if _, effect, err := ks.SetPolicy(noon, p, StepInput{}); err != nil || len(effect.Delete) != 0 {
 		t.Errorf("%v, %v", effect, err)
 	}
 	m := able(t)
@@ -353,36 +353,36 @@ func TestANewAlgorithmReplacesThePendingKey(t *testing.T) {
 func TestWithdrawnFrom(t *testing.T) {
 	ks := newTestKeyset(t, dailyPolicy(t))
 	served := noonPlus(time.Hour + 5*time.Second) // D + e
-	want := Withdrawal{Served: served, Cached: served.Add(5 * time.Minute), CachedWithNoAge: served.Add(10 * time.Minute)}
-	if diff := cmp.Diff(want, ks.WithdrawnFrom(noon)); diff != "" {
-		t.Errorf("WithdrawnFrom (-want +got):\n%s", diff)
+	want := RevocationBounds{Served: served, Cached: served.Add(5 * time.Minute), CachedWithNoAge: served.Add(10 * time.Minute)}
+	if diff := cmp.Diff(want, ks.RevocationBounds(noon)); diff != "" {
+		t.Errorf("RevocationBounds (-want +got):\n%s", diff)
 	}
 	ks.ActsUntil, ks.DocsUntil = noonPlus(10*time.Hour), noonPlus(10*time.Hour+8*time.Minute)
-	want = Withdrawal{Served: ks.ActsUntil, Cached: ks.DocsUntil, CachedWithNoAge: ks.ActsUntil.Add(10 * time.Minute)}
-	if diff := cmp.Diff(want, ks.WithdrawnFrom(noon)); diff != "" {
+	want = RevocationBounds{Served: ks.ActsUntil, Cached: ks.DocsUntil, CachedWithNoAge: ks.ActsUntil.Add(10 * time.Minute)}
+	if diff := cmp.Diff(want, ks.RevocationBounds(noon)); diff != "" {
 		t.Errorf("after a policy change (-want +got):\n%s", diff)
 	}
 }
 
 func TestLeewayFrom(t *testing.T) {
 	ks := gated(t)
-	if got, want := ks.LeewayFrom(noon), ks.Keys[0].ExpiresAt.Add(time.Minute); !got.Equal(want) {
+	if got, want := ks.LeewayValidFrom(noon), ks.Keys[0].ExpiresAt.Add(time.Minute); !got.Equal(want) {
 		t.Errorf("a retired key: %v, want its expires_at and the leeway %v", got, want)
 	}
 	gone, _ := advance(t, ks, ks.Keys[0].ExpiresAt)
-	if got, want := gone.LeewayFrom(noon), ks.Keys[0].ExpiresAt.Add(time.Minute); !got.Equal(want) {
+	if got, want := gone.LeewayValidFrom(noon), ks.Keys[0].ExpiresAt.Add(time.Minute); !got.Equal(want) {
 		t.Errorf("an expired key: %v, want %v", got, want)
 	}
 	late := noonPlus(10 * time.Hour)
-	if got := gone.LeewayFrom(late); !got.Equal(late) {
+	if got := gone.LeewayValidFrom(late); !got.Equal(late) {
 		t.Errorf("one that expired long ago: %v, want at once", got)
 	}
 	gone.History[0].RevokedAt = noon
-	if got := gone.LeewayFrom(noon); !got.Equal(noon) {
+	if got := gone.LeewayValidFrom(noon); !got.Equal(noon) {
 		t.Errorf("a revoked key: %v, want at once", got)
 	}
 	gone.History[0].RevokedAt, gone.History[0].ActiveAt = time.Time{}, time.Time{}
-	if got := gone.LeewayFrom(noon); !got.Equal(noon) {
+	if got := gone.LeewayValidFrom(noon); !got.Equal(noon) {
 		t.Errorf("one that never signed: %v, want at once", got)
 	}
 }

@@ -99,7 +99,7 @@ func (d *disk) found(t testing.TB) (founded keys.Keyset) {
 func founding(ctx context.Context, o keys.Options) (*keys.Ring, error) {
 	p := keystest.Policy(24 * time.Hour)
 	p.ExpiredTokens = false
-	return keys.Found(ctx, o, p)
+	return keys.Create(ctx, o, p)
 }
 
 // backup is the content of the store, which no process has open.
@@ -193,11 +193,11 @@ func find(t testing.TB, ks keys.Keyset, kid string) keys.Key {
 }
 
 func rotate(t testing.TB) func(*keys.Ring) {
-	return func(r *keys.Ring) { must(t, r.Rotate(t.Context(), keys.Order{})) }
+	return func(r *keys.Ring) { must(t, r.Rotate(t.Context(), keys.StepRequest{})) }
 }
 
 func revoke(t testing.TB, kid, reason string) func(*keys.Ring) {
-	return func(r *keys.Ring) { must(t, r.Revoke(t.Context(), kid, keys.Order{Reason: reason})) }
+	return func(r *keys.Ring) { must(t, r.Revoke(t.Context(), kid, keys.StepRequest{Reason: reason})) }
 }
 
 func setPolicy(t testing.TB, s keys.Settings) func(*keys.Ring) {

@@ -111,8 +111,8 @@ func TestAJumpOfTheClockFreezesStepsAndGoesOnSigning(t *testing.T) {
 		}
 		_, unknown := r.SetPolicy(t.Context(), keys.Settings{TokenTTL: time.Minute})
 		for name, err := range map[string]error{
-			"Rotate":    r.Rotate(t.Context(), keys.Order{Force: true}),
-			"Revoke":    r.Revoke(t.Context(), r.Keyset().Active().KeyID(), keys.Order{Force: true}),
+			"Rotate":    r.Rotate(t.Context(), keys.StepRequest{Force: true}),
+			"Revoke":    r.Revoke(t.Context(), r.Keyset().Active().KeyID(), keys.StepRequest{Force: true}),
 			"SetPolicy": unknown,
 			"Step":      r.Step(t.Context()),
 		} {
@@ -124,7 +124,7 @@ func TestAJumpOfTheClockFreezesStepsAndGoesOnSigning(t *testing.T) {
 			t.Errorf("%v: Status = %+v", jump, s)
 		}
 		l.jump(-jump)
-		if err := r.Rotate(t.Context(), keys.Order{}); err != nil {
+		if err := r.Rotate(t.Context(), keys.StepRequest{}); err != nil {
 			t.Errorf("%v: the clock is back: %v", jump, err)
 		}
 	}
@@ -135,14 +135,14 @@ func TestAJumpForwardDoesNotMakeKeysLeave(t *testing.T) {
 	l := newLab(t)
 	r := l.found(t)
 	first := r.Keyset().Active().KeyID()
-	if err := r.Rotate(t.Context(), keys.Order{}); err != nil {
+	if err := r.Rotate(t.Context(), keys.StepRequest{}); err != nil {
 		t.Fatal(err)
 	}
 	pending, _ := r.Keyset().Pending()
 	l.store.hook(func(s *hookedStore) { // so that the document is read anew each time
 		s.half = func(kid string, sealed []byte, err error) ([]byte, error) {
 			if kid == pending.KeyID() {
-				return nil, keys.ErrNoHalf
+				return nil, keys.ErrNoPrivateKey
 			}
 			return sealed, err
 		}
@@ -174,7 +174,7 @@ func TestAClockBehindTheKeysetTakesNoStep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = r.Rotate(t.Context(), keys.Order{Force: true})
+	err = r.Rotate(t.Context(), keys.StepRequest{Force: true})
 	if refusal, ok := errors.AsType[*keys.Refusal](err); !ok || refusal.Guard != keys.GuardClock {
 		t.Errorf("Rotate = %v", err)
 	}

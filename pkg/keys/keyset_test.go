@@ -266,8 +266,8 @@ func anyKey(string) bool { return true }
 func everyStep(t *testing.T, ks Keyset, fresh jwk.PublicKey) {
 	t.Helper()
 	now := latest(ks.ChangedAt, ks.Next())
-	m := Means{Fresh: fresh, Opened: anyKey}
-	forced := Order{Force: true, Reason: "because"}
+	m := StepInput{Fresh: fresh, Opened: anyKey}
+	forced := StepRequest{Force: true, Reason: "because"}
 	check := func(name string, next Keyset, err error) {
 		if err == nil {
 			err = next.validate()

@@ -45,8 +45,8 @@ func farewellMutations() []mutation {
 		{name: "expires_at with e for 2e", old: expire, new: "latest(d.now.Add(p.MaxStaleness+p.TokenTTL+p.ClockSkew), d.ks.TokensUntil).Add(p.Leeway)"},
 		{name: "expires_at without tokens_until", old: expire, new: "d.now.Add(p.MaxStaleness+p.TokenTTL+2*p.ClockSkew).Add(p.Leeway)"},
 		{name: "expires_at without L for tokens_until", old: expire, new: "latest(d.now.Add(p.MaxStaleness+p.TokenTTL+2*p.ClockSkew+p.Leeway), d.ks.TokensUntil)"},
-		{name: "halves go when keys retire", old: "add(Destroy, k.KeyID(), k.DestroyAt)", new: "add(Destroy, k.KeyID(), k.RetiredAt)"},
-		{name: "keys leave when their halves go", old: "add(Expire, k.KeyID(), k.ExpiresAt)", new: "add(Expire, k.KeyID(), k.DestroyAt)"},
+		{name: "halves go when keys retire", old: "add(StepDestroy, k.KeyID(), k.DestroyAt)", new: "add(StepDestroy, k.KeyID(), k.RetiredAt)"},
+		{name: "keys leave when their halves go", old: "add(StepExpire, k.KeyID(), k.ExpiresAt)", new: "add(StepExpire, k.KeyID(), k.DestroyAt)"},
 		{name: "expires_at without L", old: expire, new: "latest(d.now.Add(p.MaxStaleness+p.TokenTTL+2*p.ClockSkew), d.ks.TokensUntil)"},
 	}
 }
@@ -90,7 +90,7 @@ func policyMutations() []mutation {
 func revocationMutations() []mutation {
 	const (
 		served = "served := latest(now.Add(p.MaxStaleness+p.ClockSkew), ks.ActsUntil)"
-		pull   = "d.effect.Delete = append(d.effect.Delete, kid)\n\td.bury(kid)\n\td.record(Revoke, kid)"
+		pull   = "d.effect.Delete = append(d.effect.Delete, kid)\n\td.bury(kid)\n\td.record(StepRevoke, kid)"
 	)
 	return []mutation{
 		{name: "bound without D", old: served, new: "served := latest(now.Add(p.ClockSkew), ks.ActsUntil)"},
@@ -100,11 +100,11 @@ func revocationMutations() []mutation {
 		{name: "cache bound without docs_until", seed: 1916, old: "latest(served.Add(p.JWKSMaxAge), ks.DocsUntil)", new: "served.Add(p.JWKSMaxAge)"},
 		{name: "no-Age bound with M for 2M", old: "latest(served.Add(2*p.JWKSMaxAge), ks.DocsUntil)", new: "latest(served.Add(p.JWKSMaxAge), ks.DocsUntil)"},
 		{name: "no-Age bound without docs_until", seed: 317, old: "latest(served.Add(2*p.JWKSMaxAge), ks.DocsUntil)", new: "served.Add(2*p.JWKSMaxAge)"},
-		{name: "revocation keeps the half", old: pull, new: "d.bury(kid)\n\td.record(Revoke, kid)"},
+		{name: "revocation keeps the half", old: pull, new: "d.bury(kid)\n\td.record(StepRevoke, kid)"},
 		{
-			name: "revocation keeps the key", old: pull, new: "d.effect.Delete = append(d.effect.Delete, kid)\n\td.record(Revoke, kid)",
+			name: "revocation keeps the key", old: pull, new: "d.effect.Delete = append(d.effect.Delete, kid)\n\td.record(StepRevoke, kid)",
 		},
-		{name: "revocation does not mark what has left", old: "k.RevokedAt, k.Reason = now, o.Reason\n\t\t\td.record(Revoke, kid)", new: "d.record(Revoke, kid)"},
+		{name: "revocation does not mark what has left", old: "k.RevokedAt, k.Reason = now, o.Reason\n\t\t\td.record(StepRevoke, kid)", new: "d.record(StepRevoke, kid)"},
 		{name: "revocation needs no successor", old: "if k.State(now) == Active {\n\t\tif r := d.takeOver", new: "if false {\n\t\tif r := d.takeOver"},
 		{name: "what is revoked is revoked again", seed: 31, old: "if k := &d.ks.History[i]; k.RevokedAt.IsZero() {", new: "if k := &d.ks.History[i]; true {"},
 		{name: "an import brings a kid back", seed: 283, old: "if ks.holds(kid) {", new: "if false {"},
@@ -127,7 +127,7 @@ func scheduleMutations() []mutation {
 		{name: "a key that cannot be opened is activated by the schedule", seed: 70, old: "if r := m.openable(k); r != nil {", new: "if r := m.openable(k); false && r != nil {"},
 		{name: "a key that cannot be opened is activated by an order", old: "case ok && unreadable == nil:", new: "case ok:"},
 		{name: "a key that cannot be opened is replaced", old: "\tcase !o.Force && ok:\n\t\treturn unreadable\n\tcase !o.Force || m.Fresh", new: "\tcase m.Fresh"},
-		{name: "no standby in the schedule's swap", old: "\t\t\t\td.publish(fresh)\n\t\t\t\tfresh = jwk.PublicKey{}", new: "\t\t\t\tif e.Step == Publish {\n\t\t\t\t\td.publish(fresh)\n\t\t\t\t}\n\t\t\t\tfresh = jwk.PublicKey{}"},
+		{name: "no standby in the schedule's swap", old: "\t\t\t\td.publish(fresh)\n\t\t\t\tfresh = jwk.PublicKey{}", new: "\t\t\t\tif e.Step == StepPublish {\n\t\t\t\t\td.publish(fresh)\n\t\t\t\t}\n\t\t\t\tfresh = jwk.PublicKey{}"},
 		{name: "no standby in an order's swap", old: "Reason = o.Reason\n\td.publishFresh(m)", new: "Reason = o.Reason"},
 		{name: "no cap", seed: 107, old: "if len(ks.Public(now.Add(-e))) < maxPublished {", new: "if true {"},
 		{name: "the cap by one clock", seed: 2395, old: "if len(ks.Public(now.Add(-e))) < maxPublished {", new: "if len(ks.Public(now)) < maxPublished {"},
@@ -140,9 +140,9 @@ func scheduleMutations() []mutation {
 		{name: "expired keys verify", old: "if k.KeyID() == kid && k.published(now) {", new: "if k.KeyID() == kid {"},
 		{name: "expired keys stay", old: "case !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt):", new: "case false:"},
 		{name: "what has left is published", old: "\tlive := make([]*Key, 0, len(ks.Keys))\n", new: "\tks.Keys = slices.Concat(ks.Keys, ks.specimens(), ks.History)\n\tlive := make([]*Key, 0, len(ks.Keys))\n"},
-		{name: "destroying keeps the half", old: "d.effect.Delete = append(d.effect.Delete, kid)\n\td.record(Destroy, kid)", new: "d.record(Destroy, kid)"},
-		{name: "discarding keeps the half", old: "d.effect.Delete = append(d.effect.Delete, kid)\n\td.bury(kid)\n\td.record(Expire, kid)", new: "d.bury(kid)\n\td.record(Expire, kid)"},
-		{name: "expired keys are not buried", old: "\td.bury(kid)\n\td.record(Expire, kid)\n}\n\n// bury", new: "\td.record(Expire, kid)\n}\n\n// bury", test: "TestARetiredKeyIsDestroyedAndThenExpires", why: "it only costs room"},
+		{name: "destroying keeps the half", old: "d.effect.Delete = append(d.effect.Delete, kid)\n\td.record(StepDestroy, kid)", new: "d.record(StepDestroy, kid)"},
+		{name: "discarding keeps the half", old: "d.effect.Delete = append(d.effect.Delete, kid)\n\td.bury(kid)\n\td.record(StepExpire, kid)", new: "d.bury(kid)\n\td.record(StepExpire, kid)"},
+		{name: "expired keys are not buried", old: "\td.bury(kid)\n\td.record(StepExpire, kid)\n}\n\n// bury", new: "\td.record(StepExpire, kid)\n}\n\n// bury", test: "TestARetiredKeyIsDestroyedAndThenExpires", why: "it only costs room"},
 		{name: "the newest stamp goes back", old: "d.ks.ChangedAt = latest(d.ks.ChangedAt, d.now)", new: "d.ks.ChangedAt = d.now"},
 		{name: "the history has no bound", old: "for len(d.ks.History) > maxHistory {", new: "for len(d.ks.History) > 1000 {", test: "TestHistoryIsBoundedAndForgetsWhatIsMissedLeast", why: "worlds do not live that long"},
 	}

@@ -11,12 +11,12 @@ import (
 // Step takes every timed step that is due, until none is, or a guard holds the
 // rest back. It makes the keys that it needs.
 func (r *Ring) Step(ctx context.Context) error {
-	needed := func(ks Keyset) bool { return due(ks.NeedsKey(), r.watch.read().wall) }
+	needed := func(ks Keyset) bool { return due(ks.NewKeyNeededAt(), r.watch.read().wall) }
 	for range attempts {
 		var held []*Refusal
 		var more bool
 		err := r.change(ctx, r.made(needed),
-			func(ks Keyset, now time.Time, m Means) (Keyset, Effect, error) {
+			func(ks Keyset, now time.Time, m StepInput) (Keyset, Effect, error) {
 				next, effect, refused := ks.Advance(now, m)
 				held, more = refused, !effect.Empty() && due(next.Next(), now) // it may have made room
 				return next, effect, nil
@@ -40,9 +40,9 @@ func nothing(Keyset) (jwk.PrivateKey, error) { return jwk.PrivateKey{}, nil }
 // Rotate retires the key that is active now and has its successor sign. It is
 // done when that key is no longer active, whoever did it. The errors are
 // *Refusal and ErrUnavailable.
-func (r *Ring) Rotate(ctx context.Context, o Order) error {
+func (r *Ring) Rotate(ctx context.Context, o StepRequest) error {
 	from := r.Keyset().Active().KeyID()
-	return r.change(ctx, r.made(always), func(ks Keyset, now time.Time, m Means) (Keyset, Effect, error) {
+	return r.change(ctx, r.made(always), func(ks Keyset, now time.Time, m StepInput) (Keyset, Effect, error) {
 		if ks.Active().KeyID() != from {
 			return ks, Effect{}, nil
 		}
@@ -52,11 +52,11 @@ func (r *Ring) Rotate(ctx context.Context, o Order) error {
 
 // Revoke pulls a key at once and then publishes a successor where one is
 // missing. The errors are *Refusal, ErrUnknownKey and ErrUnavailable.
-func (r *Ring) Revoke(ctx context.Context, kid string, o Order) error {
+func (r *Ring) Revoke(ctx context.Context, kid string, o StepRequest) error {
 	needed := func(ks Keyset) bool { // a forced take-over may have nothing else to fall back on
 		return o.Force && ks.Active().KeyID() == kid
 	}
-	err := r.change(ctx, r.made(needed), func(ks Keyset, now time.Time, m Means) (Keyset, Effect, error) {
+	err := r.change(ctx, r.made(needed), func(ks Keyset, now time.Time, m StepInput) (Keyset, Effect, error) {
 		return ks.Revoke(now, kid, m, o)
 	})
 	if err != nil {
@@ -91,7 +91,7 @@ func (r *Ring) Export(kid string) (jwk.PrivateKey, error) {
 // SetPolicy lays the settings over the policy and returns what that changed.
 func (r *Ring) SetPolicy(ctx context.Context, s Settings) ([]Difference, error) {
 	var changed []Difference
-	err := r.change(ctx, nothing, func(ks Keyset, now time.Time, m Means) (Keyset, Effect, error) {
+	err := r.change(ctx, nothing, func(ks Keyset, now time.Time, m StepInput) (Keyset, Effect, error) {
 		p, err := ks.Policy.With(s)
 		if err != nil {
 			return ks, Effect{}, err
@@ -106,7 +106,7 @@ func (r *Ring) SetPolicy(ctx context.Context, s Settings) ([]Difference, error) 
 
 // Preview puts a decision to the keyset as it was last read and commits nothing.
 // The key that it would publish is made up.
-func (r *Ring) Preview(decide func(ks Keyset, now time.Time, m Means) (Keyset, Effect, error)) (Keyset, error) {
+func (r *Ring) Preview(decide func(ks Keyset, now time.Time, m StepInput) (Keyset, Effect, error)) (Keyset, error) {
 	v, now := r.view.Load(), r.watch.read()
 	if refusal := r.watch.trouble(now, v.ks, v.store); refusal != nil {
 		return v.ks, refusal
@@ -115,7 +115,7 @@ func (r *Ring) Preview(decide func(ks Keyset, now time.Time, m Means) (Keyset, E
 	if err != nil {
 		return v.ks, err
 	}
-	next, _, err := decide(v.ks, now.wall, Means{Fresh: fresh.Public(), Opened: v.openedHalf})
+	next, _, err := decide(v.ks, now.wall, StepInput{Fresh: fresh.Public(), Opened: v.openedHalf})
 	return next, err
 }
 

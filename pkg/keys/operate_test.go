@@ -21,11 +21,11 @@ import (
 
 func TestStepTakesAllThatIsDue(t *testing.T) {
 	l := newLab(t)
-	r, err := keys.Found(t.Context(), l.options(), keystest.Policy(24*time.Hour))
+	r, err := keys.Create(t.Context(), l.options(), keystest.Policy(24*time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Rotate(t.Context(), keys.Order{}); err != nil {
+	if err := r.Rotate(t.Context(), keys.StepRequest{}); err != nil {
 		t.Fatal(err)
 	}
 	first := r.Keyset().Keys[0].KeyID()
@@ -37,11 +37,11 @@ func TestStepTakesAllThatIsDue(t *testing.T) {
 	if !s.Keyset.Next().After(l.clock.Now()) {
 		t.Errorf("still due: %v", s.Keyset.Upcoming())
 	}
-	want := map[keys.Step]uint64{keys.Bootstrap: 1, keys.Activate: 2, keys.Publish: 2, keys.Destroy: 1, keys.Expire: 1, keys.MakeSpecimen: 1}
+	want := map[keys.Step]uint64{keys.StepCreate: 1, keys.StepActivate: 2, keys.StepPublish: 2, keys.StepDestroy: 1, keys.StepExpire: 1, keys.StepSpecimen: 1}
 	if diff := cmp.Diff(want, s.Steps); diff != "" {
 		t.Errorf("Status.Steps (-want +got):\n%s", diff)
 	}
-	if _, err := l.store.Half(t.Context(), first); !errors.Is(err, keys.ErrNoHalf) {
+	if _, err := l.store.PrivateKey(t.Context(), first); !errors.Is(err, keys.ErrNoPrivateKey) {
 		t.Errorf("the half of an expired key = %v", err)
 	}
 	if n := l.log.count(`"msg":"keyset changed"`, `"step":"expire"`, first); n != 1 {
@@ -58,32 +58,32 @@ func TestRevokeByRing(t *testing.T) {
 	l := newLab(t)
 	r := l.found(t)
 	first := r.Keyset().Active().KeyID()
-	if err := r.Revoke(t.Context(), first, keys.Order{Reason: "leaked"}); err != nil {
+	if err := r.Revoke(t.Context(), first, keys.StepRequest{Reason: "leaked"}); err != nil {
 		t.Fatal(err)
 	}
 	signs(t, r)
 	if got := publishedKids(t, r); len(got) != 2 || slices.Contains(got, first) {
 		t.Errorf("published %v; the successor has none, or the revoked key is still there", got)
 	}
-	if _, err := l.store.Half(t.Context(), first); !errors.Is(err, keys.ErrNoHalf) {
+	if _, err := l.store.PrivateKey(t.Context(), first); !errors.Is(err, keys.ErrNoPrivateKey) {
 		t.Errorf("the half of a revoked key = %v", err)
 	}
 	version := r.Keyset().Version
-	if err := r.Revoke(t.Context(), first, keys.Order{Reason: "other"}); err != nil || r.Keyset().Version != version {
+	if err := r.Revoke(t.Context(), first, keys.StepRequest{Reason: "other"}); err != nil || r.Keyset().Version != version {
 		t.Errorf("revoked again: %v, version %d, was %d", err, r.Keyset().Version, version)
 	}
-	if err := r.Revoke(t.Context(), "nobody", keys.Order{}); !errors.Is(err, keys.ErrUnknownKey) {
+	if err := r.Revoke(t.Context(), "nobody", keys.StepRequest{}); !errors.Is(err, keys.ErrUnknownKey) {
 		t.Errorf("an unknown key: %v", err)
 	}
 	active := r.Keyset().Active().KeyID()
-	err := r.Revoke(t.Context(), active, keys.Order{})
+	err := r.Revoke(t.Context(), active, keys.StepRequest{})
 	if refusal, ok := errors.AsType[*keys.Refusal](err); !ok || refusal.Guard != keys.GuardGate {
 		t.Errorf("the successor is not ready: %v", err)
 	}
-	if s := r.Status(); s.Refused[keys.GuardGate] != 1 || s.Steps[keys.Revoke] != 1 {
+	if s := r.Status(); s.Refused[keys.GuardGate] != 1 || s.Steps[keys.StepRevoke] != 1 {
 		t.Errorf("refused %v, steps %v", s.Refused, s.Steps)
 	}
-	if err := r.Revoke(t.Context(), active, keys.Order{Force: true}); err != nil {
+	if err := r.Revoke(t.Context(), active, keys.StepRequest{Force: true}); err != nil {
 		t.Fatal(err)
 	}
 	signs(t, r)
@@ -99,7 +99,7 @@ func TestARevocationHoldsWithoutItsSuccessor(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := r.Keyset().Active().KeyID()
-	if err := r.Revoke(t.Context(), first, keys.Order{}); err != nil {
+	if err := r.Revoke(t.Context(), first, keys.StepRequest{}); err != nil {
 		t.Errorf("Revoke = %v", err)
 	}
 	if got := publishedKids(t, r); slices.Contains(got, first) || len(got) != 1 {
@@ -145,7 +145,7 @@ func TestANewKeySizeReplacesThePendingKey(t *testing.T) {
 	o.Generate = keystest.Generator()
 	p := keystest.Policy(24 * time.Hour)
 	p.Algorithm, p.KeySize, p.ExpiredTokens = jwk.RS256, 2048, false
-	r, err := keys.Found(t.Context(), o, p)
+	r, err := keys.Create(t.Context(), o, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func TestImportedKeysSignLikeAnyOther(t *testing.T) {
 	if got, err := r.Export(kid); err != nil || !got.Public().Equal(key.Public()) {
 		t.Errorf("Export = %v, %v", got, err)
 	}
-	if err := r.Rotate(t.Context(), keys.Order{Force: true}); err != nil || r.Keyset().Active().KeyID() != kid {
+	if err := r.Rotate(t.Context(), keys.StepRequest{Force: true}); err != nil || r.Keyset().Active().KeyID() != kid {
 		t.Errorf("active %s, %v", r.Keyset().Active().KeyID(), err)
 	}
 	signs(t, l.other(t))
@@ -188,8 +188,8 @@ func TestPreviewCommitsNothing(t *testing.T) {
 	l := newLab(t)
 	r := l.found(t)
 	pending, _ := r.Keyset().Pending()
-	next, err := r.Preview(func(ks keys.Keyset, now time.Time, m keys.Means) (keys.Keyset, keys.Effect, error) {
-		return ks.Rotate(now, m, keys.Order{})
+	next, err := r.Preview(func(ks keys.Keyset, now time.Time, m keys.StepInput) (keys.Keyset, keys.Effect, error) {
+		return ks.Rotate(now, m, keys.StepRequest{})
 	})
 	if err != nil || next.Active().KeyID() != pending.KeyID() || len(next.Keys) != 3 {
 		t.Errorf("Preview: active %s, %v", next.Active().KeyID(), err)
@@ -201,7 +201,7 @@ func TestPreviewCommitsNothing(t *testing.T) {
 
 func TestSpecimen(t *testing.T) {
 	l := newLab(t)
-	r, err := keys.Found(t.Context(), l.options(), keystest.Policy(24*time.Hour))
+	r, err := keys.Create(t.Context(), l.options(), keystest.Policy(24*time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +234,7 @@ func TestSpecimen(t *testing.T) {
 	l.store.hook(func(s *hookedStore) {
 		s.half = func(kid string, sealed []byte, err error) ([]byte, error) {
 			if kid == specimen {
-				return nil, keys.ErrNoHalf
+				return nil, keys.ErrNoPrivateKey
 			}
 			return sealed, err
 		}
@@ -272,7 +272,7 @@ func TestARingIsUsedFromManyGoroutines(t *testing.T) {
 			}
 		})
 		wg.Go(func() {
-			if err := r.Rotate(t.Context(), keys.Order{Force: true}); err != nil {
+			if err := r.Rotate(t.Context(), keys.StepRequest{Force: true}); err != nil {
 				t.Error(err)
 			}
 			if err := r.Step(t.Context()); err != nil {
@@ -298,11 +298,11 @@ func TestNothingSecretIsTold(t *testing.T) {
 		made = append(made, key)
 		return key, err
 	}
-	r, err := keys.Found(t.Context(), o, keystest.Policy(24*time.Hour))
+	r, err := keys.Create(t.Context(), o, keystest.Policy(24*time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := []error{r.Rotate(t.Context(), keys.Order{}), r.Rotate(t.Context(), keys.Order{}), r.Step(t.Context())}
+	told := []error{r.Rotate(t.Context(), keys.StepRequest{}), r.Rotate(t.Context(), keys.StepRequest{}), r.Step(t.Context())}
 	spoiled := func(change func([]byte) []byte) {
 		l.store.hook(func(s *hookedStore) {
 			s.half = func(_ string, sealed []byte, err error) ([]byte, error) { return change(sealed), err }
@@ -312,13 +312,13 @@ func TestNothingSecretIsTold(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, _, _, err = blind.SigningKey(t.Context())
-		told = append(told, err, blind.Status().Ready(), blind.Rotate(t.Context(), keys.Order{Force: true}))
+		told = append(told, err, blind.Status().Ready(), blind.Rotate(t.Context(), keys.StepRequest{Force: true}))
 	}
 	spoiled(func(b []byte) []byte { return b[:len(b)-1] })
 	spoiled(func(b []byte) []byte { return append(slices.Clone(b), 0) })
 	spoiled(func([]byte) []byte { return nil })
 	l.store.hook(func(s *hookedStore) { s.half, s.swap = nil, func(keys.Change, func() error) error { return errDown } })
-	told = append(told, r.Revoke(t.Context(), r.Keyset().Active().KeyID(), keys.Order{Force: true}))
+	told = append(told, r.Revoke(t.Context(), r.Keyset().Active().KeyID(), keys.StepRequest{Force: true}))
 
 	text := fmt.Sprintf("%s %v %+v %#v %v", &l.log, told, r.Status(), made, r)
 	for _, key := range made {

@@ -43,7 +43,7 @@ func refusals(rs []*Refusal) error {
 }
 
 // openable holds back a key that this process could not open.
-func (m Means) openable(k Key) *Refusal {
+func (m StepInput) openable(k Key) *Refusal {
 	if m.Opened != nil && m.Opened(k.KeyID()) {
 		return nil
 	}

@@ -64,7 +64,7 @@ func (r *Ring) accept(ctx context.Context, restored, seen Keyset) error {
 			return refusal
 		}
 	}
-	next, effect := restored.merge(seen, now.wall, Means{Fresh: fresh.Public(), Opened: known.openedHalf})
+	next, effect := restored.merge(seen, now.wall, StepInput{Fresh: fresh.Public(), Opened: known.openedHalf})
 	if err := r.swap(ctx, restored, next, effect, map[string]jwk.PrivateKey{fresh.KeyID(): fresh}, now); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -76,7 +76,7 @@ func (r *Ring) accept(ctx context.Context, restored, seen Keyset) error {
 // that was seen before. What was seen decides what is live; what is gone in
 // either is gone, unless it left one unused and signed in the other; a key that
 // signed in either stays for the tokens of both.
-func (ks Keyset) merge(seen Keyset, now time.Time, m Means) (Keyset, Effect) {
+func (ks Keyset) merge(seen Keyset, now time.Time, m StepInput) (Keyset, Effect) {
 	d := seen.draft(now)
 	d.ks.Epoch, d.ks.Version = max(ks.Epoch, seen.Epoch)+1, ks.Version
 	d.ks.ChangedAt = latest(ks.ChangedAt, seen.ChangedAt)
@@ -95,19 +95,19 @@ func (ks Keyset) merge(seen Keyset, now time.Time, m Means) (Keyset, Effect) {
 	}
 	d.trim()
 	d.readyPending(m)
-	d.record(Accept, "")
+	d.record(StepAcceptRestore, "")
 	return d.done()
 }
 
 // recall takes in a key that is gone in the restored document.
-func (d *draft) recall(gone Key, m Means) {
+func (d *draft) recall(gone Key, m StepInput) {
 	kid := gone.KeyID()
 	known := slices.IndexFunc(d.ks.History, func(k Key) bool { return k.KeyID() == kid })
 	switch {
 	case d.at(kid) != nil && gone.unused():
 	case d.at(kid) != nil:
 		if kid == d.ks.Active().KeyID() {
-			_ = d.takeOver(&m, Order{Force: true}, d.activate) // forced, and with a fresh key: it cannot be refused
+			_ = d.takeOver(&m, StepRequest{Force: true}, d.activate) // forced, and with a fresh key: it cannot be refused
 		}
 		*d.at(kid) = gone
 		d.bury(kid) // its half went when it left there
@@ -157,7 +157,7 @@ func (d *draft) reconcile(k Key) {
 // readyPending sees to the next key: one that cannot be opened is replaced, and
 // one that can waits at the gate once more, since whoever acted on the backup
 // did not publish it.
-func (d *draft) readyPending(m Means) {
+func (d *draft) readyPending(m StepInput) {
 	if p, ok := d.ks.Pending(); ok && m.openable(p) != nil {
 		d.discard(p.KeyID(), "its private half is not in the backup")
 	}

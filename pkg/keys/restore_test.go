@@ -33,7 +33,7 @@ func TestARestoredBackupIsRefusedUntilItIsAccepted(t *testing.T) {
 		t.Errorf("accepted: epoch %d, version %d, active %s", accepted.Epoch, accepted.Version, accepted.Active().KeyID())
 	}
 	s := d.store(t)
-	if _, err := s.Half(t.Context(), leaked); !errors.Is(err, keys.ErrNoHalf) {
+	if _, err := s.PrivateKey(t.Context(), leaked); !errors.Is(err, keys.ErrNoPrivateKey) {
 		t.Errorf("the half of the revoked key = %v", err)
 	}
 	must(t, s.Close())
@@ -193,7 +193,7 @@ func TestAKeyThatSignedOnTheRestoredLineStaysForItsTokens(t *testing.T) {
 		{
 			"retired here, pending there", func(r *keys.Ring) {
 				rotate(t)(r)
-				must(t, r.Rotate(t.Context(), keys.Order{Force: true}))
+				must(t, r.Rotate(t.Context(), keys.StepRequest{Force: true}))
 			}, nobody,
 			func(ks keys.Keyset) string { p, _ := ks.Pending(); return p.KeyID() }, -10 * time.Minute, 30 * time.Minute,
 		},
@@ -208,7 +208,7 @@ func TestAKeyThatSignedOnTheRestoredLineStaysForItsTokens(t *testing.T) {
 		{
 			"pending here, retired there", setPolicy(t, keys.Settings{RotationInterval: 48 * time.Hour}), func(r *keys.Ring) {
 				rotate(t)(r)
-				must(t, r.Rotate(t.Context(), keys.Order{Force: true}))
+				must(t, r.Rotate(t.Context(), keys.StepRequest{Force: true}))
 			},
 			func(ks keys.Keyset) string { p, _ := ks.Pending(); return p.KeyID() }, 0, 30 * time.Minute,
 		},
@@ -235,7 +235,7 @@ func TestAKeyThatSignedOnTheRestoredLineStaysForItsTokens(t *testing.T) {
 			})
 			s := d.store(t)
 			defer s.Close() //nolint:errcheck // read only
-			if _, err := s.Half(t.Context(), kid); !errors.Is(err, keys.ErrNoHalf) {
+			if _, err := s.PrivateKey(t.Context(), kid); !errors.Is(err, keys.ErrNoPrivateKey) {
 				t.Errorf("its half = %v", err)
 			}
 		})
@@ -253,7 +253,7 @@ func TestAKeyThatOnlyTheRestoredLineKnows(t *testing.T) {
 	var signed, made string
 	d.elsewhere(t, func(r *keys.Ring) {
 		rotate(t)(r)
-		must(t, r.Rotate(t.Context(), keys.Order{Force: true}))
+		must(t, r.Rotate(t.Context(), keys.StepRequest{Force: true}))
 		signed, made = r.Keyset().Active().KeyID(), pendingKid(t, r.Keyset())
 	})
 	d.here(t, keys.AcceptRestore, func(r *keys.Ring) {
@@ -323,19 +323,19 @@ func TestAnActiveKeyThatIsNotInTheBackup(t *testing.T) {
 	backup := d.backup(t)
 	d.here(t, keys.Open, func(r *keys.Ring) {
 		rotate(t)(r)
-		must(t, r.Rotate(t.Context(), keys.Order{Force: true}))
+		must(t, r.Rotate(t.Context(), keys.StepRequest{Force: true}))
 	})
 	d.restore(t, backup)
 	d.here(t, keys.AcceptRestore, func(r *keys.Ring) {
 		if _, _, _, err := r.SigningKey(t.Context()); !errors.Is(err, keys.ErrUnreadable) || !errors.Is(r.Status().Ready(), keys.ErrUnreadable) {
 			t.Errorf("SigningKey = %v, Ready = %v", err, r.Status().Ready())
 		}
-		refusal, ok := errors.AsType[*keys.Refusal](r.Rotate(t.Context(), keys.Order{}))
+		refusal, ok := errors.AsType[*keys.Refusal](r.Rotate(t.Context(), keys.StepRequest{}))
 		if !ok || refusal.Guard != keys.GuardGate {
 			t.Fatalf("Rotate at once = %v", refusal)
 		}
 		d.clock.Advance(refusal.Until.Sub(d.clock.Now()))
-		must(t, r.Rotate(t.Context(), keys.Order{}))
+		must(t, r.Rotate(t.Context(), keys.StepRequest{}))
 		signs(t, r)
 	})
 }
@@ -350,7 +350,7 @@ func TestAcceptNeedsAClockThatIsRight(t *testing.T) {
 		"behind the store": func(t *testing.T, d *disk, backup []byte) {
 			d.here(t, keys.Open, func(r *keys.Ring) {
 				rotate(t)(r)
-				must(t, r.Rotate(t.Context(), keys.Order{Force: true}))
+				must(t, r.Rotate(t.Context(), keys.StepRequest{Force: true}))
 			})
 			d.restore(t, backup)
 			d.clock.Advance(time.Hour)

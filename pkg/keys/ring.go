@@ -110,10 +110,10 @@ func Open(ctx context.Context, o Options) (*Ring, error) {
 	return r, nil
 }
 
-// Found creates the keyset under the policy if the store holds none, and opens
+// Create creates the keyset under the policy if the store holds none, and opens
 // it. Of several processes that found at once, one does and the others open
 // what it made.
-func Found(ctx context.Context, o Options, p Policy) (*Ring, error) {
+func Create(ctx context.Context, o Options, p Policy) (*Ring, error) {
 	r := newRing(o)
 	var failed error
 	for range attempts {

@@ -64,7 +64,7 @@ func (l *lab) found(t testing.TB) *keys.Ring {
 	t.Helper()
 	p := keystest.Policy(24 * time.Hour)
 	p.ExpiredTokens = false
-	r, err := keys.Found(t.Context(), l.options(), p)
+	r, err := keys.Create(t.Context(), l.options(), p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,11 +112,11 @@ func (s *hookedStore) Load(ctx context.Context) (keys.Record, error) {
 	return s.Store.Load(ctx)
 }
 
-func (s *hookedStore) Half(ctx context.Context, kid string) ([]byte, error) {
+func (s *hookedStore) PrivateKey(ctx context.Context, kid string) ([]byte, error) {
 	s.mu.Lock()
 	half := s.half
 	s.mu.Unlock()
-	sealed, err := s.Store.Half(ctx, kid)
+	sealed, err := s.Store.PrivateKey(ctx, kid)
 	if half != nil {
 		return half(kid, sealed, err)
 	}
@@ -242,7 +242,7 @@ func TestFoundByManyAtOnceMakesOneKeyset(t *testing.T) {
 	for i := range rings {
 		wg.Go(func() {
 			var err error
-			if rings[i], err = keys.Found(t.Context(), l.options(), p); err != nil {
+			if rings[i], err = keys.Create(t.Context(), l.options(), p); err != nil {
 				t.Error(err)
 			}
 		})
@@ -257,7 +257,7 @@ func TestFoundByManyAtOnceMakesOneKeyset(t *testing.T) {
 		}
 		signs(t, r)
 	}
-	if n := l.log.count(`"step":"bootstrap"`); n != 1 || rings[0].Keyset().Version != 1 {
+	if n := l.log.count(`"step":"create"`); n != 1 || rings[0].Keyset().Version != 1 {
 		t.Errorf("founded %d times, version %d", n, rings[0].Keyset().Version)
 	}
 }
@@ -269,15 +269,15 @@ func TestFoundRefusesWhatItCannotUse(t *testing.T) {
 		t.Error("a key was made for no policy")
 		return jwk.PrivateKey{}, errDown
 	}
-	if _, err := keys.Found(t.Context(), o, keys.Policy{}); err == nil {
+	if _, err := keys.Create(t.Context(), o, keys.Policy{}); err == nil {
 		t.Error("a keyset was founded under no policy")
 	}
 	o.Generate = func(jwk.Algorithm, int) (jwk.PrivateKey, error) { return jwk.PrivateKey{}, errDown }
-	if _, err := keys.Found(t.Context(), o, keystest.Policy(24*time.Hour)); !errors.Is(err, errDown) {
+	if _, err := keys.Create(t.Context(), o, keystest.Policy(24*time.Hour)); !errors.Is(err, errDown) {
 		t.Errorf("without keys: %v", err)
 	}
 	l.store.hook(func(s *hookedStore) { s.load = func() error { return errDown } })
-	if _, err := keys.Found(t.Context(), l.options(), keystest.Policy(24*time.Hour)); !errors.Is(err, keys.ErrUnavailable) || !errors.Is(err, errDown) {
+	if _, err := keys.Create(t.Context(), l.options(), keystest.Policy(24*time.Hour)); !errors.Is(err, keys.ErrUnavailable) || !errors.Is(err, errDown) {
 		t.Errorf("without a store: %v", err)
 	}
 	if _, err := keys.Read(t.Context(), l.store, nil); !errors.Is(err, keys.ErrUnavailable) {
@@ -297,7 +297,7 @@ func TestAnotherSealingKeyIsAnError(t *testing.T) {
 	o.Sealer = other
 	for name, open := range map[string]func() (*keys.Ring, error){
 		"Open":  func() (*keys.Ring, error) { return keys.Open(t.Context(), o) },
-		"Found": func() (*keys.Ring, error) { return keys.Found(t.Context(), o, keystest.Policy(24*time.Hour)) },
+		"Found": func() (*keys.Ring, error) { return keys.Create(t.Context(), o, keystest.Policy(24*time.Hour)) },
 	} {
 		_, err := open()
 		if !errors.Is(err, keys.ErrSealingKey) || !strings.Contains(err.Error(), other.Name()) || !strings.Contains(err.Error(), l.sealer.Name()) {
@@ -314,7 +314,7 @@ func TestADocumentThatIsNoKeysetIsRefused(t *testing.T) {
 	if _, err := keys.Open(t.Context(), l.options()); !errors.Is(err, keys.ErrDocument) {
 		t.Errorf("Open = %v", err)
 	}
-	if _, err := keys.Found(t.Context(), l.options(), keystest.Policy(24*time.Hour)); !errors.Is(err, keys.ErrDocument) {
+	if _, err := keys.Create(t.Context(), l.options(), keystest.Policy(24*time.Hour)); !errors.Is(err, keys.ErrDocument) {
 		t.Errorf("Found = %v", err)
 	}
 	if _, err := keys.Read(t.Context(), l.store, nil); !errors.Is(err, keys.ErrDocument) {
@@ -348,7 +348,7 @@ func TestPublishedStaysTheSamePointerUntilItsContentChanges(t *testing.T) {
 	if published() != first {
 		t.Error("a refresh that found nothing new made a new publication")
 	}
-	if err := r.Rotate(t.Context(), keys.Order{}); err != nil {
+	if err := r.Rotate(t.Context(), keys.StepRequest{}); err != nil {
 		t.Fatal(err)
 	}
 	second := published()

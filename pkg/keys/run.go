@@ -67,7 +67,7 @@ func (r *Ring) turn(ctx context.Context) error {
 		return err
 	}
 	ks, now := r.Keyset(), r.watch.read().wall
-	if _, has := r.spare.get(ks.Policy); !due(ks.Next(), now) || (due(ks.NeedsKey(), now) && !has) {
+	if _, has := r.spare.get(ks.Policy); !due(ks.Next(), now) || (due(ks.NewKeyNeededAt(), now) && !has) {
 		return nil
 	}
 	return r.Step(poll)
@@ -92,7 +92,7 @@ func (r *Ring) pause() time.Duration {
 // wantsSpare tells whether a key will be needed soon.
 func (r *Ring) wantsSpare() bool {
 	ks := r.Keyset()
-	at := ks.NeedsKey()
+	at := ks.NewKeyNeededAt()
 	lead := min(time.Minute, ks.Policy.RotationInterval/4)
 	_, has := r.spare.get(ks.Policy)
 	return !has && due(at, r.watch.read().wall.Add(lead))

@@ -160,7 +160,7 @@ func TestRunTellsOfAGuardOnce(t *testing.T) {
 		b.store.hook(func(s *hookedStore) {
 			s.half = func(kid string, sealed []byte, err error) ([]byte, error) {
 				if kid == pending.KeyID() && !back.Load() {
-					return nil, keys.ErrNoHalf
+					return nil, keys.ErrNoPrivateKey
 				}
 				return sealed, err
 			}

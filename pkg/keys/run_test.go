@@ -41,7 +41,7 @@ func (b *bubble) found(t *testing.T, interval time.Duration) *keys.Ring {
 	t.Helper()
 	p := keystest.Policy(interval)
 	p.ExpiredTokens = false
-	r, err := keys.Found(t.Context(), b.o, p)
+	r, err := keys.Create(t.Context(), b.o, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestRunRotatesByItself(t *testing.T) {
 				active = append(active, k.KeyID())
 			}
 		}
-		if len(active) != 5 || r.Status().Steps[keys.Expire] < 2 || len(r.Keyset().Public(time.Now())) > 5 {
+		if len(active) != 5 || r.Status().Steps[keys.StepExpire] < 2 || len(r.Keyset().Public(time.Now())) > 5 {
 			t.Errorf("%d keys signed, steps %v", len(active), r.Status().Steps)
 		}
 		if n := b.log.count(`"level":"ERROR"`); n != 0 {
@@ -101,7 +101,7 @@ func TestRunsOnOneStoreShareTheWork(t *testing.T) {
 		synctest.Wait()
 		var rotations uint64
 		for _, r := range rings {
-			rotations += r.Status().Steps[keys.Activate]
+			rotations += r.Status().Steps[keys.StepActivate]
 			if r.Keyset().Version != rings[0].Keyset().Version {
 				t.Errorf("versions %d and %d", r.Keyset().Version, rings[0].Keyset().Version)
 			}
@@ -140,7 +140,7 @@ func TestRunLearnsOfAChangeByAnotherProcess(t *testing.T) {
 				startRun(t, r)
 				time.Sleep(90*time.Minute + 100*time.Millisecond)
 				revoked := r.Keyset().Active().KeyID()
-				if err := other.Revoke(t.Context(), revoked, keys.Order{}); err != nil {
+				if err := other.Revoke(t.Context(), revoked, keys.StepRequest{}); err != nil {
 					t.Fatal(err)
 				}
 				time.Sleep(tt.within)
@@ -190,7 +190,7 @@ func TestRunMakesTheSpecimen(t *testing.T) {
 			time.Sleep(3 * time.Second)
 			return jwk.Generate(alg, size)
 		}
-		r, err := keys.Found(t.Context(), b.o, keystest.Policy(24*time.Hour))
+		r, err := keys.Create(t.Context(), b.o, keystest.Policy(24*time.Hour))
 		if err != nil {
 			t.Fatal(err)
 		}

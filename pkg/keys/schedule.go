@@ -12,21 +12,21 @@ type Step string
 
 // The steps. Timed ones fall due by the clock, the others are asked for.
 const (
-	Bootstrap    Step = "bootstrap"
-	Publish      Step = "publish"  // timed
-	Activate     Step = "activate" // timed, or asked for: a rotation
-	Destroy      Step = "destroy"  // timed
-	Expire       Step = "expire"   // timed
-	MakeSpecimen Step = "specimen" // timed: due whenever the policy wants another specimen than there is
-	Revoke       Step = "revoke"
-	Import       Step = "import"
-	Accept       Step = "accept" // of a restored backup
-	SetPolicy    Step = "policy"
+	StepCreate        Step = "create"
+	StepPublish       Step = "publish"  // timed
+	StepActivate      Step = "activate" // timed, or asked for: a rotation
+	StepDestroy       Step = "destroy"  // timed
+	StepExpire        Step = "expire"   // timed
+	StepSpecimen      Step = "specimen" // timed: due whenever the policy wants another specimen than there is
+	StepRevoke        Step = "revoke"
+	StepImport        Step = "import"
+	StepAcceptRestore Step = "accept" // of a restored backup
+	StepSetPolicy     Step = "policy"
 )
 
 // Steps lists them all.
 func Steps() []Step {
-	return []Step{Bootstrap, Publish, Activate, Destroy, Expire, MakeSpecimen, Revoke, Import, Accept, SetPolicy}
+	return []Step{StepCreate, StepPublish, StepActivate, StepDestroy, StepExpire, StepSpecimen, StepRevoke, StepImport, StepAcceptRestore, StepSetPolicy}
 }
 
 // Event is one step on one key: done at At, or due from At on.
@@ -47,8 +47,8 @@ type Effect struct {
 // Empty says that nothing changed, in which case there is nothing to commit.
 func (e Effect) Empty() bool { return len(e.Events) == 0 }
 
-// Means is what a process brings along when it takes a step.
-type Means struct {
+// StepInput is what a process brings along when it takes a step.
+type StepInput struct {
 	// Fresh is a new key whose private half the process has in hand; the zero
 	// value if it has none, and then no step that needs one is taken.
 	Fresh jwk.PublicKey
@@ -70,18 +70,18 @@ func (ks Keyset) Upcoming() []Event {
 		switch {
 		case !k.RetiredAt.IsZero():
 			if k.DestroyedAt.IsZero() {
-				add(Destroy, k.KeyID(), k.DestroyAt)
+				add(StepDestroy, k.KeyID(), k.DestroyAt)
 			}
-			add(Expire, k.KeyID(), k.ExpiresAt)
+			add(StepExpire, k.KeyID(), k.ExpiresAt)
 		case k.ActiveAt.IsZero():
-			add(Activate, k.KeyID(), latest(active.ActiveAt.Add(ks.Policy.RotationInterval), k.ReadyAt))
+			add(StepActivate, k.KeyID(), latest(active.ActiveAt.Add(ks.Policy.RotationInterval), k.ReadyAt))
 		}
 	}
 	if _, ok := ks.Pending(); !ok {
-		add(Publish, "", ks.ChangedAt)
+		add(StepPublish, "", ks.ChangedAt)
 	}
 	if !ks.specimenFits() {
-		add(MakeSpecimen, "", ks.ChangedAt)
+		add(StepSpecimen, "", ks.ChangedAt)
 	}
 	slices.SortStableFunc(out, func(a, b Event) int { return a.At.Compare(b.At) })
 	return out
@@ -113,17 +113,17 @@ func (ks Keyset) Next() time.Time {
 // sooner; zero while there is no pending key.
 func (ks Keyset) NextRotation() time.Time {
 	for _, e := range ks.Upcoming() {
-		if e.Step == Activate {
+		if e.Step == StepActivate {
 			return e.At
 		}
 	}
 	return time.Time{}
 }
 
-// NeedsKey is from when on a timed step needs a fresh key; zero when none does.
-func (ks Keyset) NeedsKey() time.Time {
+// NewKeyNeededAt is from when on a timed step needs a fresh key; zero when none does.
+func (ks Keyset) NewKeyNeededAt() time.Time {
 	for _, e := range ks.Upcoming() {
-		if e.Step == Activate || e.Step == Publish || (e.Step == MakeSpecimen && ks.Policy.ExpiredTokens) {
+		if e.Step == StepActivate || e.Step == StepPublish || (e.Step == StepSpecimen && ks.Policy.ExpiredTokens) {
 			return e.At
 		}
 	}
@@ -134,7 +134,7 @@ func (ks Keyset) NeedsKey() time.Time {
 // It is a pure function: whoever commits its result must do so by a swap on
 // the version that it was given. Where a guard held a due step back, the
 // refusals say so.
-func (ks Keyset) Advance(now time.Time, m Means) (Keyset, Effect, []*Refusal) {
+func (ks Keyset) Advance(now time.Time, m StepInput) (Keyset, Effect, []*Refusal) {
 	up := ks.Upcoming()
 	if len(up) == 0 || up[0].At.After(now) {
 		return ks, Effect{}, nil // as it is most of the time
@@ -147,23 +147,23 @@ func (ks Keyset) Advance(now time.Time, m Means) (Keyset, Effect, []*Refusal) {
 			break
 		}
 		switch e.Step {
-		case Expire:
+		case StepExpire:
 			d.expire(e.KeyID)
-		case Destroy:
+		case StepDestroy:
 			d.destroy(e.KeyID)
-		case Activate, Publish:
+		case StepActivate, StepPublish:
 			if r := ks.held(e, now, m); r != nil {
 				refused = append(refused, r)
 			} else if fresh.KeyID() != "" {
-				if e.Step == Activate {
+				if e.Step == StepActivate {
 					d.rotate(e.KeyID)
 				}
 				d.publish(fresh)
 				fresh = jwk.PublicKey{}
 			}
-		case MakeSpecimen:
+		case StepSpecimen:
 			fresh = d.specimen(fresh)
-		case Bootstrap, Revoke, Import, Accept, SetPolicy:
+		case StepCreate, StepRevoke, StepImport, StepAcceptRestore, StepSetPolicy:
 		}
 	}
 	next, effect := d.done()
@@ -171,8 +171,8 @@ func (ks Keyset) Advance(now time.Time, m Means) (Keyset, Effect, []*Refusal) {
 }
 
 // held is the guard that holds back a timed step that publishes a key, if any does.
-func (ks Keyset) held(e Event, now time.Time, m Means) *Refusal {
-	if k, ok := ks.Pending(); ok && e.Step == Activate {
+func (ks Keyset) held(e Event, now time.Time, m StepInput) *Refusal {
+	if k, ok := ks.Pending(); ok && e.Step == StepActivate {
 		if r := m.openable(k); r != nil {
 			return r
 		}
@@ -196,7 +196,7 @@ func (ks Keyset) Forecast(now, until time.Time) ([]Event, error) {
 		if err != nil {
 			return nil, err
 		}
-		next, effect, refused := ks.Advance(at, Means{Fresh: standIn.Public(), Opened: func(string) bool { return true }})
+		next, effect, refused := ks.Advance(at, StepInput{Fresh: standIn.Public(), Opened: func(string) bool { return true }})
 		if effect.Empty() { // held back by a guard: nothing more is certain
 			return out, refusals(refused)
 		}

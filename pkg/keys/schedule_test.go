@@ -12,9 +12,9 @@ import (
 )
 
 // able brings a fresh key and has opened every private half.
-func able(t testing.TB) Means {
+func able(t testing.TB) StepInput {
 	t.Helper()
-	return Means{Fresh: newTestKey(t), Opened: anyKey}
+	return StepInput{Fresh: newTestKey(t), Opened: anyKey}
 }
 
 func keyOf(t testing.TB, ks Keyset, kid string) Key {
@@ -57,7 +57,7 @@ func TestFounded(t *testing.T) {
 	if diff := cmp.Diff(want, ks); diff != "" {
 		t.Errorf("found (-want +got):\n%s", diff)
 	}
-	wantEffect := Effect{Events: []Event{{Bootstrap, active.KeyID(), noon}}, Put: []string{active.KeyID(), pending.KeyID()}}
+	wantEffect := Effect{Events: []Event{{StepCreate, active.KeyID(), noon}}, Put: []string{active.KeyID(), pending.KeyID()}}
 	if diff := cmp.Diff(wantEffect, effect); diff != "" {
 		t.Errorf("found (-want +got):\n%s", diff)
 	}
@@ -82,7 +82,7 @@ func TestTimedRotation(t *testing.T) {
 		t.Fatal(refused[0])
 	}
 	third := m.Fresh.KeyID()
-	want := Effect{Events: []Event{{Activate, second, now}, {Publish, third, now}}, Put: []string{third}}
+	want := Effect{Events: []Event{{StepActivate, second, now}, {StepPublish, third, now}}, Put: []string{third}}
 	if diff := cmp.Diff(want, effect); diff != "" {
 		t.Errorf("Advance (-want +got):\n%s", diff)
 	}
@@ -140,7 +140,7 @@ func TestStampsRespectWhatHappenedUnderAnEarlierPolicy(t *testing.T) {
 func TestARetiredKeyIsDestroyedAndThenExpires(t *testing.T) {
 	ks, _ := advance(t, newTestKeyset(t, dailyPolicy(t)), noonPlus(24*time.Hour))
 	k := ks.Keys[0]
-	want := []Event{{Destroy, k.KeyID(), k.DestroyAt}, {Expire, k.KeyID(), k.ExpiresAt}, {Activate, ks.Keys[2].KeyID(), noonPlus(48 * time.Hour)}}
+	want := []Event{{StepDestroy, k.KeyID(), k.DestroyAt}, {StepExpire, k.KeyID(), k.ExpiresAt}, {StepActivate, ks.Keys[2].KeyID(), noonPlus(48 * time.Hour)}}
 	if diff := cmp.Diff(want, ks.Upcoming()); diff != "" {
 		t.Errorf("Upcoming (-want +got):\n%s", diff)
 	}
@@ -148,7 +148,7 @@ func TestARetiredKeyIsDestroyedAndThenExpires(t *testing.T) {
 		t.Errorf("before destroy_at: %v", effect.Events)
 	}
 	destroyed, effect := advance(t, ks, k.DestroyAt)
-	if diff := cmp.Diff(Effect{Events: []Event{{Destroy, k.KeyID(), k.DestroyAt}}, Delete: kids(k)}, effect); diff != "" {
+	if diff := cmp.Diff(Effect{Events: []Event{{StepDestroy, k.KeyID(), k.DestroyAt}}, Delete: kids(k)}, effect); diff != "" {
 		t.Errorf("at destroy_at (-want +got):\n%s", diff)
 	}
 	if got := keyOf(t, destroyed, k.KeyID()).DestroyedAt; !got.Equal(k.DestroyAt) {
@@ -161,7 +161,7 @@ func TestARetiredKeyIsDestroyedAndThenExpires(t *testing.T) {
 		t.Errorf("before expires_at: %v", effect.Events)
 	}
 	gone, effect := advance(t, destroyed, k.ExpiresAt)
-	if diff := cmp.Diff(Effect{Events: []Event{{Expire, k.KeyID(), k.ExpiresAt}}}, effect); diff != "" {
+	if diff := cmp.Diff(Effect{Events: []Event{{StepExpire, k.KeyID(), k.ExpiresAt}}}, effect); diff != "" {
 		t.Errorf("at expires_at (-want +got):\n%s", diff)
 	}
 	if len(gone.Keys) != 2 || !slices.Equal(kids(gone.History...), kids(k)) {
@@ -170,7 +170,7 @@ func TestARetiredKeyIsDestroyedAndThenExpires(t *testing.T) {
 
 	late := k.ExpiresAt.Add(time.Hour) // nobody ran in between
 	_, effect = advance(t, ks, late)
-	want = []Event{{Destroy, k.KeyID(), late}, {Expire, k.KeyID(), late}}
+	want = []Event{{StepDestroy, k.KeyID(), late}, {StepExpire, k.KeyID(), late}}
 	if diff := cmp.Diff(Effect{Events: want, Delete: kids(k)}, effect); diff != "" {
 		t.Errorf("both at once (-want +got):\n%s", diff)
 	}
@@ -179,13 +179,13 @@ func TestARetiredKeyIsDestroyedAndThenExpires(t *testing.T) {
 func TestAMissingSuccessorIsPublished(t *testing.T) {
 	ks := newTestKeyset(t, dailyPolicy(t))
 	ks.Keys = ks.Keys[:1]
-	if got := ks.NeedsKey(); !got.Equal(noon) {
-		t.Errorf("NeedsKey = %v, want at once", got)
+	if got := ks.NewKeyNeededAt(); !got.Equal(noon) {
+		t.Errorf("NewKeyNeededAt = %v, want at once", got)
 	}
 	if got := ks.NextRotation(); !got.IsZero() {
 		t.Errorf("NextRotation = %v without a successor", got)
 	}
-	if next, effect, refused := ks.Advance(noon, Means{Opened: anyKey}); !effect.Empty() || refused != nil || next.Version != 1 {
+	if next, effect, refused := ks.Advance(noon, StepInput{Opened: anyKey}); !effect.Empty() || refused != nil || next.Version != 1 {
 		t.Errorf("without a fresh key: %v, %v", effect.Events, refused)
 	}
 	next, _ := advance(t, ks, noonPlus(time.Minute))
@@ -197,11 +197,11 @@ func TestAMissingSuccessorIsPublished(t *testing.T) {
 func TestATimedRotationNeedsAFreshKeyAndAnOpenOne(t *testing.T) {
 	ks := newTestKeyset(t, dailyPolicy(t))
 	now := noonPlus(24 * time.Hour)
-	if _, effect, refused := ks.Advance(now, Means{Opened: anyKey}); !effect.Empty() || refused != nil {
+	if _, effect, refused := ks.Advance(now, StepInput{Opened: anyKey}); !effect.Empty() || refused != nil {
 		t.Errorf("without a fresh key: %v, %v", effect.Events, refused)
 	}
 	for name, opened := range map[string]func(string) bool{"nothing opened": nil, "the pending half not opened": func(kid string) bool { return kid != ks.Keys[1].KeyID() }} {
-		_, effect, refused := ks.Advance(now, Means{Fresh: newTestKey(t), Opened: opened})
+		_, effect, refused := ks.Advance(now, StepInput{Fresh: newTestKey(t), Opened: opened})
 		if !effect.Empty() || len(refused) != 1 || refused[0].Guard != GuardUnreadable {
 			t.Errorf("%s: %v, %v", name, effect.Events, refused)
 		}
@@ -233,7 +233,7 @@ func TestTheSetIsCapped(t *testing.T) {
 	}
 	_, effect, refused := ks.Advance(noonPlus(24*time.Hour), able(t))
 	check("activate", effect, refused[0])
-	_, effect, err := ks.Rotate(noonPlus(24*time.Hour), able(t), Order{Force: true})
+	_, effect, err := ks.Rotate(noonPlus(24*time.Hour), able(t), StepRequest{Force: true})
 	refusal, _ := errors.AsType[*Refusal](err)
 	check("rotate", effect, refusal)
 	ks.Keys[1] = ks.Keys[15] // no successor, and still 16
@@ -245,16 +245,16 @@ func TestTheSetIsCapped(t *testing.T) {
 	check("import", effect, refusal)
 
 	left := until.Add(-5 * time.Second) // by this clock, but it is still published by a slower one
-	_, effect, err = full(t).Rotate(left, able(t), Order{Force: true})
+	_, effect, err = full(t).Rotate(left, able(t), StepRequest{Force: true})
 	refusal, _ = errors.AsType[*Refusal](err)
 	check("rotate in time", effect, refusal)
-	if next, _, err := full(t).Rotate(until, able(t), Order{Force: true}); err != nil || len(next.Public(until)) != 16 {
+	if next, _, err := full(t).Rotate(until, able(t), StepRequest{Force: true}); err != nil || len(next.Public(until)) != 16 {
 		t.Errorf("rotate a little later: %d keys, %v", len(next.Public(until)), err)
 	}
 	next, _, refused := full(t).Advance(left, able(t)) // it is taken out, which makes room
 	check("activate in time", Effect{}, refused[0])
 	next, effect = advance(t, next, left)
-	if got := len(next.Public(until)); got != 16 || !slices.ContainsFunc(effect.Events, func(e Event) bool { return e.Step == Activate }) {
+	if got := len(next.Public(until)); got != 16 || !slices.ContainsFunc(effect.Events, func(e Event) bool { return e.Step == StepActivate }) {
 		t.Errorf("%d keys after %v", got, effect.Events)
 	}
 }
@@ -262,15 +262,15 @@ func TestTheSetIsCapped(t *testing.T) {
 func TestSpecimenFollowsThePolicy(t *testing.T) {
 	ks := newTestKeyset(t, dailyPolicy(t))
 	ks.Policy.ExpiredTokens = true
-	if got := ks.Next(); !got.Equal(noon) || !ks.NeedsKey().Equal(noon) {
-		t.Errorf("Next = %v, NeedsKey = %v, want at once", got, ks.NeedsKey())
+	if got := ks.Next(); !got.Equal(noon) || !ks.NewKeyNeededAt().Equal(noon) {
+		t.Errorf("Next = %v, NewKeyNeededAt = %v, want at once", got, ks.NewKeyNeededAt())
 	}
-	if _, effect, _ := ks.Advance(noon, Means{Opened: anyKey}); !effect.Empty() {
+	if _, effect, _ := ks.Advance(noon, StepInput{Opened: anyKey}); !effect.Empty() {
 		t.Errorf("without a fresh key: %v", effect.Events)
 	}
 	made, effect := advance(t, ks, noonPlus(time.Hour))
 	specimen := made.Specimen
-	if diff := cmp.Diff(Effect{Events: []Event{{MakeSpecimen, specimen.KeyID(), noonPlus(time.Hour)}}, Put: kids(*specimen)}, effect); diff != "" {
+	if diff := cmp.Diff(Effect{Events: []Event{{StepSpecimen, specimen.KeyID(), noonPlus(time.Hour)}}, Put: kids(*specimen)}, effect); diff != "" {
 		t.Errorf("made (-want +got):\n%s", diff)
 	}
 	wantStamps(t, *specimen, Key{CreatedAt: noonPlus(time.Hour), RetiredAt: noonPlus(time.Hour), ExpiresAt: noonPlus(time.Hour)})
@@ -283,24 +283,24 @@ func TestSpecimenFollowsThePolicy(t *testing.T) {
 
 	unwanted := made
 	unwanted.Policy.ExpiredTokens = false
-	if got := unwanted.NeedsKey(); !got.Equal(noonPlus(24 * time.Hour)) {
-		t.Errorf("NeedsKey = %v: a specimen that goes needs no key", got)
+	if got := unwanted.NewKeyNeededAt(); !got.Equal(noonPlus(24 * time.Hour)) {
+		t.Errorf("NewKeyNeededAt = %v: a specimen that goes needs no key", got)
 	}
-	gone, effect, _ := unwanted.Advance(noonPlus(2*time.Hour), Means{Opened: anyKey})
-	want := Effect{Events: []Event{{Destroy, specimen.KeyID(), noonPlus(2 * time.Hour)}}, Delete: kids(*specimen)}
+	gone, effect, _ := unwanted.Advance(noonPlus(2*time.Hour), StepInput{Opened: anyKey})
+	want := Effect{Events: []Event{{StepDestroy, specimen.KeyID(), noonPlus(2 * time.Hour)}}, Delete: kids(*specimen)}
 	if diff := cmp.Diff(want, effect); diff != "" || gone.Specimen != nil {
 		t.Errorf("unwanted: %v (-want +got):\n%s", gone.Specimen, diff)
 	}
 
 	other := made
 	other.Policy.Algorithm = jwk.ES256
-	if _, effect, _ := other.Advance(noonPlus(2*time.Hour), Means{Opened: anyKey}); !effect.Empty() {
+	if _, effect, _ := other.Advance(noonPlus(2*time.Hour), StepInput{Opened: anyKey}); !effect.Empty() {
 		t.Errorf("the old specimen went before there was a new one: %v", effect.Events)
 	}
 	m := able(t)
 	replaced, effect, _ := other.Advance(noonPlus(2*time.Hour), m)
 	want = Effect{
-		Events: []Event{{Destroy, specimen.KeyID(), noonPlus(2 * time.Hour)}, {MakeSpecimen, m.Fresh.KeyID(), noonPlus(2 * time.Hour)}},
+		Events: []Event{{StepDestroy, specimen.KeyID(), noonPlus(2 * time.Hour)}, {StepSpecimen, m.Fresh.KeyID(), noonPlus(2 * time.Hour)}},
 		Put:    []string{m.Fresh.KeyID()}, Delete: kids(*specimen),
 	}
 	if diff := cmp.Diff(want, effect); diff != "" || replaced.Specimen.KeyID() != m.Fresh.KeyID() {

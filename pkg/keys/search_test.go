@@ -262,7 +262,7 @@ func (s *search) moves(st state, to func(after state, m move)) {
 // act is what a process may do that changes the keyset. It reads it first.
 func (s *search) act(st state, p int, to func(after state, m move)) {
 	now := st.at(p)
-	means := keys.Means{Fresh: s.pool[len(st.keys)], Opened: func(string) bool { return true }}
+	means := keys.StepInput{Fresh: s.pool[len(st.keys)], Opened: func(string) bool { return true }}
 	st.views[p], st.ages[p] = st.doc, 0
 	st.left.writes--
 	try := func(what what, left budget, policy int, doc keys.Keyset, e keys.Effect) {
@@ -283,7 +283,7 @@ func (s *search) act(st state, p int, to func(after state, m move)) {
 	try(steps, st.left, st.policy, doc, e)
 	if left := st.left; left.rotations > 0 {
 		left.rotations--
-		doc, e, _ := st.doc.Rotate(now, means, keys.Order{})
+		doc, e, _ := st.doc.Rotate(now, means, keys.StepRequest{})
 		try(rotates, left, st.policy, doc, e)
 	}
 	if left := st.left; left.changes > 0 {
@@ -293,7 +293,7 @@ func (s *search) act(st state, p int, to func(after state, m move)) {
 	}
 	if left := st.left; left.revokes > 0 {
 		left.revokes--
-		doc, e, _ := st.doc.Revoke(now, st.doc.Active().KeyID(), means, keys.Order{})
+		doc, e, _ := st.doc.Revoke(now, st.doc.Active().KeyID(), means, keys.StepRequest{})
 		try(revokes, left, st.policy, doc, e)
 	}
 }
@@ -311,7 +311,7 @@ func (s *search) land(st *state, f landing) {
 	}
 	for _, k := range f.doc.History {
 		if m := &st.keys[s.index[k.KeyID()]]; !k.RevokedAt.IsZero() && !m.revoked {
-			*m = mark{revoked: true, bound: ticks(f.doc.WithdrawnFrom(k.RevokedAt).Served)}
+			*m = mark{revoked: true, bound: ticks(f.doc.RevocationBounds(k.RevokedAt).Served)}
 		}
 	}
 	st.doc, st.policy = f.doc, f.policy

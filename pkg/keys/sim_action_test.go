@@ -148,7 +148,7 @@ func (w *world) pause(x wait) time.Duration {
 	case tillExpired:
 		if v != nil {
 			for _, e := range v.Upcoming() {
-				if e.Step == keys.Expire {
+				if e.Step == keys.StepExpire {
 					at = e.At
 					break
 				}
@@ -284,9 +284,9 @@ func (w *world) operate(h *host, a action) {
 		case doStep:
 			return p.ring.Step(ctx)
 		case doRotate:
-			return p.ring.Rotate(ctx, keys.Order{Reason: "asked for", Force: a.force})
+			return p.ring.Rotate(ctx, keys.StepRequest{Reason: "asked for", Force: a.force})
 		case doRevoke:
-			return p.ring.Revoke(ctx, kid, keys.Order{Reason: "stolen", Force: a.force})
+			return p.ring.Revoke(ctx, kid, keys.StepRequest{Reason: "stolen", Force: a.force})
 		case doPolicy:
 			_, err := p.ring.SetPolicy(ctx, a.to)
 			return err

@@ -189,7 +189,7 @@ func (c *checker) leave(by *process, was *version, ks keys.Keyset) {
 		switch {
 		case !l.gone:
 		case !l.RevokedAt.IsZero():
-			b := ks.WithdrawnFrom(l.RevokedAt)
+			b := ks.RevocationBounds(l.RevokedAt)
 			l.revoked, l.bound = true, withdrawal{since(b.Served), since(b.Cached), since(b.CachedWithNoAge)}
 			if was != nil {
 				w.seen["revocations of "+string(stateIn(was.Keyset, l.KeyID(), w))+" keys"]++
@@ -233,7 +233,7 @@ func (c *checker) policyChanged(was *version, ks keys.Keyset) {
 	c.lowerLeeway(ks.Policy.Leeway) // again, where two orders crossed
 	c.world.lowerSkew(ks.Policy.ClockSkew)
 	if l := ks.Policy.Leeway; l > c.leeway && l != c.nextLeeway {
-		c.nextLeeway, c.leewayFrom = l, since(ks.LeewayFrom(ks.ChangedAt))
+		c.nextLeeway, c.leewayFrom = l, since(ks.LeewayValidFrom(ks.ChangedAt))
 	}
 	if was == nil || was.Policy == ks.Policy {
 		return

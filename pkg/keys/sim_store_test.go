@@ -167,7 +167,7 @@ func (p port) Load(context.Context) (keys.Record, error) {
 	return r, err
 }
 
-func (p port) Half(_ context.Context, kid string) ([]byte, error) {
+func (p port) PrivateKey(_ context.Context, kid string) ([]byte, error) {
 	f, s := take(&p.faults.half), p.host.world.store
 	if err := p.request(f, time.Duration(f.before*float64(p.host.world.e))); err != nil {
 		return nil, err
@@ -179,7 +179,7 @@ func (p port) Half(_ context.Context, kid string) ([]byte, error) {
 	}
 	p.opened[kid] = p.opened[kid] || intact
 	if !ok {
-		return nil, keys.ErrNoHalf
+		return nil, keys.ErrNoPrivateKey
 	}
 	return half, nil
 }

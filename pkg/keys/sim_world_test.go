@@ -314,7 +314,7 @@ func (p *process) open(a action, found bool) error {
 	o := keys.Options{Store: port{p}, Sealer: simSealer{}, Clock: p.host.clock(), Generate: p.generate}
 	return p.operate(a, func(ctx context.Context) (err error) {
 		if found {
-			p.ring, err = keys.Found(ctx, o, p.host.world.scenario.policy)
+			p.ring, err = keys.Create(ctx, o, p.host.world.scenario.policy)
 		} else {
 			p.ring, err = keys.Open(ctx, o)
 		}

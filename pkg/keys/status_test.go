@@ -25,10 +25,10 @@ func TestStatusCountsWhatOthersDo(t *testing.T) {
 	status(1, 0)
 	revoke(t, first, "leaked")(other) // retired by now
 	status(1, 1)
-	must(t, other.Rotate(t.Context(), keys.Order{Force: true})) // both before the ring looks
-	must(t, other.Revoke(t.Context(), other.Keyset().Active().KeyID(), keys.Order{Force: true}))
+	must(t, other.Rotate(t.Context(), keys.StepRequest{Force: true})) // both before the ring looks
+	must(t, other.Revoke(t.Context(), other.Keyset().Active().KeyID(), keys.StepRequest{Force: true}))
 	status(3, 2)
-	must(t, r.Rotate(t.Context(), keys.Order{Force: true}))
+	must(t, r.Rotate(t.Context(), keys.StepRequest{Force: true}))
 	status(4, 2)
 	if s := l.other(t).Status(); s.Rotations != 0 || s.Revocations != 0 {
 		t.Errorf("a new process has seen %d rotations and %d revocations", s.Rotations, s.Revocations)

@@ -54,7 +54,7 @@ func (d *draft) readyAt() time.Time {
 // publish adds the next pending key.
 func (d *draft) publish(fresh jwk.PublicKey) {
 	d.add(Key{JWK: fresh, CreatedAt: d.now, ReadyAt: d.readyAt()})
-	d.record(Publish, fresh.KeyID())
+	d.record(StepPublish, fresh.KeyID())
 }
 
 func (d *draft) add(k Key) {
@@ -81,14 +81,14 @@ func (d *draft) activate(kid string) {
 	k := d.at(kid)
 	k.ActiveAt = d.now
 	k.Forced = d.now.Before(k.ReadyAt)
-	d.record(Activate, kid)
+	d.record(StepActivate, kid)
 }
 
 // destroy deletes the private half of a retired key.
 func (d *draft) destroy(kid string) {
 	d.at(kid).DestroyedAt = d.now
 	d.effect.Delete = append(d.effect.Delete, kid)
-	d.record(Destroy, kid)
+	d.record(StepDestroy, kid)
 }
 
 // expire moves a retired key into the history.
@@ -97,7 +97,7 @@ func (d *draft) expire(kid string) {
 		d.destroy(kid)
 	}
 	d.bury(kid)
-	d.record(Expire, kid)
+	d.record(StepExpire, kid)
 }
 
 // bury moves a key that is no longer published into the history, which forgets
@@ -141,7 +141,7 @@ func (d *draft) discard(kid, reason string) {
 	k.RetiredAt, k.DestroyedAt, k.ExpiresAt, k.Reason = d.now, d.now, d.now, reason
 	d.effect.Delete = append(d.effect.Delete, kid)
 	d.bury(kid)
-	d.record(Expire, kid)
+	d.record(StepExpire, kid)
 }
 
 // specimen brings the specimen in line with the policy and returns the fresh
@@ -153,7 +153,7 @@ func (d *draft) specimen(fresh jwk.PublicKey) jwk.PublicKey {
 	if old := d.ks.Specimen; old != nil {
 		d.effect.Delete = append(d.effect.Delete, old.KeyID())
 		d.ks.Specimen = nil
-		d.record(Destroy, old.KeyID())
+		d.record(StepDestroy, old.KeyID())
 	}
 	if !d.ks.Policy.ExpiredTokens {
 		return fresh
@@ -161,7 +161,7 @@ func (d *draft) specimen(fresh jwk.PublicKey) jwk.PublicKey {
 	kid := fresh.KeyID()
 	d.ks.Specimen = &Key{JWK: fresh, CreatedAt: d.now, RetiredAt: d.now, ExpiresAt: d.now}
 	d.effect.Put = append(d.effect.Put, kid)
-	d.record(MakeSpecimen, kid)
+	d.record(StepSpecimen, kid)
 	return jwk.PublicKey{}
 }
 
@@ -171,6 +171,6 @@ func found(p Policy, sealingKey string, now time.Time, active, pending jwk.Publi
 	d := Keyset{Schema: schema, ID: active.KeyID(), SealingKey: sealingKey, Policy: p}.draft(now)
 	d.add(Key{JWK: active, CreatedAt: now, ReadyAt: now, ActiveAt: now})
 	d.add(Key{JWK: pending, CreatedAt: now, ReadyAt: now})
-	d.record(Bootstrap, active.KeyID())
+	d.record(StepCreate, active.KeyID())
 	return d.done()
 }

@@ -54,7 +54,7 @@ func TestHistoryIsBoundedAndForgetsWhatIsMissedLeast(t *testing.T) {
 			ks.History = historyOf(t, tt.kind)
 			before := kids(ks.History...)
 			pending := ks.Keys[1].KeyID()
-			next, _, err := ks.Revoke(noon, pending, able(t), Order{})
+			next, _, err := ks.Revoke(noon, pending, able(t), StepRequest{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -73,7 +73,7 @@ func TestImportedKeysAreNeverForgotten(t *testing.T) {
 	ks := newTestKeyset(t, dailyPolicy(t))
 	ks.History = historyOf(t, func(_ int, k *Key) { k.Imported = true })
 	ks.Keys[1].Imported = true
-	next, _, err := ks.Revoke(noon, ks.Keys[1].KeyID(), able(t), Order{})
+	next, _, err := ks.Revoke(noon, ks.Keys[1].KeyID(), able(t), StepRequest{})
 	if err != nil || len(next.History) != maxHistory+1 {
 		t.Errorf("%d of %d imported keys are remembered, %v", len(next.History), maxHistory+1, err)
 	}
@@ -82,7 +82,7 @@ func TestImportedKeysAreNeverForgotten(t *testing.T) {
 // A clock that is behind, but within e, must not set changed_at back.
 func TestChangedAtOnlyGrows(t *testing.T) {
 	ks := newTestKeyset(t, dailyPolicy(t))
-	next, _, err := ks.Rotate(noonPlus(-time.Second), able(t), Order{Force: true})
+	next, _, err := ks.Rotate(noonPlus(-time.Second), able(t), StepRequest{Force: true})
 	if err != nil || !next.ChangedAt.Equal(noon) || next.Version != 2 {
 		t.Errorf("version %d, changed at %v, %v", next.Version, next.ChangedAt, err)
 	}

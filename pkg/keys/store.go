@@ -18,9 +18,9 @@ type Store interface {
 	// that holds no keyset it returns ErrNoKeyset.
 	Load(ctx context.Context) (Record, error)
 
-	// Half returns the sealed private half that a Swap put under kid, or
-	// ErrNoHalf.
-	Half(ctx context.Context, kid string) ([]byte, error)
+	// PrivateKey returns the sealed private half that a Swap put under kid, or
+	// ErrNoPrivateKey.
+	PrivateKey(ctx context.Context, kid string) ([]byte, error)
 
 	// Swap commits c whole or not at all. ErrConflict says that the keyset is
 	// not (or no longer) at c.Version and that nothing was written. ErrTooLate
@@ -60,8 +60,8 @@ type Change struct {
 // What a Store reports and its callers may match. Any other error of a Store
 // means that it cannot be reached or used now.
 var (
-	ErrNoKeyset = errors.New("the store holds no keyset")
-	ErrNoHalf   = errors.New("the store holds no private half for this kid")
-	ErrConflict = errors.New("the keyset was changed by another process")
-	ErrTooLate  = errors.New("the write did not reach the store in time")
+	ErrNoKeyset     = errors.New("the store holds no keyset")
+	ErrNoPrivateKey = errors.New("the store holds no private half for this kid")
+	ErrConflict     = errors.New("the keyset was changed by another process")
+	ErrTooLate      = errors.New("the write did not reach the store in time")
 )

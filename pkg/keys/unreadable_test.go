@@ -12,7 +12,7 @@ import (
 
 func TestAnUnreadableActiveKeyStopsSigningAndIsNotReplaced(t *testing.T) {
 	for name, spoil := range map[string]func([]byte, error) ([]byte, error){
-		"missing":   func([]byte, error) ([]byte, error) { return nil, keys.ErrNoHalf },
+		"missing":   func([]byte, error) ([]byte, error) { return nil, keys.ErrNoPrivateKey },
 		"corrupted": func(sealed []byte, err error) ([]byte, error) { sealed[len(sealed)-1] ^= 1; return sealed, err },
 		"empty":     func(_ []byte, err error) ([]byte, error) { return nil, err },
 	} {
@@ -52,7 +52,7 @@ func TestAnUnreadableActiveKeyStopsSigningAndIsNotReplaced(t *testing.T) {
 				t.Errorf("Step = %v, version %d", err, r.Keyset().Version)
 			}
 			check()
-			if err := r.Rotate(t.Context(), keys.Order{Reason: "unreadable"}); err != nil {
+			if err := r.Rotate(t.Context(), keys.StepRequest{Reason: "unreadable"}); err != nil {
 				t.Fatal(err)
 			}
 			signs(t, r)
@@ -69,7 +69,7 @@ func TestAnUnreadableSuccessorNeverSigns(t *testing.T) {
 	l.store.hook(func(s *hookedStore) {
 		s.half = func(kid string, sealed []byte, err error) ([]byte, error) {
 			if kid == pending.KeyID() {
-				return nil, keys.ErrNoHalf
+				return nil, keys.ErrNoPrivateKey
 			}
 			return sealed, err
 		}
@@ -79,7 +79,7 @@ func TestAnUnreadableSuccessorNeverSigns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, err := range map[string]error{"Step": r.Step(t.Context()), "Rotate": r.Rotate(t.Context(), keys.Order{})} {
+	for name, err := range map[string]error{"Step": r.Step(t.Context()), "Rotate": r.Rotate(t.Context(), keys.StepRequest{})} {
 		if refusal, ok := errors.AsType[*keys.Refusal](err); !ok || refusal.Guard != keys.GuardUnreadable {
 			t.Errorf("%s = %v", name, err)
 		}
@@ -92,7 +92,7 @@ func TestAnUnreadableSuccessorNeverSigns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := blind.Rotate(t.Context(), keys.Order{Force: true}); err != nil {
+	if err := blind.Rotate(t.Context(), keys.StepRequest{Force: true}); err != nil {
 		t.Fatal(err)
 	}
 	signs(t, blind)
@@ -104,7 +104,7 @@ func TestAnUnreadableSuccessorNeverSigns(t *testing.T) {
 		t.Fatal(err)
 	}
 	active := blind.Keyset().Active().KeyID()
-	if err := blind.Revoke(t.Context(), active, keys.Order{Force: true}); err != nil {
+	if err := blind.Revoke(t.Context(), active, keys.StepRequest{Force: true}); err != nil {
 		t.Fatal(err)
 	}
 	signs(t, blind)
@@ -129,7 +129,7 @@ func TestAHalfOfAnotherKeyIsUnreadable(t *testing.T) {
 			}
 			ks := l.found(t).Keyset()
 			pending, _ := ks.Pending()
-			other, err := l.store.Half(t.Context(), pending.KeyID())
+			other, err := l.store.PrivateKey(t.Context(), pending.KeyID())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -175,7 +175,7 @@ func TestAHalfIsBoundToItsKeyAndOpenedOnce(t *testing.T) {
 			return sealed, err
 		}
 	})
-	if err := r.Rotate(t.Context(), keys.Order{}); err != nil {
+	if err := r.Rotate(t.Context(), keys.StepRequest{}); err != nil {
 		t.Fatal(err)
 	}
 	if pending, _ := r.Keyset().Pending(); !slices.Equal(opened, []string{pending.KeyID()}) {
@@ -190,7 +190,7 @@ func TestAHalfThatComesBackIsOpened(t *testing.T) {
 	l.store.hook(func(s *hookedStore) {
 		s.half = func(_ string, sealed []byte, err error) ([]byte, error) {
 			if gone {
-				return nil, keys.ErrNoHalf
+				return nil, keys.ErrNoPrivateKey
 			}
 			return sealed, err
 		}
@@ -221,10 +221,10 @@ func TestAHalfThatWasDestroyedMeanwhileIsNoAlarm(t *testing.T) {
 		s.half = func(_ string, sealed []byte, err error) ([]byte, error) {
 			if once {
 				once = false
-				if err := other.Revoke(t.Context(), revoked, keys.Order{}); err != nil {
+				if err := other.Revoke(t.Context(), revoked, keys.StepRequest{}); err != nil {
 					t.Error(err)
 				}
-				return nil, keys.ErrNoHalf
+				return nil, keys.ErrNoPrivateKey
 			}
 			return sealed, err
 		}

@@ -44,7 +44,7 @@ func TestWhatAForkForgotIsNoticed(t *testing.T) {
 		}, policies(2*time.Minute, 3*time.Minute), "which has left"},
 		{"the policy was changed", keys.Open, policies(2 * time.Minute), func(t testing.TB, _ keys.Keyset, r *keys.Ring) {
 			rotate(t)(r)
-			must(t, r.Rotate(t.Context(), keys.Order{Force: true}))
+			must(t, r.Rotate(t.Context(), keys.StepRequest{Force: true}))
 		}, "a change of the policy"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

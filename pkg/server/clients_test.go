@@ -154,7 +154,7 @@ func TestClientsKeepTheSetAndStillVerifyAfterARotation(t *testing.T) {
 	b := newRig(t, keys.Settings{})
 	kept := read(t, b.do("GET", "/jwks", ""))
 	b.clock.Advance(time.Minute)
-	if err := b.ring.Rotate(t.Context(), keys.Order{}); err != nil {
+	if err := b.ring.Rotate(t.Context(), keys.StepRequest{}); err != nil {
 		t.Fatal(err)
 	}
 	compact := decodeGrant(t, b.do("POST", "/auth", "")).Token

@@ -149,7 +149,7 @@ func TestDiscoveryFollowsThePolicy(t *testing.T) {
 	}
 
 	// A verifier that starts now must still take the tokens of the retired key.
-	if err := b.ring.Rotate(t.Context(), keys.Order{Force: true}); err != nil {
+	if err := b.ring.Rotate(t.Context(), keys.StepRequest{Force: true}); err != nil {
 		t.Fatal(err)
 	}
 	if err := json.Unmarshal([]byte(read(t, b.do("GET", "/.well-known/openid-configuration", ""))), &got); err != nil {
@@ -189,7 +189,7 @@ func TestStaleKeysetIsNotPublished(t *testing.T) {
 func TestRotationIsPublished(t *testing.T) {
 	b := newRig(t, keys.Settings{})
 	before := b.do("GET", "/jwks", "")
-	if err := b.ring.Rotate(t.Context(), keys.Order{}); err != nil {
+	if err := b.ring.Rotate(t.Context(), keys.StepRequest{}); err != nil {
 		t.Fatal(err)
 	}
 	after := b.do("GET", "/jwks", "", "If-None-Match", before.Header.Get("Etag"))

@@ -159,7 +159,7 @@ func TestNothingSecretIsLogged(t *testing.T) {
 		b.do("POST", "/auth", `{"claims":{"exp":"`+password+`"}}`, "Content-Type", jsonType)
 		b.do("POST", "/auth", "", "X-Request-Id", tokens[len(tokens)-1])
 	}
-	if err := b.ring.Rotate(t.Context(), keys.Order{}); err != nil {
+	if err := b.ring.Rotate(t.Context(), keys.StepRequest{}); err != nil {
 		t.Fatal(err)
 	}
 	b.clock.Advance(48 * time.Hour) // stale
@@ -233,10 +233,10 @@ func TestMetrics(t *testing.T) {
 	b.do("HEAD", "/jwks", "")
 	b.do("BREW", "/pot", "")
 	b.clock.Advance(2 * time.Second)
-	if err := b.ring.Rotate(t.Context(), keys.Order{}); err != nil {
+	if err := b.ring.Rotate(t.Context(), keys.StepRequest{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.ring.Rotate(t.Context(), keys.Order{}); err == nil {
+	if err := b.ring.Rotate(t.Context(), keys.StepRequest{}); err == nil {
 		t.Fatal("a second rotation passed the gate")
 	}
 	b.clock.Advance(2 * time.Second)

@@ -430,7 +430,7 @@ func TestReadersDuringRotations(t *testing.T) {
 		}
 		for range 10 {
 			time.Sleep(time.Second)
-			if err := s.o.Ring.Rotate(t.Context(), keys.Order{Force: true}); err != nil {
+			if err := s.o.Ring.Rotate(t.Context(), keys.StepRequest{Force: true}); err != nil {
 				t.Fatal(err)
 			}
 		}

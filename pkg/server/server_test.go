@@ -62,7 +62,7 @@ func newRing(t testing.TB, now func() time.Time, s keys.Settings) *keys.Ring {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ring, err := keys.Found(t.Context(), keys.Options{
+	ring, err := keys.Create(t.Context(), keys.Options{
 		Store: memory.New(now), Sealer: sealer, Clock: keys.Clock{Now: now}, Generate: keystest.Generator(),
 	}, policy)
 	if err != nil {

@@ -31,7 +31,7 @@
 //
 // Each step is usable alone: [Split] (shape), [ParseHeader] and [Header.Algorithm]
 // (header), [SelectKey] (key), [VerifySignature] (all of these and the signature,
-// for payloads that need not be a JWT), [ParseClaims] and [Verifier.Judge] (claims).
+// for payloads that need not be a JWT), [ParseClaims] and [Verifier.CheckClaims] (claims).
 // [Reasons] lists every way to be refused. A goroutine that judges many tokens is
 // faster with [Verifier.Checker].
 //

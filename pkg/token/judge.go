@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// Judge checks the claims of a token, and the typ and cty of its header, whose
+// CheckClaims checks the claims of a token, and the typ and cty of its header, whose
 // signature is known to be right. It returns every check that failed, in the order
 // of Classes; none means that the token is good at the moment now.
-func (v Verifier) Judge(header Header, claims map[string]any, now time.Time) []*Refusal {
+func (v Verifier) CheckClaims(header Header, claims map[string]any, now time.Time) []*Refusal {
 	j := judge{Verifier: v, header: header, claims: claims, now: now}
 	j.names()
 	j.types()

@@ -161,7 +161,7 @@ func (c *Checker) Verify(ctx context.Context, compact string) (Verdict, error) {
 		return verdict.refused(err)
 	}
 	verdict.ExpiresIn = secondsLeft(claims, now)
-	if failed := v.Judge(header, claims, now); len(failed) > 0 {
+	if failed := v.CheckClaims(header, claims, now); len(failed) > 0 {
 		verdict.Reason, verdict.Errors = failed[0].Reason, failed
 		return verdict, failed[0]
 	}

@@ -165,10 +165,10 @@ func TestFirstVector(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := token.Verifier{Issuer: "joe"}
-	if failed := v.Judge(token.Header{}, claims, time.Unix(1_300_819_379, 0)); failed != nil {
+	if failed := v.CheckClaims(token.Header{}, claims, time.Unix(1_300_819_379, 0)); failed != nil {
 		t.Error(failed)
 	}
-	if failed := v.Judge(token.Header{}, claims, time.Unix(1_300_819_380, 0)); len(failed) != 1 || failed[0].Reason != token.ReasonExpired {
+	if failed := v.CheckClaims(token.Header{}, claims, time.Unix(1_300_819_380, 0)); len(failed) != 1 || failed[0].Reason != token.ReasonExpired {
 		t.Errorf("at exp: %v", failed)
 	}
 }

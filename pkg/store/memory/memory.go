@@ -48,8 +48,8 @@ func (s *Store) Load(ctx context.Context) (keys.Record, error) {
 	return keys.Record{Version: s.record.Version, Document: bytes.Clone(s.record.Document)}, nil
 }
 
-// Half implements keys.Store.
-func (s *Store) Half(ctx context.Context, kid string) ([]byte, error) {
+// PrivateKey implements keys.Store.
+func (s *Store) PrivateKey(ctx context.Context, kid string) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func (s *Store) Half(ctx context.Context, kid string) ([]byte, error) {
 	defer s.mu.Unlock()
 	half, ok := s.halves[kid]
 	if !ok {
-		return nil, keys.ErrNoHalf
+		return nil, keys.ErrNoPrivateKey
 	}
 	return bytes.Clone(half), nil
 }

@@ -52,13 +52,13 @@ func (s *Store) Load(ctx context.Context) (keys.Record, error) {
 	return record, nil
 }
 
-// Half implements keys.Store.
-func (s *Store) Half(ctx context.Context, kid string) ([]byte, error) {
+// PrivateKey implements keys.Store.
+func (s *Store) PrivateKey(ctx context.Context, kid string) ([]byte, error) {
 	var sealed []byte
 	err := s.db.QueryRowContext(ctx, `SELECT sealed FROM half WHERE kid = ?`, kid).Scan(&sealed)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		return nil, keys.ErrNoHalf
+		return nil, keys.ErrNoPrivateKey
 	case err != nil:
 		return nil, s.fail(ctx, "read a private half", err)
 	}

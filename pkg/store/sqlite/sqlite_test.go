@@ -111,8 +111,8 @@ func TestSurvivesReopening(t *testing.T) {
 	}
 	s = openStore(t, path)
 	atVersion(t, s, 1)
-	if half, err := s.Half(t.Context(), "a"); err != nil || string(half) != "half" {
-		t.Errorf("Half = %q, %v", half, err)
+	if half, err := s.PrivateKey(t.Context(), "a"); err != nil || string(half) != "half" {
+		t.Errorf("PrivateKey = %q, %v", half, err)
 	}
 }
 
@@ -134,8 +134,8 @@ func TestDeadlinePassesInsideTheTransaction(t *testing.T) {
 		t.Errorf("the clock was read %d times too few", len(readings))
 	}
 	atVersion(t, s, 0)
-	if _, err := s.Half(t.Context(), "a"); !errors.Is(err, keys.ErrNoHalf) {
-		t.Errorf("Half = %v, want ErrNoHalf", err)
+	if _, err := s.PrivateKey(t.Context(), "a"); !errors.Is(err, keys.ErrNoPrivateKey) {
+		t.Errorf("PrivateKey = %v, want ErrNoPrivateKey", err)
 	}
 }
 

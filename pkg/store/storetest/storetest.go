@@ -85,12 +85,12 @@ func holdsNothing(t *testing.T, s keys.Store) {
 // half wants the half of kid to be text, and absent if text is "".
 func half(t *testing.T, s keys.Store, kid, text string) {
 	t.Helper()
-	got, err := s.Half(t.Context(), kid)
+	got, err := s.PrivateKey(t.Context(), kid)
 	switch {
-	case text == "" && !errors.Is(err, keys.ErrNoHalf):
-		t.Errorf("Half(%q) = %q, %v, want ErrNoHalf", kid, got, err)
+	case text == "" && !errors.Is(err, keys.ErrNoPrivateKey):
+		t.Errorf("PrivateKey(%q) = %q, %v, want ErrNoPrivateKey", kid, got, err)
 	case text != "" && (err != nil || string(got) != text):
-		t.Errorf("Half(%q) = %q, %v, want %q", kid, got, err, text)
+		t.Errorf("PrivateKey(%q) = %q, %v, want %q", kid, got, err, text)
 	}
 }
 
@@ -227,7 +227,7 @@ func testCopies(t *testing.T, open func() keys.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sealed, err := s.Half(t.Context(), "a")
+	sealed, err := s.PrivateKey(t.Context(), "a")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +243,7 @@ func testCancelled(t *testing.T, open func() keys.Store) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, loadErr := s.Load(ctx)
-	_, halfErr := s.Half(ctx, "a")
+	_, halfErr := s.PrivateKey(ctx, "a")
 	for name, err := range map[string]error{
 		"Load": loadErr,
 		"Half": halfErr,
