@@ -132,7 +132,7 @@ func scheduleMutations() []mutation {
 		{name: "no cap", seed: 107, old: "if len(ks.Public(now.Add(-e))) < maxPublished {", new: "if true {"},
 		{name: "the cap by one clock", seed: 2395, old: "if len(ks.Public(now.Add(-e))) < maxPublished {", new: "if len(ks.Public(now)) < maxPublished {"},
 		{name: "timed steps come too early", old: "if e.At.After(now) {\n\t\t\tbreak", new: "if false {\n\t\t\tbreak"},
-		{name: "a second pending key", old: "if _, ok := ks.Pending(); !ok {\n\t\tadd(Publish", new: "if true {\n\t\tadd(Publish"},
+		{name: "a second pending key", old: "if _, ok := ks.Pending(); !ok {\n\t\tadd(StepPublish", new: "if true {\n\t\tadd(StepPublish"},
 		{name: "a fresh key is used twice", old: "by(m.Fresh.KeyID())\n\tm.Fresh = jwk.PublicKey{}", new: "by(m.Fresh.KeyID())\n\t_ = jwk.PublicKey{}"},
 		{name: "no standby from the first document on", old: "\td.add(Key{JWK: pending, CreatedAt: now, ReadyAt: now})\n", new: ""},
 		{name: "the specimen is not born expired", old: "RetiredAt: d.now, ExpiresAt: d.now}", new: "RetiredAt: d.now}"},
