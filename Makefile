@@ -65,9 +65,9 @@ interop: ## jose, PyJWT and openssl judge our tokens, and we theirs; installs th
 	.ci/interop/run
 
 .PHONY: bench
-bench: ## measure the real server against a bare one and print a table; BENCH=jwks for a part (Linux)
+bench: build ## measure the binary against bare counterparts (Linux); BENCH=jwks for a part, BASELINE=PATH for an older binary beside it
 	$(GO) test -tags=bench -c -o .build/bench.test ./cmd/jwksctl
-	cd cmd/jwksctl && ../../.build/bench.test -test.run='^TestBench$$/$(BENCH)' -test.timeout=30m
+	.build/bench.test -test.run='^TestBench$$/$(BENCH)' -test.timeout=15m -bench.binary=.build/jwksctl -bench.baseline=$(BASELINE) $(BENCHFLAGS)
 
 .PHONY: vet
 vet: ## go vet, on each system that we build for

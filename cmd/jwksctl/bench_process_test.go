@@ -3,218 +3,215 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
-// measured is a process under load.
-type measured struct {
+// benchProcess is a server under measurement: ours or a bare one.
+type benchProcess struct {
 	cmd *exec.Cmd
 	url string
-	up  time.Duration // from exec to the first JWK Set
 }
 
-// place is where a process may run; nil is anywhere.
-type place *unix.CPUSet
-
-// sides are the two halves of the processors, by their numbers: a server and the
-// load on it that fight for the same ones measure the fight. One processor is both.
-// Where two processors are threads of one core, the halves may share cores.
-func sides(t *testing.T) (servers, loads place) {
-	t.Helper()
-	var all, first, second unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &all); err != nil {
-		t.Fatal(err)
+// splitCPUs returns the processors that servers are pinned to and those that load
+// generators are pinned to, as taskset takes them. A server and its load generator
+// that compete for the same processors measure the scheduler, and the figures then
+// vary more from run to run than the goals allow. With one processor, nothing is pinned.
+func splitCPUs(n int) (servers, loads string) {
+	if n < 2 {
+		return "", ""
 	}
-	if all.Count() < 2 {
-		return nil, nil
-	}
-	for i, n := 0, 0; n < all.Count(); i++ {
-		if !all.IsSet(i) {
-			continue
-		}
-		if n < all.Count()/2 {
-			first.Set(i)
-		} else {
-			second.Set(i)
-		}
-		n++
-	}
-	return &first, &second
+	return fmt.Sprintf("0-%d", n/2-1), fmt.Sprintf("%d-%d", n/2, n-1)
 }
 
-// startAt starts a process, which inherits its place from the thread that does.
-func startAt(where place, cmd *exec.Cmd) error {
-	if where == nil {
-		return cmd.Start()
+// command is a command with its files under home, on these processors, or on any if
+// cpus is empty. The kernel kills its process when this one ends for any reason.
+func (b *bench) command(cpus, home string, args ...string) *exec.Cmd {
+	if cpus != "" {
+		args = append([]string{"taskset", "-c", cpus}, args...)
 	}
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // for good: no other goroutine may get this thread
-		if err := unix.SchedSetaffinity(0, where); err != nil {
-			done <- err
-			return
-		}
-		done <- cmd.Start()
-	}()
-	return <-done
-}
-
-// buildBinary makes what `make build` makes.
-func buildBinary(t *testing.T) string {
-	t.Helper()
-	bin := filepath.Join(t.TempDir(), "jwksctl")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", bin, ".").CombinedOutput()
-	if err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	return bin
-}
-
-// startServer runs the real server on a store under home, and returns once it
-// has answered with its JWK Set.
-func startServer(t *testing.T, where place, bin, home string, flags ...string) *measured {
-	t.Helper()
-	ready := filepath.Join(t.TempDir(), "ready")
-	cmd := exec.CommandContext(t.Context(), bin, append([]string{"serve", "--port", "0", "--ready-file", ready, "--issuer", "http://127.0.0.1:8080", "--log-level", "warn"}, flags...)...)
-	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_STATE_HOME="+home)
+	cmd := exec.CommandContext(b.ctx, args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_STATE_HOME="+home, "TMPDIR="+home)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.Stderr = os.Stderr
-	start := time.Now()
-	if err := startAt(where, cmd); err != nil {
-		t.Fatal(err)
+	return cmd
+}
+
+// serveAll starts one server for each binary, on the processors for servers.
+func (b *bench) serveAll(flags ...string) (servers []*benchProcess) {
+	for _, binary := range b.binaries {
+		server, _ := b.serve(binary, b.TempDir(), b.serverCPUs, flags...)
+		servers = append(servers, server)
 	}
-	m := &measured{cmd: cmd}
-	t.Cleanup(m.stop)
+	return servers
+}
+
+// serve starts a server whose store is under home. It returns after the first
+// answer to GET /jwks, with the time from exec until then.
+func (b *bench) serve(binary, home, cpus string, flags ...string) (*benchProcess, time.Duration) {
+	ready := filepath.Join(b.TempDir(), "ready")
+	args := []string{binary, "serve", "--port", "0", "--ready-file", ready, "--issuer", "http://127.0.0.1:8080", "--log-level", "error"}
+	start := time.Now()
+	p := b.begin(b.command(cpus, home, append(args, flags...)...))
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for range 20_000 {
 		<-tick.C
 		url, err := os.ReadFile(ready)
 		if err != nil {
-			continue
+			continue // the server is not ready yet
 		}
-		m.url = strings.TrimSpace(string(url))
-		if _, err := etagOf(t.Context(), m.url+"/jwks"); err != nil {
-			t.Fatal(err)
-		}
-		m.up = time.Since(start)
-		return m
+		p.url = strings.TrimSpace(string(url))
+		b.etag(p.url + "/jwks")
+		return p, time.Since(start)
 	}
-	t.Fatal("the server did not become ready")
-	return nil
+	b.Fatal("the server did not become ready")
+	return nil, 0
 }
 
-// startBare runs the bare handler on what the server says at path.
-func startBare(t *testing.T, where place, server *measured, path string) *measured {
-	t.Helper()
-	cmd := helper(t.Context(), "bare")
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
+// begin starts a process that the end of the part stops.
+func (b *bench) begin(cmd *exec.Cmd) *benchProcess {
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
 	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := startAt(where, cmd); err != nil {
-		t.Fatal(err)
-	}
-	m := &measured{cmd: cmd}
-	t.Cleanup(m.stop)
-	if _, err := fmt.Fprintln(in, server.url+path); err != nil {
-		t.Fatal(err)
-	}
-	url, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.url = strings.TrimSpace(url)
-	return m
+	p := &benchProcess{cmd: cmd}
+	b.Cleanup(p.stop)
+	return p
 }
 
-func (m *measured) stop() {
-	_ = m.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
-	_ = m.cmd.Wait()
+func (p *benchProcess) stop() {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // the process may have ended
+	_ = p.cmd.Wait()
 }
 
-// etagOf asks for a document.
-func etagOf(ctx context.Context, url string) (string, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+// etag asks for a document and returns its ETag.
+func (b *bench) etag(url string) string {
+	header, _, err := fetch(b.ctx, http.MethodGet, url)
 	if err != nil {
-		return "", err
+		b.Fatal(err)
 	}
-	request.Close = true
+	return header.Get("ETag")
+}
+
+func fetch(ctx context.Context, method, url string) (http.Header, []byte, error) {
+	request, err := http.NewRequestWithContext(ctx, method, url, http.NoBody)
+	if err != nil {
+		return nil, nil, err
+	}
+	request.Close = true // or the server would wait for this connection when it stops
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return "", err
+		return nil, nil, err
 	}
 	defer response.Body.Close()
-	if _, err := io.Copy(io.Discard, response.Body); err != nil {
-		return "", err
+	body, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s %s: %s", method, url, response.Status)
 	}
-	if response.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("%s: %s", url, response.Status)
-	}
-	return response.Header.Get("Etag"), nil
+	return response.Header, body, err
 }
 
-// memory reads a line of /proc/PID/status: VmRSS or VmHWM. In MiB.
-func (m *measured) memory(t *testing.T, name string) float64 {
+// peakMiB reads the peak of the resident memory from /proc.
+func (p *benchProcess) peakMiB(t *testing.T) float64 {
 	t.Helper()
-	data, err := os.ReadFile(m.proc("status"))
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for line := range strings.Lines(string(data)) {
-		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == name+":" {
-			kib, err := strconv.ParseFloat(fields[1], 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return kib / 1024
-		}
+	_, after, _ := strings.Cut(string(data), "VmHWM:")
+	var kib float64
+	if _, err := fmt.Sscanf(after, "%f kB", &kib); err != nil {
+		t.Fatalf("no VmHWM in /proc: %v", err)
 	}
-	t.Fatalf("no %s in /proc", name)
-	return 0
+	return kib / 1024
 }
 
-// busy is the time that the process has spent on processors.
-func (m *measured) busy(t *testing.T) time.Duration {
-	t.Helper()
-	threads, err := filepath.Glob(m.proc("task/*/schedstat"))
+const taskVariable = "BENCH_TASK"
+
+// helperTask is the task of a helper process, which runs this test binary again: a
+// load generator or a counterpart. One member is set.
+type helperTask struct {
+	Load   *load
+	Bare   *bareTask
+	Verify *verifyTask
+}
+
+// TestBenchHelper is the code of a helper process. It prints its answer as JSON.
+func TestBenchHelper(t *testing.T) {
+	text, isHelper := os.LookupEnv(taskVariable)
+	if !isHelper {
+		t.Skip("only for the processes that TestBench starts")
+	}
+	var task helperTask
+	err := json.Unmarshal([]byte(text), &task)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var sum time.Duration
-	for _, thread := range threads {
-		data, err := os.ReadFile(thread)
-		if err != nil {
-			continue // the thread has ended
-		}
-		first, _, _ := strings.Cut(string(data), " ")
-		ns, err := strconv.ParseInt(first, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sum += time.Duration(ns)
+	var answer any
+	switch {
+	case task.Load != nil:
+		answer, err = task.Load.run(t.Context())
+	case task.Bare != nil:
+		answer, err = task.Bare.serve(t.Context())
+	default:
+		answer, err = task.Verify.run()
 	}
-	return sum
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(answer); err != nil {
+		t.Fatal(err)
+	}
+	if task.Bare != nil {
+		select {} // TestBench ends this process
+	}
 }
 
-func (m *measured) proc(name string) string {
-	return filepath.Join("/proc", strconv.Itoa(m.cmd.Process.Pid), name)
+// help starts a helper process; wait stores its answer.
+func (b *bench) help(cpus string, task helperTask) (p *benchProcess, wait func(answer any)) {
+	text, err := json.Marshal(task)
+	if err != nil {
+		b.Fatal(err)
+	}
+	cmd := b.command(cpus, b.TempDir(), os.Args[0], "-test.run=^TestBenchHelper$")
+	cmd.Env = append(cmd.Env, taskVariable+"="+string(text))
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	p = b.begin(cmd)
+	return p, func(answer any) {
+		var printed bytes.Buffer
+		if err := json.NewDecoder(io.TeeReader(out, &printed)).Decode(answer); err != nil {
+			b.Fatalf("helper: %v: %s", err, &printed)
+		}
+		if task.Bare == nil {
+			_ = cmd.Wait() // the answer is complete
+		}
+	}
+}
+
+// load runs a load generator and returns its samples, [round][target].
+func (b *bench) load(l load) (samples [][]sample) {
+	_, wait := b.help(b.loadCPUs, helperTask{Load: &l})
+	wait(&samples)
+	return samples
+}
+
+// serveBare starts a bare server on the processors for servers.
+func (b *bench) serveBare(task bareTask) *benchProcess {
+	p, wait := b.help(b.serverCPUs, helperTask{Bare: &task})
+	wait(&p.url)
+	return p
 }

@@ -3,332 +3,303 @@
 package main
 
 import (
-	"bufio"
-	"cmp"
+	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
+	"os/signal"
+	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 )
 
-const (
-	benchTurns  = 151                   // of each comparison
-	benchRounds = 5                     // in a turn; what is compared goes one after the other in each
-	benchSlice  = 20 * time.Millisecond // of a round, for either
-	benchFlood  = 100                   // tokens that a flood takes out while it is measured, at the least
-	benchProbes = 7                     // of the latencies, idle and flooded in turns
-	benchStarts = 15
+var (
+	benchBinary   = flag.String("bench.binary", "", "jwksctl binary to measure")
+	benchBaseline = flag.String("bench.baseline", "", "older jwksctl binary to measure in the same rounds")
 )
 
-// TestBench measures the real server on loopback and prints one table. What a
-// goal compares takes turns in the same run, in rounds so short that most of what
-// else the machine does meets both, and the goal is held against the median of the
-// turns. Beside what the clock says stands the processor time for each piece of
-// work: the clock of a machine that does other things too also says which side was
-// given a processor. Where a goal counts or times answers to GET /jwks, the load
-// generator has the other half of the processors.
+// TestBench measures the jwksctl binary and prints a table; .github/BENCHMARKS.md
+// explains each row. With -test.short every count and time is a tenth, which shows
+// only that the benchmark works.
 func TestBench(t *testing.T) {
-	b := &bench{T: t, bin: buildBinary(t)}
-	b.servers, b.loads = sides(t)
-	b.line("%s, %s/%s, %d processors; median (lowest to highest) of what took turns\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
-	b.line("| what | measured | goal | |\n|---|---|---|---|")
-	b.part("start", (*bench).start)
-	b.part("idle", (*bench).idle)
+	ctx, stop := signal.NotifyContext(t.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	b := &bench{T: t, ctx: ctx, binaries: []string{*benchBinary}}
+	head, rule := "| what | goal | measured | |", "|---|---|---|---|"
+	if *benchBaseline != "" {
+		b.binaries = append(b.binaries, *benchBaseline)
+		head, rule = head+" baseline |", rule+"---|"
+	}
+	b.serverCPUs, b.loadCPUs = splitCPUs(runtime.NumCPU())
+	fmt.Printf("%s, %s/%s, %d processors; median (lowest to highest) of the rounds\n\n%s\n%s\n",
+		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), head, rule)
 	b.part("jwks", (*bench).jwks)
-	b.part("memory", (*bench).memory)
 	for _, alg := range []jwk.Algorithm{jwk.RS256, jwk.ES256, jwk.EdDSA} {
 		b.part("auth/"+alg.String(), func(b *bench) { b.auth(alg) })
+	}
+	for _, alg := range []jwk.Algorithm{jwk.RS256, jwk.ES256, jwk.EdDSA} {
 		b.part("flood/"+alg.String(), func(b *bench) { b.flood(alg) })
 	}
-	b.part("cost", (*bench).costs)
+	b.part("batch", (*bench).batch)
+	b.part("start", (*bench).start)
+	b.part("memory", (*bench).memory)
+	b.part("size", (*bench).size)
 }
 
 type bench struct {
 	*testing.T
-	bin            string
-	servers, loads place
+	ctx                  context.Context // ends at an interrupt
+	binaries             []string        // the new one, then the baseline if there is one
+	serverCPUs, loadCPUs string
 }
 
-// part is a part of the table, which can be asked for by its name.
+// part runs a part of the benchmark as a subtest, so that -test.run can select it.
 func (b *bench) part(name string, measure func(*bench)) {
-	b.Run(name, func(t *testing.T) { measure(&bench{t, b.bin, b.servers, b.loads}) })
-}
-
-// line prints without the indentation of test logs, for whoever pastes it.
-func (b *bench) line(format string, args ...any) {
-	_, _ = fmt.Fprintf(os.Stdout, format+"\n", args...)
-}
-
-// serve starts a server of its own anywhere.
-func (b *bench) serve(flags ...string) *measured {
-	return startServer(b.T, nil, b.bin, b.TempDir(), flags...)
-}
-
-// row prints a line of the table; good says whether the goal was met.
-func (b *bench) row(what, measured, goal string, good bool) {
-	verdict := "met"
-	switch {
-	case goal == "":
-		verdict = ""
-	case !good:
-		verdict = "**missed**"
-	}
-	b.line("| %s | %s | %s | %s |", what, measured, goal, verdict)
-}
-
-// spread is the median of the values, and how they are shown.
-func spread[T cmp.Ordered](values []T, show func(T) string) (median T, text string) {
-	sorted := slices.Sorted(slices.Values(values))
-	median = sorted[len(sorted)/2]
-	return median, fmt.Sprintf("%s (%s to %s)", show(median), show(sorted[0]), show(sorted[len(sorted)-1]))
-}
-
-func ratio(v float64) string { return fmt.Sprintf("%.2f", v) }
-
-func whole(v float64) string { return fmt.Sprintf("%.0f", v) }
-
-func short(d time.Duration) string {
-	switch {
-	case d >= time.Second:
-		return d.Round(time.Millisecond).String()
-	case d >= time.Millisecond:
-		return d.Round(100 * time.Microsecond).String()
-	case d >= 10*time.Microsecond:
-		return d.Round(time.Microsecond).String()
-	default:
-		return d.Round(10 * time.Nanosecond).String()
-	}
-}
-
-// start takes the time from exec to the first JWK Set.
-func (b *bench) start() {
-	info, err := os.Stat(b.bin)
-	if err != nil {
-		b.Fatal(err)
-	}
-	mib := float64(info.Size()) / (1 << 20)
-	b.row("binary", fmt.Sprintf("%.1f MiB", mib), "< 25 MiB", mib < 25)
-	var first, again []time.Duration
-	for range benchStarts {
-		home := b.TempDir()
-		for _, times := range []*[]time.Duration{&first, &again} {
-			m := startServer(b.T, nil, b.bin, home)
-			*times = append(*times, m.up)
-			m.stop()
-		}
-	}
-	median, text := spread(first, short)
-	b.row("start on an empty store, RSA-2048: exec to the first JWK Set", text, "500 ms", median <= 500*time.Millisecond)
-	median, text = spread(again, short)
-	b.row("start on an existing store", text, "100 ms", median <= 100*time.Millisecond)
-}
-
-func (b *bench) idle() {
-	m := b.serve()
-	const watched = 10 * time.Second
-	<-time.After(time.Second) // until the specimen is made
-	before := m.busy(b.T)
-	<-time.After(watched)
-	used := m.busy(b.T) - before
-	b.row("processor time while nobody asks", fmt.Sprintf("%.2f ms/s", float64(used.Microseconds())/1000/watched.Seconds()), "", true)
-	b.row("resident memory while nobody asks", fmt.Sprintf("%.1f MiB", m.memory(b.T, "VmRSS")), "", true)
-}
-
-func (b *bench) load(l load) []answers {
-	all, err := l.elsewhere(b.Context())
-	if err != nil {
-		b.Fatal(err)
-	}
-	return all
-}
-
-// jwks compares GET /jwks with the bare handler: requests a second, and the
-// server's processor time for each.
-func (b *bench) jwks() {
-	ours := startServer(b.T, b.servers, b.bin, b.TempDir())
-	plain := startBare(b.T, b.servers, ours, "/jwks")
-	etag, err := etagOf(b.Context(), ours.url+"/jwks")
-	if err != nil {
-		b.Fatal(err)
-	}
-	for status, tag := range map[int]string{http.StatusOK: "", http.StatusNotModified: etag} {
-		var rates, ratios, busy []float64
-		for turn := range benchTurns {
-			both := []*measured{plain, ours}
-			first := turn % 2 // changes
-			before := []time.Duration{plain.busy(b.T), ours.busy(b.T)}
-			all := b.load(load{
-				URLs: []string{both[first].url + "/jwks", both[1-first].url + "/jwks"}, Method: http.MethodGet, IfNoneMatch: tag,
-				Connections: 16, Rounds: benchRounds, For: benchSlice, on: b.loads,
-			})
-			var rate, each [2]float64
-			for i, m := range both {
-				a := all[(first+i)%2]
-				rate[i] = a.persecond(status)
-				each[i] = float64(m.busy(b.T)-before[i]) / float64(a.Status[status])
-			}
-			rates, ratios, busy = append(rates, rate[1]), append(ratios, rate[1]/rate[0]), append(busy, each[0]/each[1])
-		}
-		name := fmt.Sprintf("`GET /jwks` %d", status)
-		median, text := spread(ratios, ratio)
-		b.row(name+": requests a second against the bare handler's", text, ">= 0.95", median >= 0.95)
-		_, text = spread(busy, ratio)
-		b.row(name+": the bare handler's processor time for a request, against ours", text, "", true)
-		_, text = spread(rates, whole)
-		b.row(name+", requests a second", text, "", true)
-	}
-}
-
-// memory floods a server and takes the most that it ever held.
-func (b *bench) memory() {
-	m := b.serve()
-	for _, l := range []load{
-		{URLs: []string{m.url + "/auth"}, Method: http.MethodPost},
-		{URLs: []string{m.url + "/jwks"}, Method: http.MethodGet},
-	} {
-		l.Connections, l.For = 64, 5*time.Second
-		b.load(l)
-	}
-	peak := m.memory(b.T, "VmHWM")
-	b.row("resident memory, the most ever: RS256, 64 connections", fmt.Sprintf("%.1f MiB, of which %.1f the binary", peak, m.memory(b.T, "RssFile")), "< 30 MiB", peak < 30)
-}
-
-// auth compares POST /auth with the raw signature.
-func (b *bench) auth(alg jwk.Algorithm) {
-	handler, raw := authHandler(b.T, alg), rawSignature(b.T, alg)
-	m := b.serve("--algorithm", alg.String())
-	var rates, busy, clock []float64
-	var signatures, tokens []time.Duration
-	for turn := range benchTurns {
-		var both [2]work
-		for round := range 2 * benchRounds {
-			i := (round + turn) % 2 // who is first changes
-			both[i].add(benchSlice, []func() func(){raw, handler}[i])
-		}
-		signed, handled := both[0], both[1]
-		signatures, tokens = append(signatures, signed.each()), append(tokens, handled.each())
-		busy = append(busy, float64(signed.each())/float64(handled.each()))
-		clock = append(clock, handled.persecond()/signed.persecond())
-	}
-	for range benchTurns / 5 { // by itself, so that its end disturbs neither of those
-		all := b.load(load{URLs: []string{m.url + "/auth"}, Method: http.MethodPost, Connections: 16, For: benchRounds * benchSlice})
-		rates = append(rates, all[0].persecond(http.StatusOK))
-	}
-	name := "`POST /auth` " + alg.String()
-	median, text := spread(clock, ratio)
-	b.row(name+": tokens a second of the handler against raw signatures", text, ">= 0.9", median >= 0.9)
-	_, text = spread(busy, ratio)
-	signature, _ := spread(signatures, short)
-	token, _ := spread(tokens, short)
-	b.row(fmt.Sprintf("%s: processor time of the raw signature (%s) against the handler's (%s)", name, short(signature), short(token)), text, "", true)
-	_, text = spread(rates, whole)
-	b.row(name+", tokens a second over HTTP, beside the load generator", text, "", true)
-}
-
-// flood takes the time of GET /jwks while nobody else asks and while many ask
-// for tokens; and that of the bare handler beside the same flood, which is what
-// the machine itself does to whoever must wait for a processor. Last comes a flood
-// whose generator takes its part of the server's processors.
-func (b *bench) flood(alg jwk.Algorithm) {
-	m := startServer(b.T, b.servers, b.bin, b.TempDir(), "--algorithm", alg.String())
-	plain := startBare(b.T, b.servers, m, "/jwks")
-	var idle50, idle99, busy50, busy99, bare99, shared99 []time.Duration
-	var slower []float64
-	for range benchProbes {
-		a := b.probe(m, b.loads)
-		idle50, idle99 = append(idle50, a.P50), append(idle99, a.P99)
-		b.flooded(m, b.loads, func() {
-			f := b.probe(m, b.loads)
-			busy50, busy99 = append(busy50, f.P50), append(busy99, f.P99)
-			slower = append(slower, float64(f.P99)/float64(a.P99))
-			bare99 = append(bare99, b.probe(plain, b.loads).P99)
-		})
-	}
-	anywhere := b.serve("--algorithm", alg.String())
-	for range benchProbes {
-		b.flooded(anywhere, nil, func() { shared99 = append(shared99, b.probe(anywhere, nil).P99) })
-	}
-	p50, _ := spread(idle50, short)
-	_, text := spread(idle99, short)
-	b.row("`GET /jwks` while nobody else asks, p99", text+", p50 "+short(p50), "", true)
-	p50, _ = spread(busy50, short)
-	_, text = spread(busy99, short)
-	b.row("the same while 64 connections flood /auth with "+alg.String(), text+", p50 "+short(p50), "", true)
-	median, text := spread(slower, ratio)
-	b.row("p99 flooded against idle, "+alg.String(), text, "<= 3", median <= 3)
-	_, text = spread(bare99, short)
-	b.row("p99 of the bare handler in a process beside that flood", text, "", true)
-	_, text = spread(shared99, short)
-	b.row("p99 flooded, where server and load share all processors", text, "", true)
-}
-
-// probe asks for the JWK Set a thousand times a second at most.
-func (b *bench) probe(m *measured, from place) answers {
-	return b.load(load{URLs: []string{m.url + "/jwks"}, Method: http.MethodGet, Connections: 1, For: 2 * time.Second, Pause: time.Millisecond, on: from})[0]
-}
-
-// flooded measures while 64 connections ask for tokens.
-func (b *bench) flooded(m *measured, from place, measure func()) {
-	ctx, cancel := context.WithCancel(b.Context())
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		_, err := load{URLs: []string{m.url + "/auth"}, Method: http.MethodPost, Connections: 64, For: time.Minute, on: from}.elsewhere(ctx)
-		if ctx.Err() == nil { // or it was cut off, as it should be
-			b.Errorf("the flood ended by itself: %v", err)
-		}
+	b.Run(name, func(t *testing.T) {
+		part := *b
+		part.T = t
+		measure(&part)
 	})
-	defer wg.Wait()
-	defer cancel()
-	<-time.After(500 * time.Millisecond)
-	before := b.tokens(m)
-	measure()
-	if given := b.tokens(m) - before; given < benchFlood {
-		b.Fatalf("%v tokens were given out meanwhile: that is no flood", given)
+}
+
+// scaled returns n, or a tenth of it with -test.short.
+func scaled[N int | time.Duration](n N) N {
+	if testing.Short() {
+		return max(1, n/10)
+	}
+	return n
+}
+
+// figures are what was measured of one binary, and of its counterpart if it has
+// one, in each round.
+type figures struct {
+	ours, counterpart []float64
+}
+
+func (f *figures) add(ours, counterpart float64) {
+	f.ours, f.counterpart = append(f.ours, ours), append(f.counterpart, counterpart)
+}
+
+// row prints a line of the table: the figures of the new binary, whether their
+// median meets the goal, and the figures of the baseline. With a counterpart, the
+// goal is for the ratio.
+func (b *bench) row(what, operator string, limit float64, unit string, all []figures) {
+	var cells []string
+	for i, f := range all {
+		values, format, goal := f.ours, "%.1f"+unit, fmt.Sprintf("%s %v%s", operator, limit, unit)
+		if f.counterpart != nil {
+			values, format, goal = nil, "%.2f", fmt.Sprintf("%s %v", operator, limit)
+			for round := range f.ours {
+				values = append(values, f.ours[round]/f.counterpart[round])
+			}
+		}
+		middle := median(values)
+		cell := fmt.Sprintf(format+" ("+format+" to "+format+")", middle, slices.Min(values), slices.Max(values))
+		if f.counterpart != nil {
+			cell += fmt.Sprintf(": %.5g%s against %.5g%s", median(f.ours), unit, median(f.counterpart), unit)
+		}
+		cells = append(cells, cell)
+		if i == 0 {
+			met := map[string]bool{">=": middle >= limit, "<=": middle <= limit, "<": middle < limit}[operator]
+			cells = []string{what, goal, cell, map[bool]string{true: "met", false: "**missed**"}[met]}
+		}
+	}
+	fmt.Printf("| %s |\n", strings.Join(cells, " | "))
+}
+
+func median(values []float64) float64 {
+	return slices.Sorted(slices.Values(values))[len(values)/2]
+}
+
+// jwks compares GET /jwks with a bare handler that serves the same bytes.
+func (b *bench) jwks() {
+	servers := b.serveAll()
+	bare := b.serveBare(bareTask{Method: http.MethodGet, URL: servers[0].url + "/jwks"})
+	for _, status := range []int{http.StatusOK, http.StatusNotModified} {
+		var targets []target
+		for _, s := range slices.Concat([]*benchProcess{bare}, servers) {
+			to := target{Method: http.MethodGet, URL: s.url + "/jwks", Status: status}
+			if status == http.StatusNotModified {
+				to.IfNoneMatch = b.etag(to.URL)
+			}
+			targets = append(targets, to)
+		}
+		b.compareRates(fmt.Sprintf("`GET /jwks` %d: answers a second against a bare handler", status), 0.9, targets)
 	}
 }
 
-// tokens is how many a server has given out.
-func (b *bench) tokens(m *measured) (sum float64) {
-	request, err := http.NewRequestWithContext(b.Context(), http.MethodGet, m.url+"/metrics", nil)
-	if err != nil {
-		b.Fatal(err)
+// auth compares POST /auth with a bare handler that makes the same signature.
+func (b *bench) auth(alg jwk.Algorithm) {
+	servers := b.serveAll("--algorithm", alg.String())
+	bare := b.serveBare(bareTask{Method: http.MethodPost, URL: servers[0].url + "/auth", SignWith: alg.String()})
+	var targets []target
+	for _, s := range slices.Concat([]*benchProcess{bare}, servers) {
+		targets = append(targets, target{Method: http.MethodPost, URL: s.url + "/auth", Status: http.StatusOK})
 	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		b.Fatal(err)
+	least := 0.75
+	if alg == jwk.RS256 {
+		least = 0.9
 	}
-	defer response.Body.Close()
-	lines := bufio.NewScanner(response.Body)
-	for lines.Scan() {
-		name, value, _ := strings.Cut(lines.Text(), " ")
-		if !strings.HasPrefix(name, "jwksctl_tokens_total{") {
-			continue
+	b.compareRates("`POST /auth` "+alg.String()+": tokens a second against a bare handler that signs", least, targets)
+}
+
+// compareRates compares the rate of each target with that of the first, the
+// counterpart.
+func (b *bench) compareRates(what string, least float64, targets []target) {
+	all := make([]figures, len(targets)-1)
+	for _, round := range b.load(load{Targets: targets, Connections: 16, Rounds: scaled(60), Slice: scaled(100 * time.Millisecond)}) {
+		for i := range all {
+			all[i].add(round[i+1].PerSecond, round[0].PerSecond)
 		}
-		n, err := strconv.ParseFloat(value, 64)
+	}
+	b.row(what, ">=", least, "/s", all)
+}
+
+// flood compares the p99 of GET /jwks while 64 connections ask the same server for
+// tokens with the p99 of a bare handler in another process on the same processors.
+func (b *bench) flood(alg jwk.Algorithm) {
+	servers := b.serveAll("--algorithm", alg.String())
+	bare := b.serveBare(bareTask{Method: http.MethodGet, URL: servers[0].url + "/jwks"})
+	all := make([]figures, len(servers))
+	for range scaled(7) {
+		for i, server := range servers {
+			for _, round := range b.duringFlood(server, bare) {
+				all[i].add(milliseconds(round[0].P99), milliseconds(round[1].P99))
+			}
+		}
+	}
+	b.row("p99 of `GET /jwks` while 64 connections flood `/auth`, "+alg.String()+", against a bare handler beside that flood", "<=", 5, " ms", all)
+}
+
+// duringFlood floods /auth of the server and meanwhile asks the server and the bare
+// handler for the JWK Set in turn, at most a thousand times a second.
+func (b *bench) duringFlood(server, bare *benchProcess) [][]sample {
+	const (
+		lead  = 300 * time.Millisecond // until the flood has certainly begun
+		tail  = 700 * time.Millisecond // for the start of the second load generator
+		least = 50                     // tokens a second, below which it is no flood
+	)
+	probe := load{Connections: 1, Rounds: 2, Slice: scaled(time.Second), Pause: time.Millisecond}
+	for _, s := range []*benchProcess{server, bare} {
+		probe.Targets = append(probe.Targets, target{Method: http.MethodGet, URL: s.url + "/jwks", Status: http.StatusOK})
+	}
+	flood := load{Targets: []target{{Method: http.MethodPost, URL: server.url + "/auth", Status: http.StatusOK}}, Connections: 64, Rounds: 1}
+	flood.Slice = lead + time.Duration(probe.Rounds*len(probe.Targets))*probe.Slice + tail
+	start := time.Now()
+	_, wait := b.help(b.loadCPUs, helperTask{Load: &flood})
+	<-time.After(lead)
+	probed := b.load(probe)
+	if time.Since(start) > flood.Slice {
+		b.Fatal("the flood ended before the measurement did: the machine is too busy")
+	}
+	var flooded [][]sample
+	wait(&flooded)
+	if rate := flooded[0][0].PerSecond; rate < least {
+		b.Fatalf("the server answered %.0f tokens a second: that is no flood", rate)
+	}
+	return probed
+}
+
+// batch compares verify --batch with raw verification. The time of the command is
+// from exec to exit, so its start and the reading of the file count against it. The
+// time of the raw verification, which uses every processor, is without its start.
+func (b *bench) batch() {
+	tokens := scaled(100_000)
+	all, homes := make([]figures, len(b.binaries)), make([]string, len(b.binaries))
+	raw := verifyTask{Count: tokens}
+	for i, binary := range b.binaries {
+		homes[i] = b.TempDir()
+		server, _ := b.serve(binary, homes[i], "")
+		_, body, err := fetch(b.ctx, http.MethodPost, server.url+"/auth")
 		if err != nil {
 			b.Fatal(err)
 		}
-		sum += n
+		server.stop()
+		token := tokenIn(body)
+		raw.Input = signingInput(token)
+		if err := os.WriteFile(filepath.Join(homes[i], "tokens"), bytes.Repeat([]byte(token+"\n"), tokens), 0o600); err != nil {
+			b.Fatal(err)
+		}
 	}
-	if err := lines.Err(); err != nil {
-		b.Fatal(err)
+	for range scaled(9) {
+		var took time.Duration
+		_, wait := b.help("", helperTask{Verify: &raw})
+		wait(&took)
+		for i, binary := range b.binaries {
+			all[i].add(float64(tokens)/b.verifyBatch(binary, homes[i]).Seconds(), float64(tokens)/took.Seconds())
+		}
 	}
-	return sum
+	b.row(fmt.Sprintf("`verify --batch` of %d RS256 tokens, start included, against raw verification on all processors", tokens), ">=", 0.85, "/s", all)
 }
 
-func (b *bench) costs() {
-	b.row("one decision of the schedule", short(cost(decision(b.T))), "", true)
-	b.row("the ring's part in a token", short(cost(signingKey(b.T))), "", true)
-	for _, n := range []int{1, 4, 16} {
-		b.row(fmt.Sprintf("the bytes of a JWK Set of %d RSA keys", n), short(cost(jwksBytes(b.T, n))), "", true)
+// verifyBatch returns the time from exec to exit.
+func (b *bench) verifyBatch(binary, home string) time.Duration {
+	in, err := os.Open(filepath.Join(home, "tokens"))
+	if err != nil {
+		b.Fatal(err)
 	}
+	defer in.Close()
+	cmd := b.command("", home, binary, "verify", "--batch")
+	cmd.Stdin = in
+	start := time.Now()
+	if err := cmd.Run(); err != nil {
+		b.Fatalf("verify --batch: %v", err)
+	}
+	return time.Since(start)
 }
+
+// start measures the time from exec to the first JWK Set.
+func (b *bench) start() {
+	empty, existing := make([]figures, len(b.binaries)), make([]figures, len(b.binaries))
+	for range scaled(21) {
+		for i, binary := range b.binaries {
+			home := b.TempDir()
+			for _, all := range [][]figures{empty, existing} {
+				server, took := b.serve(binary, home, "")
+				server.stop()
+				all[i].ours = append(all[i].ours, milliseconds(took))
+			}
+		}
+	}
+	b.row("start on an empty store: exec to the first JWK Set", "<", 300, " ms", empty)
+	b.row("start on an existing store: exec to the first JWK Set", "<", 50, " ms", existing)
+}
+
+// memory measures the peak of the resident memory under load.
+func (b *bench) memory() {
+	all := make([]figures, len(b.binaries))
+	for range scaled(3) {
+		for i, binary := range b.binaries {
+			server, _ := b.serve(binary, b.TempDir(), "")
+			for _, to := range []target{{Method: http.MethodPost, URL: server.url + "/auth"}, {Method: http.MethodGet, URL: server.url + "/jwks"}} {
+				to.Status = http.StatusOK
+				b.load(load{Targets: []target{to}, Connections: 64, Rounds: 1, Slice: scaled(5 * time.Second)})
+			}
+			all[i].ours = append(all[i].ours, server.peakMiB(b.T))
+			server.stop()
+		}
+	}
+	b.row("peak resident memory under load from 64 connections, RS256", "<", 48, " MiB", all)
+}
+
+func (b *bench) size() {
+	var all []figures
+	for _, binary := range b.binaries {
+		info, err := os.Stat(binary)
+		if err != nil {
+			b.Fatal(err)
+		}
+		all = append(all, figures{ours: []float64{float64(info.Size()) / (1 << 20)}})
+	}
+	b.row("binary", "<", 40, " MiB", all)
+}
+
+func milliseconds(d time.Duration) float64 { return d.Seconds() * 1000 }
