@@ -12,6 +12,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net"
 	"net/http"
@@ -41,7 +42,11 @@ func (task bareTask) serve(ctx context.Context) (string, error) {
 	header.Del("Connection")
 	sign := func() error { return nil }
 	if task.SignWith != "" {
-		if sign, err = rawSigner(task.SignWith, signingInput(tokenIn(body))); err != nil {
+		_, input, err := tokenIn(body)
+		if err != nil {
+			return "", err
+		}
+		if sign, err = rawSigner(task.SignWith, input); err != nil {
 			return "", err
 		}
 	}
@@ -68,21 +73,24 @@ func (task bareTask) serve(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute} // as jwksctl has them
+	// The timeouts are those of jwksctl, because net/http sets them for each request.
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute}
 	go func() { _ = server.Serve(l) }()
 	return "http://" + l.Addr().String(), nil
 }
 
-// tokenIn returns the token of an answer of POST /auth.
-func tokenIn(body []byte) string {
+// tokenIn returns the token in an answer of POST /auth, and the part of it that is
+// signed.
+func tokenIn(body []byte) (token string, input []byte, err error) {
 	var answer struct{ Token string }
-	_ = json.Unmarshal(body, &answer) // signingInput panics if there is no token
-	return answer.Token
-}
-
-// signingInput is the part of a token that is signed.
-func signingInput(token string) []byte {
-	return []byte(token[:strings.LastIndex(token, ".")])
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return "", nil, err
+	}
+	dot := strings.LastIndex(answer.Token, ".")
+	if dot < 0 {
+		return "", nil, fmt.Errorf("no token in %s", body)
+	}
+	return answer.Token, []byte(answer.Token[:dot]), nil
 }
 
 // rawSigner returns a function that signs the input with a key of its own, using

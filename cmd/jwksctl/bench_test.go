@@ -223,8 +223,11 @@ func (b *bench) batch() {
 			b.Fatal(err)
 		}
 		server.stop()
-		token := tokenIn(body)
-		raw.Input = signingInput(token)
+		token, input, err := tokenIn(body)
+		if err != nil {
+			b.Fatal(err)
+		}
+		raw.Input = input
 		if err := os.WriteFile(filepath.Join(homes[i], "tokens"), bytes.Repeat([]byte(token+"\n"), tokens), 0o600); err != nil {
 			b.Fatal(err)
 		}
