@@ -104,7 +104,7 @@ func (b *bench) row(what, operator string, limit float64, unit string, all []fig
 		middle := median(values)
 		cell := fmt.Sprintf(format+" ("+format+" to "+format+")", middle, slices.Min(values), slices.Max(values))
 		if f.counterpart != nil {
-			cell += fmt.Sprintf(": %.5g%s against %.5g%s", median(f.ours), unit, median(f.counterpart), unit)
+			cell += ": " + show(median(f.ours)) + unit + " against " + show(median(f.counterpart)) + unit
 		}
 		cells = append(cells, cell)
 		if i == 0 {
@@ -113,6 +113,13 @@ func (b *bench) row(what, operator string, limit float64, unit string, all []fig
 		}
 	}
 	fmt.Printf("| %s |\n", strings.Join(cells, " | "))
+}
+
+func show(v float64) string {
+	if v < 100 {
+		return fmt.Sprintf("%.2f", v)
+	}
+	return fmt.Sprintf("%.0f", v)
 }
 
 func median(values []float64) float64 {
