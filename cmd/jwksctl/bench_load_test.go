@@ -48,7 +48,7 @@ func (l load) run(ctx context.Context) ([][]sample, error) {
 			if err != nil {
 				return nil, err
 			}
-			defer c.Close()
+			defer func() { _ = c.Close() }() // nothing is left to write
 			connections[i] = append(connections[i], c)
 		}
 	}

@@ -256,7 +256,7 @@ func (b *bench) verifyBatch(binary, home string) time.Duration {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer in.Close()
+	defer func() { _ = in.Close() }() // only read
 	cmd := b.command("", home, binary, "verify", "--batch")
 	cmd.Stdin = in
 	start := time.Now()
