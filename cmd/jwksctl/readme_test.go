@@ -120,7 +120,7 @@ func readmeParts(text string) []string {
 // withoutChance replaces what differs from run to run.
 func withoutChance(text string) string {
 	numbers := map[string]int{}
-	text = regexp.MustCompile(`\b[A-Za-z0-9_-]{43}\b`).ReplaceAllStringFunc(text, func(kid string) string {
+	text = regexp.MustCompile(`[A-Za-z0-9_-]{43}`).ReplaceAllStringFunc(text, func(kid string) string {
 		if numbers[kid] == 0 {
 			numbers[kid] = len(numbers) + 1
 		}
