@@ -1,22 +1,43 @@
 package main
 
 import (
+	"bufio"
+	"flag"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/jwksctl/jwksctl/pkg/config"
 )
 
-// TestReadme holds the tables of the README to the tables that the program
-// itself goes by.
-func TestReadme(t *testing.T) {
-	data, err := os.ReadFile("../../README.md")
+var updateReadme = flag.Bool("readme.update", false, "replace the output in the README's tour with that of this run")
+
+const readmeFile = "../../README.md"
+
+func readReadme(t *testing.T) string {
+	t.Helper()
+	data, err := os.ReadFile(readmeFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := string(data)
+	return string(data)
+}
+
+// TestReadmeTables compares the tables of settings and exit codes with those that
+// the program uses.
+func TestReadmeTables(t *testing.T) {
+	text := readReadme(t)
 	var rows []string
 	for _, k := range config.Keys() {
 		value := "–"
@@ -33,9 +54,191 @@ func TestReadme(t *testing.T) {
 			t.Errorf("README.md lacks the row\n%s", row)
 		}
 	}
-	for _, route := range []string{"/jwks", "/.well-known/jwks.json", "/auth", "/livez", "/readyz", "/metrics"} {
-		if !strings.Contains(text, route) {
-			t.Errorf("README.md does not name %s", route)
+}
+
+// TestReadmeTour runs the commands of the README's console blocks in order, on an
+// empty home, and compares what they print with what the README shows. Kids and
+// times differ from run to run, but a kid that occurs twice must do so in both.
+//
+//	go test ./cmd/jwksctl -run ReadmeTour -readme.update
+//
+// pastes the output of a new run.
+func TestReadmeTour(t *testing.T) {
+	for _, tool := range []string{"bash", "curl", "jq", "openssl"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			if runtime.GOOS == "linux" && os.Getenv("CI") != "" {
+				t.Fatalf("%s is not installed", tool)
+			}
+			t.Skipf("the README's tour was not run: install %s (on Debian: apt-get install %[1]s)", tool)
+		}
+	}
+	text := readReadme(t)
+	tour := newTour(t)
+	var shown, printed []string
+	for part := range slices.Values(readmeParts(text)) {
+		printed = append(printed, part)
+		if strings.HasPrefix(part, "$ ") {
+			command, _, _ := strings.Cut(part, "\n")
+			printed[len(printed)-1] = command + "\n" + tour.run(strings.TrimPrefix(command, "$ "))
+		}
+		shown = append(shown, part)
+	}
+	if *updateReadme {
+		if err := os.WriteFile(readmeFile, []byte(strings.Join(printed, "")), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, got := withoutChance(strings.Join(shown, "")), withoutChance(strings.Join(printed, ""))
+	if diff := cmp.Diff(strings.Split(want, "\n"), strings.Split(got, "\n")); diff != "" {
+		t.Errorf("the tour prints something else (-README +run):\n%s", diff)
+	}
+	tour.checkRoutes(text)
+}
+
+// readmeParts splits the README before each command, and behind its output.
+func readmeParts(text string) []string {
+	var parts []string
+	inside, fresh := false, true
+	for line := range strings.Lines(text) {
+		switch {
+		case strings.HasPrefix(line, "```"):
+			inside = line == "```console\n"
+			fresh = true
+		case inside && strings.HasPrefix(line, "$ "):
+			fresh = true
+		}
+		if fresh {
+			parts = append(parts, "")
+		}
+		parts[len(parts)-1] += line
+		fresh = strings.HasPrefix(line, "```")
+	}
+	return parts
+}
+
+// withoutChance replaces what differs from run to run.
+func withoutChance(text string) string {
+	numbers := map[string]int{}
+	text = regexp.MustCompile(`[A-Za-z0-9_-]{43}`).ReplaceAllStringFunc(text, func(kid string) string {
+		if numbers[kid] == 0 {
+			numbers[kid] = len(numbers) + 1
+		}
+		return fmt.Sprintf("KID%d", numbers[kid])
+	})
+	text = regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`).ReplaceAllString(text, "TIME")
+	text = regexp.MustCompile(`\b1\d{9}\b`).ReplaceAllString(text, "SECONDS")
+	return regexp.MustCompile(`\b[A-Z2-7]{26}\b`).ReplaceAllString(text, "JTI")
+}
+
+// tour is one shell on an empty home, and the server that it starts.
+type tour struct {
+	t     *testing.T
+	dir   string
+	env   []string
+	shell io.Writer
+	out   *bufio.Reader
+	url   string // of the server; the README has documentedURL in its place
+}
+
+const documentedURL = "http://127.0.0.1:8080"
+
+func newTour(t *testing.T) *tour {
+	dir := t.TempDir()
+	home := filepath.Join(dir, "home")
+	if err := os.Mkdir(home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "GORACE=atexit_sleep_ms=0"}
+	shell := exec.CommandContext(t.Context(), "bash")
+	shell.Dir, shell.Env = dir, env
+	in, err := shell.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := shell.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shell.Stderr = shell.Stdout
+	if err := shell.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = in.Close()
+		_ = shell.Wait() // its exit code is that of the last command
+	})
+	return &tour{t: t, dir: dir, env: env, shell: in, out: bufio.NewReader(out), url: documentedURL}
+}
+
+// run runs one command and returns what it prints, as a terminal would show it.
+func (r *tour) run(command string) string {
+	if command == "jwksctl serve" {
+		r.serve()
+		return ""
+	}
+	const end = "-- end of the command --"
+	_, err := fmt.Fprintf(r.shell, "{ %s\n} </dev/null\necho '%s'\n", strings.ReplaceAll(command, documentedURL, r.url), end)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var text strings.Builder
+	for {
+		line, err := r.out.ReadString('\n')
+		if err != nil {
+			r.t.Fatalf("%s: the shell ended: %v\n%s", command, err, &text)
+		}
+		before, found := strings.CutSuffix(line, end+"\n")
+		text.WriteString(before)
+		if found {
+			return strings.ReplaceAll(text.String(), r.url, documentedURL)
+		}
+	}
+}
+
+// serve starts the server on a free port and waits until it answers.
+func (r *tour) serve() {
+	ready := filepath.Join(r.dir, "ready")
+	server := exec.CommandContext(r.t.Context(), "jwksctl", "serve", "--port", "0", "--ready-file", ready)
+	server.Dir, server.Env = r.dir, r.env
+	if err := server.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() {
+		_ = server.Process.Kill()
+		_ = server.Wait() // it was killed
+	})
+	for deadline := time.After(30 * time.Second); ; {
+		if url, err := os.ReadFile(ready); err == nil {
+			r.url = strings.TrimSpace(string(url))
+			return
+		}
+		select {
+		case <-deadline:
+			r.t.Fatal("the server is not ready")
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// checkRoutes asks the server for each route that the README's table names.
+func (r *tour) checkRoutes(text string) {
+	routes := regexp.MustCompile("`(GET|POST) (/[^`]*)`").FindAllStringSubmatch(text, -1)
+	if len(routes) < 9 {
+		r.t.Errorf("the README names %d routes, want at least 9", len(routes))
+	}
+	for _, route := range routes {
+		request, err := http.NewRequestWithContext(r.t.Context(), route[1], r.url+route[2], nil)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			r.t.Errorf("%s: %s", route[0], response.Status)
 		}
 	}
 }
