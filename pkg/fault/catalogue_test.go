@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -253,15 +254,18 @@ func TestAlgorithmOfKey(t *testing.T) {
 			in := input()
 			in.Alias, in.Retired, in.Others = "", jwk.PrivateKey{}, nil
 			in.Key, in.Attacker, in.Expired, in.Revoked = keysFor(t, alg)
-			set := fault.Gallery{Keys: jwk.Set{Keys: []jwk.PublicKey{in.Key.Public()}}}
-			set.Manifest.Issuer, set.Manifest.Audience, set.Manifest.Time = issuer, []string{audience}, moment()
+			verifier := token.Verifier{
+				Keys: keySource{jwk.Set{Keys: []jwk.PublicKey{in.Key.Public()}}}, Now: now,
+				Issuer: issuer, Audience: []string{audience}, Leeway: 30 * time.Second,
+			}
 			for _, c := range fault.Cases() {
 				compact, err := c.Make(in)
 				if err != nil {
 					checkNeed(t, c.Name, err)
 					continue
 				}
-				verdict, err := verifier(set, c.Profile).Verify(t.Context(), compact)
+				verifier.Profile = c.Profile
+				verdict, err := verifier.Verify(t.Context(), compact)
 				if answer := c.Verdict.Answer(); answer != "either" && verdict.Valid != (answer == "accept") {
 					t.Errorf("%s: want %s, got %v", c.Name, answer, err)
 				}
@@ -275,7 +279,7 @@ func keysFor(t *testing.T, alg jwk.Algorithm) (key, attacker, expired, revoked j
 	var keys [4]jwk.PrivateKey
 	for i := range keys {
 		if alg.KeyType() == "RSA" {
-			keys[i] = ready(alg, i)
+			keys[i] = rsaKey(alg, i)
 			continue
 		}
 		var err error

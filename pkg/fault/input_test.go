@@ -50,7 +50,7 @@ func TestNeeds(t *testing.T) {
 			in.Retired, in.Expired, in.Revoked = jwk.PrivateKey{}, jwk.PrivateKey{}, jwk.PrivateKey{}
 		}, "gallery"},
 		"alias":       {"ok-long-kid", func(in *fault.Input) { in.Alias = "" }, "gallery"},
-		"attacker":    {"sig-untrusted-key hdr-jwk hdr-jku kid-unknown/own-key", func(in *fault.Input) { in.Attacker = ready(jwk.RS512, 1) }, "an attacker key for RS256"},
+		"attacker":    {"sig-untrusted-key hdr-jwk hdr-jku kid-unknown/own-key", func(in *fault.Input) { in.Attacker = rsaKey(jwk.RS512, 1) }, "an attacker key for RS256"},
 		"untrusted":   {"sig-untrusted-key hdr-jwk kid-unknown/own-key", func(in *fault.Input) { in.Attacker = in.Key }, "not the trusted one"},
 		"spare bits":  {"enc-trailing-bits", func(in *fault.Input) { in.Key = es384(t) }, "bits unused"},
 		"encryption":  {"jwe-for-jws jwe-zip", func(in *fault.Input) { in.Key, in.Others = eddsa(t), nil }, "an RSA or EC key"},
@@ -157,12 +157,12 @@ func TestRequest(t *testing.T) {
 	}
 	want := map[string]any{
 		"iss": issuer, "aud": audience, "sub": "alice", "scope": "read", "team": "blue", "jti": "sig-flipped",
-		"iat": float64(moment().Unix()), "exp": float64(moment().Add(time.Hour).Unix()),
+		"iat": float64(now().Unix()), "exp": float64(now().Add(time.Hour).Unix()),
 	}
 	if diff := cmp.Diff(want, claims); diff != "" || !bytes.Contains(u.Header, []byte(`"typ":"at+jwt"`)) {
 		t.Errorf("header %s, claims (-want +got):\n%s", u.Header, diff)
 	}
-	in.Latest = moment().Add(40 * time.Minute)
+	in.Latest = now().Add(40 * time.Minute)
 	if compact, err = c.Make(in); err != nil || !bytes.Contains(token.Inspect(compact).Claims, []byte(`"exp":1898858400`)) {
 		t.Errorf("the good token does not end at the latest exp: %v, %s", err, token.Inspect(compact).Claims)
 	}

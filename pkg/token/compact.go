@@ -6,22 +6,21 @@ import (
 	"strings"
 )
 
-// DefaultMaxSize is the longest token, in bytes, that is read or minted unless a
-// caller says otherwise.
+// DefaultMaxSize is the default limit of a token's length, in bytes. Mint makes no
+// longer token.
 const DefaultMaxSize = 64 << 10
 
 // Parts are the three parts of a compact JWS, decoded.
 type Parts struct {
-	Input     string // header and payload as they were received: what is signed
+	Input     string // what is signed: the encoded header and payload
 	Header    []byte
 	Payload   []byte
 	Signature []byte
 }
 
-// Split takes a compact JWS apart (RFC 7515, section 7.1) and decodes its parts.
-// It refuses more than maxSize bytes (0 means DefaultMaxSize) before it decodes
-// any, and everything but unpadded base64url in its one canonical spelling. Payload
-// and signature may be empty: what that means is for later layers to say.
+// Split splits a compact JWS (RFC 7515, section 7.1) and decodes its parts. It refuses
+// a token of more than maxSize bytes (0 means DefaultMaxSize), and any encoding except
+// canonical unpadded base64url. Payload and signature may be empty.
 func Split(compact string, maxSize int) (Parts, error) {
 	if maxSize == 0 {
 		maxSize = DefaultMaxSize
@@ -30,88 +29,83 @@ func Split(compact string, maxSize int) (Parts, error) {
 		return Parts{}, &Refusal{
 			Reason:  ReasonTooLarge,
 			Message: fmt.Sprintf("the token has %d bytes, the limit is %d", len(compact), maxSize),
-			Hint:    "carry large claims elsewhere, or raise the limit",
+			Hint:    "keep large data outside of the token, or raise the limit",
 		}
 	}
-	header, rest, found := strings.Cut(compact, ".")
-	payload, signature, foundAll := strings.Cut(rest, ".")
-	if !found || !foundAll || strings.Contains(signature, ".") || header == "" || header[0] == '{' {
-		return Parts{}, notCompact(compact, strings.Count(compact, ".")+1)
+	header, rest, _ := strings.Cut(compact, ".")
+	payload, signature, _ := strings.Cut(rest, ".")
+	if segments := strings.Count(compact, ".") + 1; segments != 3 || header == "" || header[0] == '{' {
+		return Parts{}, notCompact(compact, segments)
 	}
-	// One array for all three parts, each with no room to grow into the next.
-	encoding := base64.RawURLEncoding.Strict()
-	decoded := make([]byte, 0, encoding.DecodedLen(len(compact)))
 	parts := Parts{Input: compact[:len(header)+1+len(payload)]}
 	for _, part := range [...]struct {
 		name, segment string
-		to            *[]byte
+		decoded       *[]byte
 	}{{"header", header, &parts.Header}, {"payload", payload, &parts.Payload}, {"signature", signature, &parts.Signature}} {
-		start := len(decoded)
 		var err error
-		if decoded, err = decodeSegment(encoding, decoded, part.name, part.segment); err != nil {
+		if *part.decoded, err = decodeSegment(part.name, part.segment); err != nil {
 			return Parts{}, err
 		}
-		*part.to = decoded[start:len(decoded):len(decoded)]
 	}
 	return parts, nil
 }
 
-// notCompact says what a text that is not a compact JWS seems to be.
+// notCompact returns the refusal of a text that is not a compact JWS.
 func notCompact(compact string, segments int) error {
 	switch {
 	case strings.HasPrefix(strings.TrimLeft(compact, " \t\r\n"), "{"):
 		return &Refusal{
 			Reason:  ReasonJSONForm,
 			Message: "the token is a JSON object",
-			Hint:    "a JWT is always in the compact form, three parts joined by dots",
+			Hint:    "pass the compact form: three parts joined by dots",
 		}
 	case segments != 3 && strings.ContainsAny(strings.TrimSpace(compact), " \t\r\n"):
 		return &Refusal{
 			Reason:  ReasonNotCompact,
-			Message: "there is white space in the token",
-			Hint:    "give one token, and nothing else",
+			Message: "the token contains white space",
+			Hint:    "pass one token, and nothing else",
 		}
 	case segments == 5:
 		return &Refusal{
 			Reason:  ReasonEncrypted,
-			Message: "the token has five parts, as an encrypted one has (JWE)",
-			Hint:    "decrypt it first, or ask for a signed one",
+			Message: "the token is encrypted (JWE): it has five parts",
+			Hint:    "decrypt it first, or ask for a signed token",
 		}
 	case segments == 3:
-		return &Refusal{Reason: ReasonNotCompact, Message: "the header is empty", Hint: "check that the token was copied whole"}
+		return &Refusal{Reason: ReasonNotCompact, Message: "the header is empty", Hint: "check that it was copied whole"}
 	default:
 		return &Refusal{
 			Reason:  ReasonNotCompact,
-			Message: fmt.Sprintf("the token does not have three parts joined by dots but %d", segments),
+			Message: fmt.Sprintf("the token has %d parts, not three joined by dots", segments),
 			Hint:    "check that it was copied whole",
 		}
 	}
 }
 
-// decodeSegment appends what canonical base64url says. Go's decoder passes over CR and LF
-// even when strict, which would give one token many spellings.
-func decodeSegment(encoding *base64.Encoding, to []byte, name, segment string) ([]byte, error) {
-	if strings.IndexByte(segment, '\r') >= 0 || strings.IndexByte(segment, '\n') >= 0 {
+// decodeSegment decodes canonical base64url. It refuses line breaks itself, because
+// encoding/base64 ignores them even when strict.
+func decodeSegment(name, segment string) ([]byte, error) {
+	if strings.ContainsAny(segment, "\r\n") {
 		return nil, &Refusal{
 			Reason:  ReasonEncoding,
-			Message: "there is a line break in the " + name,
-			Hint:    "join the lines, and strip what follows the token",
+			Message: "the " + name + " contains a line break",
+			Hint:    "join the lines, and remove what follows the token",
 		}
 	}
-	decoded, err := encoding.AppendDecode(to, []byte(segment))
+	decoded, err := base64.RawURLEncoding.Strict().DecodeString(segment)
 	if err == nil {
 		return decoded, nil
 	}
-	hint := "only A-Z a-z 0-9 - and _ may occur, and spare bits must be zero"
+	hint := "use only A-Z a-z 0-9 - and _, and set unused bits to zero"
 	switch {
 	case strings.Contains(segment, "="):
-		hint = "leave out the padding (=)"
+		hint = "remove the padding (=)"
 	case strings.ContainsAny(segment, "+/"):
-		hint = "write - for + and _ for /"
+		hint = "write - instead of + and _ instead of /"
 	}
 	return nil, &Refusal{
 		Reason:  ReasonEncoding,
-		Message: "the " + name + " is not base64url as a JWS has it",
+		Message: "the " + name + " is not unpadded base64url",
 		Hint:    hint,
 	}
 }
