@@ -41,7 +41,7 @@ type TTLError struct {
 
 // Error names the limit.
 func (e *TTLError) Error() string {
-	return fmt.Sprintf("ttl: %s is longer than a token may live: ask for %s at most, or for none to get the longest", e.Asked, e.Longest)
+	return fmt.Sprintf("ttl: %s is longer than a token may be valid now: ask for %s at most, or leave it out to get the longest", e.Asked, e.Longest)
 }
 
 // Check returns the error that Mint would return if a key signed at the time now whose
@@ -97,11 +97,11 @@ func (r *Request) checkClaims() error {
 		case ok:
 			return &RequestError{"claims", fmt.Sprintf("%s has its own setting: use %s", quote(name), field)}
 		case strings.EqualFold(name, "iat"):
-			return &RequestError{"claims", fmt.Sprintf("%s is always the time of signing: remove it", quote(name))}
+			return &RequestError{"claims", fmt.Sprintf("%s is always the time of signing: leave it out", quote(name))}
 		case confusedClaim(name) != "":
 			return &RequestError{"claims", fmt.Sprintf("%s could be confused with %s", quote(name), confusedClaim(name))}
 		case name == "scope" && r.Scope != "":
-			return &RequestError{"claims", "\"scope\" is given twice: remove one"}
+			return &RequestError{"claims", "\"scope\" is given twice: leave one out"}
 		}
 	}
 	return checkJSON("claims", r.Claims)
@@ -120,7 +120,7 @@ func (r *Request) checkHeader() error {
 	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
 		switch {
 		case strings.EqualFold(name, "alg"), strings.EqualFold(name, "kid"):
-			return &RequestError{"header", fmt.Sprintf("%s is set by the signing key: remove it", quote(name))}
+			return &RequestError{"header", fmt.Sprintf("%s is set by the signing key: leave it out", quote(name))}
 		case strings.EqualFold(name, "typ"):
 			return &RequestError{"header", fmt.Sprintf("%s has its own setting: use typ", quote(name))}
 		case slices.ContainsFunc(reserved, func(r string) bool { return strings.EqualFold(name, r) }):
