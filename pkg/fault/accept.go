@@ -50,11 +50,11 @@ func acceptRows() []row {
 		{name: "ok-each-alg", verdict: MustAccept, tier: Core, rules: "RFC 7515 §5.2, RFC 9864 §2.2", variants: algorithmVariants()},
 		{
 			name: "ok-aud-array", verdict: MustAccept, tier: Core, rules: "RFC 7519 §4.1.3",
-			variants: single("aud is an array with another audience before the expected one", aud(func(me string) any { return []string{other, me} })),
+			variants: single("aud is an array with another audience before the expected one", aud(func(expected string) any { return []string{other, expected} })),
 		},
 		{
 			name: "ok-aud-string", verdict: MustAccept, tier: Core, rules: "RFC 7519 §4.1.3",
-			variants: single("aud is a string", aud(func(me string) any { return me })),
+			variants: single("aud is a string", aud(func(expected string) any { return expected })),
 		},
 		{
 			name: "ok-exp-fraction", verdict: MustAccept, tier: Core, rules: "RFC 7519 §2",
@@ -92,7 +92,7 @@ func spellingRows() []row {
 		{
 			name: "ok-json-whitespace", verdict: MustAccept, tier: Core, rules: "RFC 8259 §2",
 			variants: single("the JSON has spaces, tabs and line breaks", func(d *draft) {
-				header, claims := d.texts()
+				header, claims := d.jsonTexts()
 				d.headerText, d.claimsText = d.indented(header), d.indented(claims)
 			}),
 		},

@@ -55,8 +55,8 @@ func (d *draft) fail(err error) {
 
 func (d *draft) require(what string) { d.fail(&NeedError{What: what}) }
 
-// texts returns the JSON of header and claims.
-func (d *draft) texts() (header, claims string) {
+// jsonTexts returns the JSON of header and claims.
+func (d *draft) jsonTexts() (header, claims string) {
 	header, claims = d.headerText, d.claimsText
 	if header == "" {
 		header = d.json(d.header)
@@ -75,7 +75,7 @@ func (d *draft) json(v any) string {
 
 // input returns the signing input.
 func (d *draft) input() string {
-	header, claims := d.texts()
+	header, claims := d.jsonTexts()
 	return d.encode([]byte(header)) + "." + d.encode([]byte(claims))
 }
 
