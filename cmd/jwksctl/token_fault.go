@@ -32,7 +32,7 @@ func (o *faultOptions) register(c *cobra.Command) {
 	f.BoolVar(&o.list, "list-faults", false, "list the faults, and what a verifier should answer to each")
 	f.StringVar(&o.gallery, "gallery", "", "write every fault as a file into this new or empty folder, with keys of its own; opens no store")
 	f.StringVar(&o.attacker, "attacker-key", "", "private key of the attacker, a JWK or PEM in this file; default: a new one")
-	f.StringVar(&o.canary, "canary", "", "URL for faults that have a verifier call one; default: "+fault.NoCanary)
+	f.StringVar(&o.canary, "canary", "", "URL for faults that have a verifier call one; default: "+fault.DefaultCanary)
 	c.MarkFlagsMutuallyExclusive("fault", "list-faults", "gallery", "expired")
 	complete(c, "fault", faultNames()...)
 }

@@ -128,9 +128,8 @@ func (b *batch) run(ctx context.Context, in io.Reader) (counts, error) {
 	go cut(ctx, in, free, jobs, ordered)
 	for range cores {
 		go func() {
-			checker := b.verifier.Checker()
 			for c := range jobs {
-				b.judge(ctx, checker, c)
+				b.judge(ctx, c)
 				c.done <- struct{}{}
 			}
 		}()
@@ -233,14 +232,14 @@ func readLine(r *bufio.Reader) (line, error) {
 }
 
 // judge judges the lines of a chunk until keys cannot be obtained.
-func (b *batch) judge(ctx context.Context, checker *token.Checker, c *chunk) {
+func (b *batch) judge(ctx context.Context, c *chunk) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			c.fault = fmt.Sprintf("%v\n%s", fault, debug.Stack())
 		}
 	}()
 	for _, l := range c.lines {
-		judged, err := verifyLine(ctx, checker, l)
+		judged, err := verifyLine(ctx, b.verifier, l)
 		if _, rejected := errors.AsType[*token.Refusal](err); rejected {
 			c.rejected++
 		} else if err != nil {
@@ -260,9 +259,9 @@ func (b *batch) judge(ctx context.Context, checker *token.Checker, c *chunk) {
 	}
 }
 
-func verifyLine(ctx context.Context, checker *token.Checker, l line) (token.Verdict, error) {
+func verifyLine(ctx context.Context, verifier token.Verifier, l line) (token.Verdict, error) {
 	if !l.tooLong {
-		return checker.Verify(ctx, l.text)
+		return verifier.Verify(ctx, l.text)
 	}
 	refusal := &token.Refusal{
 		Reason:  token.ReasonTooLarge,

@@ -10,96 +10,96 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/token"
 )
 
-// keyRows are about the states of a key, which only its issuer can give it.
-func keyRows() []row {
+// keyStateRows are signed by keys in other states than active.
+func keyStateRows() []row {
 	signed := func(state string, key func(Input) jwk.PrivateKey) change {
 		return func(d *draft) {
 			if key := key(d.in); !key.IsZero() {
 				d.signedBy(key)
 				return
 			}
-			d.need("a key that is " + state + ": a gallery brings one")
+			d.require("a key that is " + state + ", as in a gallery")
 		}
 	}
 	return []row{
 		{
 			name: "key-expired", verdict: MustReject, tier: Core, severity: High, rules: "OIDC Core §10.1.1",
-			variants: only("signed by a key that left the JWK Set on schedule",
+			variants: single("signed by a key that left the JWK Set on schedule",
 				signed("expired", func(in Input) jwk.PrivateKey { return in.Expired })),
 		},
 		{
 			name: "key-revoked", verdict: MustReject, tier: Core, severity: Critical, rules: "OIDC Core §10.1.1", cves: "CVE-2025-22149",
-			variants: only("signed by a key that was pulled from the JWK Set",
+			variants: single("signed by a key that was revoked",
 				signed("revoked", func(in Input) jwk.PrivateKey { return in.Revoked })),
 		},
 		{
 			name: "ok-key-retired", verdict: MustAccept, tier: Core, rules: "OIDC Core §10.1.1",
-			variants: only("signed by a key that signs no more but is still published",
+			variants: single("signed by a retired key, which is still published",
 				signed("retired", func(in Input) jwk.PrivateKey { return in.Retired })),
 		},
 	}
 }
 
-// acceptRows are what a verifier must not refuse.
+// acceptRows must be accepted.
 func acceptRows() []row {
 	return append([]row{
 		{
 			name: "ok-plain", verdict: MustAccept, tier: Core, rules: "RFC 7515 §5.2",
-			variants: only("nothing: the good token itself"),
+			variants: single("nothing: this is the good token"),
 		},
 		{name: "ok-each-alg", verdict: MustAccept, tier: Core, rules: "RFC 7515 §5.2, RFC 9864 §2.2", variants: algorithmVariants()},
 		{
 			name: "ok-aud-array", verdict: MustAccept, tier: Core, rules: "RFC 7519 §4.1.3",
-			variants: only("aud is an array with another one before the right one", aud(func(me string) any { return []string{other, me} })),
+			variants: single("aud is an array with another audience before the expected one", aud(func(expected string) any { return []string{other, expected} })),
 		},
 		{
 			name: "ok-aud-string", verdict: MustAccept, tier: Core, rules: "RFC 7519 §4.1.3",
-			variants: only("aud is a bare string", aud(func(me string) any { return me })),
+			variants: single("aud is a string", aud(func(expected string) any { return expected })),
 		},
 		{
 			name: "ok-exp-fraction", verdict: MustAccept, tier: Core, rules: "RFC 7519 §2",
-			variants: only("exp has a fraction", func(d *draft) { d.claims["exp"] = text(d.json(d.claims["exp"]) + ".75") }),
+			variants: single("exp has a fraction", func(d *draft) { d.claims["exp"] = rawJSON(d.json(d.claims["exp"]) + ".75") }),
 		},
 		{
 			name: "ok-nbf-past", verdict: MustAccept, tier: Core, rules: "RFC 7519 §4.1.5",
-			variants: only("nbf is one hour ago", claimAt("nbf", -time.Hour)),
+			variants: single("nbf is one hour ago", claimAt("nbf", -time.Hour)),
 		},
 		{
 			name: "ok-unknown-header", verdict: MustAccept, tier: Core, rules: "RFC 7515 §4",
-			variants: only("the header has a member that nobody knows, and that is not critical",
+			variants: single("the header has an unknown member that crit does not list",
 				header("urn:example:unknown", map[string]any{"a": []int{1}})),
 		},
 		{
 			name: "ok-unknown-claim", verdict: MustAccept, tier: Core, rules: "RFC 7519 §4",
-			variants: only("there is a claim that nobody knows", claim("urn:example:unknown", map[string]any{"a": []int{1}})),
+			variants: single("there is an unknown claim", claim("urn:example:unknown", map[string]any{"a": []int{1}})),
 		},
-	}, textRows()...)
+	}, spellingRows()...)
 }
 
 func algorithmVariants() []variant {
 	var variants []variant
 	for _, alg := range jwk.Algorithms() {
-		variants = append(variants, variant{strings.ToLower(alg.String()), "alg is " + alg.String(), with(alg)})
+		variants = append(variants, variant{strings.ToLower(alg.String()), "alg is " + alg.String(), signedByTrusted(alg)})
 	}
 	return append(variants, variant{
-		"ed25519", "alg is Ed25519, the new name of EdDSA with that curve", all(with(jwk.EdDSA), header("alg", "Ed25519")),
+		"ed25519", "alg is Ed25519, the new name of EdDSA with that curve", all(signedByTrusted(jwk.EdDSA), header("alg", "Ed25519")),
 	})
 }
 
-// textRows are other ways to write the same JSON, and the same typ.
-func textRows() []row {
+// spellingRows write the same JSON, or the same typ, in another way.
+func spellingRows() []row {
 	return []row{
 		{
 			name: "ok-json-whitespace", verdict: MustAccept, tier: Core, rules: "RFC 8259 §2",
-			variants: only("the JSON has spaces, tabs and line breaks", func(d *draft) {
-				header, claims := d.texts()
-				d.headerText, d.claimsText = d.spaced(header), d.spaced(claims)
+			variants: single("the JSON has spaces, tabs and line breaks", func(d *draft) {
+				header, claims := d.jsonTexts()
+				d.headerText, d.claimsText = d.indented(header), d.indented(claims)
 			}),
 		},
 		{
 			name: "ok-unicode", verdict: MustAccept, tier: Core, rules: "RFC 8259 §7, RFC 8259 §8.1",
-			variants: only("a claim has letters beyond ASCII, bare and escaped",
-				more(`"n\u0061me":"%s"`, `Zoë Zo\u00eb 日本 \ud83d\ude00 \"\\\/\b\f\n\r\t`)),
+			variants: single("a claim has non-ASCII letters, some of them escaped",
+				addClaim(`"n\u0061me":"%s"`, `Zoë Zo\u00eb 日本 \ud83d\ude00 \"\\\/\b\f\n\r\t`)),
 		},
 		{
 			name: "ok-typ-forms", verdict: MustAccept, tier: ProfileOnly, rules: "RFC 9068 §4, RFC 7515 §4.1.9",
@@ -113,19 +113,19 @@ func textRows() []row {
 	}
 }
 
-// spaced writes JSON over several lines, as RFC 7515 has it in appendix A.1.
-func (d *draft) spaced(compact string) string {
+// indented writes JSON on several lines, like RFC 7515 in appendix A.1.
+func (d *draft) indented(compact string) string {
 	var b bytes.Buffer
 	d.fail(json.Indent(&b, []byte(compact), "", "\t"))
 	return " " + strings.ReplaceAll(b.String(), "\n", "\r\n") + "\n"
 }
 
-// toleranceRows are what a verifier should not refuse.
+// toleranceRows should be accepted, though no standard demands it.
 func toleranceRows() []row {
 	return []row{
 		{
 			name: "ok-kid-missing", verdict: Either, tier: Core, rules: "OIDC Core §10.1",
-			variants: only("there is no kid: a verifier with one key should accept it, one with several may refuse", noHeader("kid")),
+			variants: single("there is no kid: a verifier with one key should accept it, one with several may refuse", noHeader("kid")),
 		},
 		{
 			name: "ok-skew", verdict: Accept, tier: Core, rules: "interoperability",
@@ -136,16 +136,16 @@ func toleranceRows() []row {
 		},
 		{
 			name: "ok-long-kid", verdict: Accept, tier: Core, rules: "interoperability",
-			variants: only("kid has 128 characters", func(d *draft) {
+			variants: single("kid has 128 characters", func(d *draft) {
 				if d.in.Alias == "" {
-					d.need("a key that is published under a kid of 128 characters: a gallery brings one")
+					d.require("a key that is published with a kid of 128 characters, as in a gallery")
 				}
 				d.header["kid"] = d.in.Alias
 			}),
 		},
 		{
 			name: "ok-4k", verdict: Accept, tier: Core, rules: "interoperability",
-			variants: only("a claim has 4 KiB", claim("urn:example:long", strings.Repeat("x", 4<<10))),
+			variants: single("a claim has 4 KiB", claim("urn:example:long", strings.Repeat("x", 4<<10))),
 		},
 	}
 }

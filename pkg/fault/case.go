@@ -8,33 +8,33 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/token"
 )
 
-// Verdict is what a verifier should say to a token.
+// Verdict is whether a verifier should accept a token.
 type Verdict string
 
-// The verdicts. An exclamation mark says that a standard demands it; without one it
-// is hardening, a profile or interoperability that asks for it.
+// The verdicts. An exclamation mark means that a standard demands the verdict; without
+// it, the reason is hardening, a profile or interoperability.
 const (
 	MustReject Verdict = "reject!"
 	Reject     Verdict = "reject"
-	Either     Verdict = "either" // both are lawful
+	Either     Verdict = "either" // a verifier may accept or reject
 	Accept     Verdict = "accept"
 	MustAccept Verdict = "accept!"
 )
 
-// Answer is the verdict without its weight: "reject", "either" or "accept".
+// Answer is the verdict without the exclamation mark: "reject", "either" or "accept".
 func (v Verdict) Answer() string { return strings.TrimSuffix(string(v), "!") }
 
-// Tier says who should try a case.
+// Tier is which verifiers a case is for.
 type Tier string
 
 // The tiers.
 const (
 	Core        Tier = "core"
-	ProfileOnly Tier = "profile" // for verifiers that claim a profile or hardening
-	OptIn       Tier = "opt-in"  // costs time or memory where it is not refused
+	ProfileOnly Tier = "profile" // for verifiers with a profile or hardening
+	OptIn       Tier = "opt-in"  // takes much time or memory if it is not refused
 )
 
-// Severity is how bad the wrong answer is; "" for cases that must be accepted.
+// Severity is how bad the wrong verdict is; "" for cases that must be accepted.
 type Severity string
 
 // The severities.
@@ -48,20 +48,20 @@ const (
 
 // Case is one token of the catalogue.
 type Case struct {
-	Name     string        `json:"name"`    // the row, and behind a slash the variant if it has several
+	Name     string        `json:"name"`    // row, or row/variant
 	Group    string        `json:"group"`   // signature, header, encoding, time, claims, key or accept
-	Differs  string        `json:"differs"` // from a good token, in one line
+	Differs  string        `json:"differs"` // from the good token, in one line
 	Verdict  Verdict       `json:"verdict"`
 	Tier     Tier          `json:"tier"`
 	Severity Severity      `json:"severity,omitempty"`
-	Rules    []string      `json:"rules"`             // what demands the verdict
-	CVEs     []string      `json:"cves,omitempty"`    // where it went wrong: CVE or GHSA numbers
-	Profile  token.Profile `json:"profile,omitempty"` // under which the verdict holds; "" for any
+	Rules    []string      `json:"rules"`             // the sections that demand the verdict
+	CVEs     []string      `json:"cves,omitempty"`    // CVE or GHSA numbers of verifiers with this defect
+	Profile  token.Profile `json:"profile,omitempty"` // that the verifier must use; "" means any
 
 	change change
 }
 
-// row is what the variants of a case have in common.
+// row is a group of cases with the same verdict.
 type row struct {
 	name     string
 	verdict  Verdict
@@ -73,27 +73,26 @@ type row struct {
 	variants []variant
 }
 
-// variant is one token of a row. The only one of its row has no name.
+// variant is one token of a row. Its name is "" if the row has no other.
 type variant struct {
 	name, differs string
 	change        change
 }
 
-// only is the variant of a row that has one.
-func only(differs string, changes ...change) []variant {
+// single returns the only variant of a row.
+func single(differs string, changes ...change) []variant {
 	return []variant{{"", differs, all(changes...)}}
 }
 
-// Cases returns the catalogue, in order: what must be refused by group, then what
-// must be accepted.
+// Cases returns the catalogue: first the cases to refuse, by group, then those to accept.
 func Cases() []Case {
 	return slices.Concat(
 		expand("signature", algorithmRows(), signatureRows()),
 		expand("header", keyMaterialRows(), headerRows()),
-		expand("encoding", formRows(), jsonRows()),
+		expand("encoding", serializationRows(), jsonRows()),
 		expand("time", timeRows()),
-		expand("claims", issuerRows(), audienceRows(), kindRows(), encryptedRows(), resourceRows()),
-		expand("key", keyRows()),
+		expand("claims", issuerRows(), audienceRows(), typeRows(), encryptedRows(), resourceRows()),
+		expand("key", keyStateRows()),
 		expand("accept", acceptRows(), toleranceRows()),
 	)
 }
@@ -124,8 +123,7 @@ func list(text string) []string {
 	return strings.Split(text, ", ")
 }
 
-// Find returns the case of that name. The name of a row alone stands for its first
-// variant.
+// Find returns the case with this name. The name of a row means its first variant.
 func Find(name string) (Case, bool) {
 	cases := Cases()
 	i := slices.IndexFunc(cases, func(c Case) bool {
@@ -138,8 +136,8 @@ func Find(name string) (Case, bool) {
 	return cases[i], true
 }
 
-// Make makes the token. The error is a *NeedError if the input lacks what the case
-// needs, a *token.RequestError or *token.TTLError if its request cannot be met.
+// Make makes the token. The error is a *NeedError if in does not have what the case
+// needs, and a *token.RequestError or *token.TTLError if in.Request is invalid.
 func (c Case) Make(in Input) (string, error) {
 	d := in.good(c)
 	if d.err == nil {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -16,7 +17,7 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/token"
 )
 
-// reference is what the catalogue must have: verdict, tier and severity of each row.
+// reference is the verdict, tier and severity of each row.
 const reference = `
 alg-none              reject! core critical
 alg-none-case         reject! core critical
@@ -112,7 +113,7 @@ ok-long-kid           accept core
 ok-4k                 accept core
 `
 
-// TestReference checks that every row of the reference is there, as it has it.
+// TestReference compares the rows with the reference.
 func TestReference(t *testing.T) {
 	want := map[string]string{}
 	for line := range strings.Lines(strings.TrimSpace(reference)) {
@@ -129,8 +130,8 @@ func TestReference(t *testing.T) {
 	}
 }
 
-// TestCases checks that each case can be named on a command line, be the name of a
-// file on any system, and says all of itself.
+// TestCases checks that each case is complete, and that its name is unique and can be
+// an argument and a file name on any system.
 func TestCases(t *testing.T) {
 	name := regexp.MustCompile(`^[a-z0-9-]+(/[a-z0-9-]+)?$`)
 	rule := regexp.MustCompile(`^((RFC \d{4}|rfc8725bis|OIDC Core|ASVS 5\.0) §[0-9.]+|policy|interoperability|no rule: .+)$`)
@@ -138,7 +139,7 @@ func TestCases(t *testing.T) {
 	seen := map[string]bool{}
 	for _, c := range fault.Cases() {
 		if !name.MatchString(c.Name) || seen[c.Name] {
-			t.Errorf("name %q is not fit, or not unique", c.Name)
+			t.Errorf("name %q is invalid or not unique", c.Name)
 		}
 		seen[c.Name] = true
 		if c.Group == "" || c.Differs == "" || strings.ContainsAny(c.Differs, "\n\t") || len(c.Rules) == 0 {
@@ -146,12 +147,12 @@ func TestCases(t *testing.T) {
 		}
 		for _, r := range c.Rules {
 			if !rule.MatchString(r) {
-				t.Errorf("%s: rule %q has no form that is known", c.Name, r)
+				t.Errorf("%s: invalid rule %q", c.Name, r)
 			}
 		}
 		for _, n := range c.CVEs {
 			if !cve.MatchString(n) {
-				t.Errorf("%s: %q is no CVE or GHSA number", c.Name, n)
+				t.Errorf("%s: %q is not a CVE or GHSA number", c.Name, n)
 			}
 		}
 	}
@@ -168,8 +169,8 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// TestDifferences pins in what each token departs from the good one: it must be what
-// the case says, and nothing else.
+// TestDifferences pins how each token differs from the good one, to show that it has no
+// other fault.
 func TestDifferences(t *testing.T) {
 	in := input()
 	in.Request.ID = "1"
@@ -177,7 +178,7 @@ func TestDifferences(t *testing.T) {
 	for _, c := range fault.Cases() {
 		good, _ := fault.Find("ok-plain")
 		good.Profile = c.Profile
-		plain, err := good.Make(in)
+		goodToken, err := good.Make(in)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -185,35 +186,34 @@ func TestDifferences(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		departs := differences(in, plain, made)
-		if len(departs) == 0 && c.Verdict.Answer() == "reject" {
+		found := differences(in, goodToken, made)
+		if len(found) == 0 && c.Verdict.Answer() == "reject" {
 			t.Errorf("%s does not differ from the good token", c.Name)
 		}
-		lines += strings.Join(append([]string{c.Name + ":"}, departs...), " ") + "\n"
+		lines += strings.Join(append([]string{c.Name + ":"}, found...), " ") + "\n"
 	}
 	golden(t, "differences.golden", lines)
 }
 
-// differences names the parts of a token that are not those of the good one: members,
-// the way that the JSON is written, the form of the whole, and the signature if a
-// trusted key did not make it over this text.
+// differences lists where a token differs from the good one: members, the text of the
+// JSON ("header-text"), the serialization ("form"), and the signature, if it is invalid.
 func differences(in fault.Input, good, made string) []string {
-	var departs []string
+	var found []string
 	want, got := token.Inspect(good), token.Inspect(made)
 	for _, part := range []struct {
 		name      string
 		want, got json.RawMessage
 	}{{"header", want.Header, got.Header}, {"claims", want.Claims, got.Claims}} {
-		departs = append(departs, members(part.name, part.want, part.got)...)
+		found = append(found, members(part.name, part.want, part.got)...)
 	}
 	parts, err := token.Split(made, 1<<20)
 	if err != nil {
-		return append(departs, "form")
+		return append(found, "form")
 	}
 	var header struct {
 		KeyID any `json:"kid"`
 	}
-	_ = json.Unmarshal(got.Header, &header) // what cannot be read names no key
+	_ = json.Unmarshal(got.Header, &header) // an invalid header has no kid
 	key := in.Key.Public()
 	for _, trusted := range append(slices.Clone(in.Others), in.Retired) {
 		if trusted.KeyID() == header.KeyID {
@@ -221,9 +221,9 @@ func differences(in fault.Input, good, made string) []string {
 		}
 	}
 	if key.Verify(key.Algorithm(), []byte(parts.Input), parts.Signature) != nil {
-		departs = append(departs, "signature")
+		found = append(found, "signature")
 	}
-	return departs
+	return found
 }
 
 func members(part string, good, made json.RawMessage) []string {
@@ -233,35 +233,38 @@ func members(part string, good, made json.RawMessage) []string {
 	}
 	names := maps.Clone(want)
 	maps.Copy(names, got)
-	var departs []string
+	var found []string
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		if !bytes.Equal(want[name], got[name]) {
-			departs = append(departs, part+"."+name)
+			found = append(found, part+"."+name)
 		}
 	}
 	if again, err := json.Marshal(got); err != nil || !bytes.Equal(again, made) {
-		departs = append(departs, part+"-text")
+		found = append(found, part+"-text")
 	}
-	return departs
+	return found
 }
 
-// TestAlgorithmOfKey makes every case with keys of other algorithms: what cannot be
-// made says what it needs, and what is made gets the right verdict.
+// TestAlgorithmOfKey makes every case with keys of other algorithms. Each token gets its
+// verdict, or the error says what the case needs.
 func TestAlgorithmOfKey(t *testing.T) {
 	for _, alg := range []jwk.Algorithm{jwk.PS256, jwk.ES256, jwk.ES384, jwk.EdDSA} {
 		t.Run(alg.String(), func(t *testing.T) {
 			in := input()
 			in.Alias, in.Retired, in.Others = "", jwk.PrivateKey{}, nil
 			in.Key, in.Attacker, in.Expired, in.Revoked = keysFor(t, alg)
-			set := fault.Gallery{Keys: jwk.Set{Keys: []jwk.PublicKey{in.Key.Public()}}}
-			set.Manifest.Issuer, set.Manifest.Audience, set.Manifest.Time = issuer, []string{audience}, moment()
+			verifier := token.Verifier{
+				Keys: keySource{jwk.Set{Keys: []jwk.PublicKey{in.Key.Public()}}}, Now: now,
+				Issuer: issuer, Audience: []string{audience}, Leeway: 30 * time.Second,
+			}
 			for _, c := range fault.Cases() {
 				compact, err := c.Make(in)
 				if err != nil {
 					checkNeed(t, c.Name, err)
 					continue
 				}
-				verdict, err := verifier(set, c.Profile).Verify(t.Context(), compact)
+				verifier.Profile = c.Profile
+				verdict, err := verifier.Verify(t.Context(), compact)
 				if answer := c.Verdict.Answer(); answer != "either" && verdict.Valid != (answer == "accept") {
 					t.Errorf("%s: want %s, got %v", c.Name, answer, err)
 				}
@@ -275,7 +278,7 @@ func keysFor(t *testing.T, alg jwk.Algorithm) (key, attacker, expired, revoked j
 	var keys [4]jwk.PrivateKey
 	for i := range keys {
 		if alg.KeyType() == "RSA" {
-			keys[i] = ready(alg, i)
+			keys[i] = rsaKey(alg, i)
 			continue
 		}
 		var err error

@@ -8,7 +8,7 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/token"
 )
 
-// other names somebody else than the expected issuer or audience.
+// other is neither the expected issuer nor the expected audience.
 const other = "https://other.example"
 
 // issuerRows are the faults of iss.
@@ -17,37 +17,37 @@ func issuerRows() []row {
 		{
 			name: "iss-wrong", verdict: MustReject, tier: Core, severity: Critical,
 			rules: "RFC 8725 §3.8, RFC 9068 §4", cves: "CVE-2024-5037",
-			variants: only("iss is another URL, though the trusted key signed", claim("iss", other)),
+			variants: single("iss is another URL; the trusted key signed", claim("iss", other)),
 		},
 		{
 			name: "iss-missing", verdict: MustReject, tier: Core, severity: Critical,
 			rules: "RFC 8725 §3.8, RFC 9068 §4", cves: "CVE-2024-5037",
-			variants: only("there is no iss", noClaim("iss")),
+			variants: single("there is no iss", noClaim("iss")),
 		},
 		{
 			name: "iss-near", verdict: MustReject, tier: Core, severity: High, rules: "RFC 9068 §4",
 			variants: []variant{
-				{"slash", "iss has a slash at its end too many, or one too few", nearIssuer(otherSlash)},
+				{"slash", "a slash is added at the end of iss, or removed", nearIssuer(otherSlash)},
 				{"case", "one letter of iss is in the other case", nearIssuer(otherCase)},
-				{"port", "iss states a port too many, or none where there is one", nearIssuer(otherPort)},
-				{"scheme", "iss has http for https, or the other way round", nearIssuer(otherScheme)},
+				{"port", "a port is added to iss, or removed", nearIssuer(otherPort)},
+				{"scheme", "iss has http instead of https, or https instead of http", nearIssuer(otherScheme)},
 			},
 		},
 		{
 			name: "iss-array", verdict: MustReject, tier: Core, severity: High, rules: "RFC 7519 §4.1.1", cves: "CVE-2025-30144",
-			variants: only("iss is an array of another URL and the right one", func(d *draft) {
+			variants: single("iss is an array of another URL and the expected one", func(d *draft) {
 				d.claims["iss"] = []any{other, d.claims["iss"]}
 			}),
 		},
 	}
 }
 
-// nearIssuer changes iss a little; f returns "" where it cannot.
+// nearIssuer changes iss with f, which returns "" if it cannot.
 func nearIssuer(f func(iss string) string) change {
 	return func(d *draft) {
 		near := f(d.in.Request.Issuer)
 		if near == "" {
-			d.need("an issuer that is an http or https URL")
+			d.require("an issuer that is an http or https URL")
 		}
 		d.claims["iss"] = near
 	}
@@ -96,29 +96,29 @@ func otherScheme(s string) string {
 
 // audienceRows are the faults of aud and sub.
 func audienceRows() []row {
-	const crossed = "CVE-2024-5798, CVE-2026-30223, CVE-2026-55669"
+	const audienceCVEs = "CVE-2024-5798, CVE-2026-30223, CVE-2026-55669"
 	return []row{
 		{
-			name: "aud-wrong", verdict: MustReject, tier: Core, severity: Critical, rules: "RFC 7519 §4.1.3, RFC 8725 §3.9", cves: crossed,
-			variants: only("aud is another API", aud(func(string) any { return other })),
+			name: "aud-wrong", verdict: MustReject, tier: Core, severity: Critical, rules: "RFC 7519 §4.1.3, RFC 8725 §3.9", cves: audienceCVEs,
+			variants: single("aud is another API", aud(func(string) any { return other })),
 		},
 		{
-			name: "aud-missing", verdict: MustReject, tier: Core, severity: Critical, rules: "RFC 7519 §4.1.3, RFC 8725 §3.9", cves: crossed,
-			variants: only("there is no aud", aud(func(string) any { return nil }), noClaim("aud")),
+			name: "aud-missing", verdict: MustReject, tier: Core, severity: Critical, rules: "RFC 7519 §4.1.3, RFC 8725 §3.9", cves: audienceCVEs,
+			variants: single("there is no aud", aud(func(string) any { return nil }), noClaim("aud")),
 		},
 		{
 			name: "aud-array-other", verdict: MustReject, tier: Core, severity: Critical, rules: "RFC 7519 §4.1.3", cves: "CVE-2020-26160",
-			variants: only("aud is an array of two strangers", aud(func(string) any { return []string{other, "https://stranger.example"} })),
+			variants: single("aud is an array of two other APIs", aud(func(string) any { return []string{other, "https://another.example"} })),
 		},
 		{
 			name: "aud-near", verdict: MustReject, tier: Core, severity: High, rules: "RFC 7519 §4.1.3",
 			variants: []variant{
-				{"prefix", "aud lacks its last character", aud(func(me string) any { return me[:len(me)-1] })},
-				{"suffix", "aud has a character too many at its end", aud(func(me string) any { return me + "x" })},
+				{"prefix", "the last character of aud is missing", aud(func(expected string) any { return expected[:len(expected)-1] })},
+				{"suffix", "a character is added at the end of aud", aud(func(expected string) any { return expected + "x" })},
 				{"case", "one letter of aud is in the other case", func(d *draft) {
-					aud(func(me string) any { return otherCase(me) })(d)
+					aud(func(expected string) any { return otherCase(expected) })(d)
 					if d.claims["aud"] == "" {
-						d.need("an audience with a letter in it")
+						d.require("an audience that contains a letter")
 					}
 				}},
 			},
@@ -127,9 +127,9 @@ func audienceRows() []row {
 			name: "aud-type", verdict: Reject, tier: ProfileOnly, severity: Medium, rules: "RFC 7519 §4.1.3",
 			variants: []variant{
 				{"number", "aud is a number", aud(func(string) any { return 42 })},
-				{"object", "aud is an object with the right name in it", aud(func(me string) any { return map[string]any{me: true} })},
+				{"object", "aud is an object whose member is the expected audience", aud(func(expected string) any { return map[string]any{expected: true} })},
 				{"empty", "aud is an empty array", aud(func(string) any { return []string{} })},
-				{"mixed", "aud is an array of the right one and an object", aud(func(me string) any { return []any{me, map[string]any{}} })},
+				{"mixed", "aud is an array of the expected audience and an object", aud(func(expected string) any { return []any{expected, map[string]any{}} })},
 			},
 		},
 		{
@@ -143,41 +143,41 @@ func audienceRows() []row {
 	}
 }
 
-// aud sets aud to what f makes of the expected audience.
-func aud(f func(me string) any) change {
+// aud sets aud to f of the expected audience.
+func aud(f func(expected string) any) change {
 	return func(d *draft) {
 		if len(d.in.Request.Audience) == 0 {
-			d.need("an audience")
+			d.require("an audience")
 			return
 		}
 		d.claims["aud"] = f(d.in.Request.Audience[0])
 	}
 }
 
-// kindRows are tokens of another kind.
-func kindRows() []row {
+// typeRows are tokens of another type.
+func typeRows() []row {
 	logout := map[string]any{"http://schemas.openid.net/event/backchannel-logout": struct{}{}}
 	revoked := map[string]any{"https://schemas.openid.net/secevent/caep/event-type/session-revoked": struct{}{}}
 	return []row{
 		{
 			name: "typ-missing", verdict: Reject, tier: ProfileOnly, severity: Medium, rules: "RFC 9068 §4",
 			profile:  token.ProfileAccessToken,
-			variants: only("an access token without typ", noHeader("typ")),
+			variants: single("an access token without typ", noHeader("typ")),
 		},
 		{
 			name: "typ-id-token", verdict: Reject, tier: ProfileOnly, severity: High,
 			rules: "RFC 9068 §4, RFC 8725 §3.11, RFC 8725 §3.12, ASVS 5.0 §9.2.2", cves: "CVE-2026-41164",
 			profile:  token.ProfileAccessToken,
-			variants: only("an ID token: typ is JWT, and there is a nonce", header("typ", "JWT"), claim("nonce", "n-0S6_WzA2Mj")),
+			variants: single("an ID token: typ is JWT, and there is a nonce", header("typ", "JWT"), claim("nonce", "n-0S6_WzA2Mj")),
 		},
 		{
 			name: "typ-logout", verdict: Reject, tier: Core, severity: High, rules: "rfc8725bis §3.11",
-			variants: only("a logout token: typ is logout+jwt, and there are events", header("typ", "logout+jwt"), claim("events", logout)),
+			variants: single("a logout token: typ is logout+jwt, and there is an events claim", header("typ", "logout+jwt"), claim("events", logout)),
 		},
 		{
 			name: "typ-other", verdict: Reject, tier: Core, severity: High, rules: "rfc8725bis §3.11",
 			variants: []variant{
-				{"secevent", "a security event: typ is secevent+jwt, and there are events", all(header("typ", "secevent+jwt"), claim("events", revoked))},
+				{"secevent", "a security event: typ is secevent+jwt, and there is an events claim", all(header("typ", "secevent+jwt"), claim("events", revoked))},
 				{"dpop", "a proof of possession: typ is dpop+jwt", header("typ", "dpop+jwt")},
 			},
 		},
@@ -185,24 +185,24 @@ func kindRows() []row {
 			name: "cty-nested", verdict: MustReject, tier: ProfileOnly, severity: High, rules: "RFC 7519 §7.2, RFC 8725 §3.3",
 			variants: []variant{
 				{"unsigned", "cty is JWT, and the payload is an unsigned token", func(d *draft) {
-					d.claimsText = d.plain()
+					d.claimsText = d.unsignedToken()
 					d.header["cty"] = "JWT"
 				}},
-				{"claims", "cty is JWT, though the payload is claims", header("cty", "JWT")},
+				{"claims", "cty is JWT, but the payload is claims", header("cty", "JWT")},
 			},
 		},
 	}
 }
 
-// plain returns the claims as an unsigned token.
-func (d *draft) plain() string {
+// unsignedToken returns the claims as an unsigned token.
+func (d *draft) unsignedToken() string {
 	return join(encode([]byte(`{"alg":"none"}`)), encode([]byte(d.json(d.claims))), "")
 }
 
-// resourceRows are tokens that cost more than a token may.
+// resourceRows take much time or memory if they are not refused early.
 func resourceRows() []row {
 	deep := func(levels int) change {
-		return more(`"x":%s%s`, strings.Repeat("[", levels), strings.Repeat("]", levels))
+		return addClaim(`"x":%s%s`, strings.Repeat("[", levels), strings.Repeat("]", levels))
 	}
 	const cves = "CVE-2025-61920, CVE-2025-30204, CVE-2025-27144"
 	return []row{
@@ -215,7 +215,7 @@ func resourceRows() []row {
 		},
 		{
 			name: "res-dots", verdict: Reject, tier: OptIn, severity: Medium, rules: "RFC 7515 §7.1", cves: cves,
-			variants: only("it is ten thousand dots", form(func(_, _, _ string) string { return strings.Repeat(".", 10_000) })),
+			variants: single("the token is ten thousand dots", reassemble(func(_, _, _ string) string { return strings.Repeat(".", 10_000) })),
 		},
 		{
 			name: "res-depth", verdict: Reject, tier: OptIn, severity: Medium, rules: "RFC 8259 §9", cves: cves,

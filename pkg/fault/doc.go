@@ -1,22 +1,23 @@
-// Package fault is the catalogue of faulty tokens, as data: what a verifier must
-// refuse, each token with one fault in it, and what it must accept.
+// Package fault is the catalogue of faulty tokens: tokens with one fault each, which a
+// verifier must refuse, and unusual tokens, which it must accept.
 //
-// [Cases] lists them; [Case.Make] makes the token of one from a good token, which is
-// what [token.Mint] makes of [Input.Request]. Everything but the fault is sound: a
-// verifier that refuses the good token, or one that accepts it for a wrong reason,
-// learns nothing here. A case that cannot be made of what it was given, such as an
-// ECDSA fault without an ECDSA key, returns a [NeedError] and never something else.
+// [Cases] lists them. [Case.Make] makes the token of a case by changing the good token,
+// which is the one that [token.Mint] makes for [Input.Request]. Apart from the fault, the
+// token is valid: if a verifier refuses the good token, or refuses a token for another
+// reason than its fault, its verdicts show nothing. If an Input lacks what a case needs,
+// such as an ECDSA key, Make returns a [NeedError].
 //
-// [NewGallery] makes the whole set as files:
+// A verdict is whether a verifier should accept a token. A gallery ([NewGallery]) is a
+// set of files with all tokens:
 //
-//	manifest.json           what a good verifier answers to each, and what it must know
-//	jwks.json               the keys it trusts
-//	alg-none.jwt            one token, without a newline at its end
-//	alg-none-case.title.jwt a variant: alg-none-case/title
+//	manifest.json           the settings of the verifier, and the verdict of each token
+//	jwks.json               the keys that the verifier trusts
+//	alg-none.jwt            one token, without a trailing newline
+//	alg-none-case.title.jwt the variant alg-none-case/title
 //
-// The verdicts hold for a verifier that knows jwks.json, issuer and audience, stands
-// at the manifest's time, and allows from 2s to 5m of leeway. Cases with a profile are
-// judged under that profile:
+// The verdicts are for a verifier with the keys, issuer and audience of the gallery, the
+// time of the manifest, and a leeway from 2s to 5m. If a case has a profile, the verifier
+// must use it. The manifest:
 //
 //	{"version":1,"time":"2030-03-04T12:00:00Z","issuer":"…","audience":["…"],"subject":"…",
 //	 "jwks":"jwks.json","canary":"…","withdrawn":[{"kid":"…","state":"revoked"}],
@@ -24,10 +25,9 @@
 //	           "verdict":"reject!","tier":"core","severity":"critical","rules":["RFC 7518 §3.6"],"cves":["…"]}],
 //	 "left_out":[{"name":"…","reason":"…"}]}
 //
-// The same input gives the same tokens, except where a random part belongs to the
-// algorithm: PSS, ECDSA and encryption.
+// The same input gives the same tokens, except where an algorithm is randomized: PSS,
+// ECDSA and encryption.
 //
-// The package guesses no secrets and carries no payload that does harm where it is
-// believed. It generates keys only where a gallery, or the part of an attacker,
-// leaves one open, and never returns or writes a private half.
+// No token does harm if a verifier accepts it. The package generates a key only if the
+// Input has none for the attacker or the gallery, and never returns a private key.
 package fault

@@ -15,7 +15,7 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/token"
 )
 
-// draft is a token in the making: a good one, until a change is made to it.
+// draft is a token that is not signed yet. It starts as the good token.
 type draft struct {
 	in             Input
 	header, claims map[string]any
@@ -24,16 +24,16 @@ type draft struct {
 	encode         func(data []byte) string
 	sign           signer
 	join           func(header, payload, signature string) string
-	err            error // the first thing that went wrong
+	err            error // the first error
 }
 
-// change is what a case does to a good token.
+// change turns the good token into that of a case.
 type change func(d *draft)
 
 // signer signs the encoded header and payload.
 type signer func(input string) ([]byte, error)
 
-// read takes a compact token apart into the draft.
+// read sets header and claims to those of a compact token.
 func (d *draft) read(compact string) {
 	parts, err := token.Split(compact, 0)
 	if err != nil {
@@ -53,10 +53,10 @@ func (d *draft) fail(err error) {
 	}
 }
 
-func (d *draft) need(what string) { d.fail(&NeedError{What: what}) }
+func (d *draft) require(what string) { d.fail(&NeedError{What: what}) }
 
-// texts returns header and claims as they will be encoded.
-func (d *draft) texts() (header, claims string) {
+// jsonTexts returns the JSON of header and claims.
+func (d *draft) jsonTexts() (header, claims string) {
 	header, claims = d.headerText, d.claimsText
 	if header == "" {
 		header = d.json(d.header)
@@ -73,9 +73,9 @@ func (d *draft) json(v any) string {
 	return string(data)
 }
 
-// input returns what is signed.
+// input returns the signing input.
 func (d *draft) input() string {
-	header, claims := d.texts()
+	header, claims := d.jsonTexts()
 	return d.encode([]byte(header)) + "." + d.encode([]byte(claims))
 }
 
@@ -103,7 +103,7 @@ func join(header, payload, signature string) string {
 	return header + "." + payload + "." + signature
 }
 
-// all makes several changes one.
+// all combines several changes.
 func all(changes ...change) change {
 	return func(d *draft) {
 		for _, c := range changes {
@@ -119,49 +119,47 @@ func claim(name string, value any) change  { return func(d *draft) { d.claims[na
 func noHeader(name string) change          { return func(d *draft) { delete(d.header, name) } }
 func noClaim(name string) change           { return func(d *draft) { delete(d.claims, name) } }
 
-// text is a JSON value as it stands.
-func text(value string) json.RawMessage { return json.RawMessage(value) }
+// rawJSON is a value that is already JSON.
+func rawJSON(value string) json.RawMessage { return json.RawMessage(value) }
 
-// claimAt sets a NumericDate so far from now.
+// claimAt sets a NumericDate to now plus after.
 func claimAt(name string, after time.Duration) change {
 	return func(d *draft) { d.claims[name] = d.in.Now.Add(after).Unix() }
 }
 
-// endedAt makes it the token of an earlier hour, so that only its age is at fault.
-func endedAt(ago time.Duration) change {
+// expiredFor sets exp to ago before now, and iat before it, so that only exp is at fault.
+func expiredFor(ago time.Duration) change {
 	return all(noClaim("nbf"), claimAt("exp", -ago), claimAt("iat", -ago-time.Hour))
 }
 
-// payload replaces the JSON of the claims by what f makes of it.
+// payload changes the JSON of the claims with f.
 func payload(f func(claims string) string) change {
 	return func(d *draft) { d.claimsText = f(d.json(d.claims)) }
 }
 
-// more adds members, as JSON text, at the end of the claims.
-func more(format string, args ...any) change {
+// addClaim appends a formatted member to the JSON of the claims.
+func addClaim(format string, args ...any) change {
 	return payload(func(claims string) string {
 		return strings.TrimSuffix(claims, "}") + "," + fmt.Sprintf(format, args...) + "}"
 	})
 }
 
-// form changes how the three encoded parts are put together.
-func form(f func(header, payload, signature string) string) change {
+// reassemble joins the three encoded parts with f.
+func reassemble(f func(header, payload, signature string) string) change {
 	return func(d *draft) { d.join = f }
 }
 
 // unsigned leaves the signature empty.
-func unsigned(d *draft) { d.sign = constant(nil) }
-
-func constant(signature []byte) signer {
-	return func(string) ([]byte, error) { return signature, nil }
+func unsigned(d *draft) {
+	d.sign = func(string) ([]byte, error) { return nil, nil }
 }
 
-func by(key jwk.PrivateKey) signer {
+func signWith(key jwk.PrivateKey) signer {
 	return func(input string) ([]byte, error) { return key.Sign([]byte(input)) }
 }
 
-// altered signs as before and changes the signature.
-func altered(f func(signature []byte) []byte) change {
+// changeSignature changes the signature with f.
+func changeSignature(f func(signature []byte) []byte) change {
 	return func(d *draft) {
 		sign := d.sign
 		d.sign = func(input string) ([]byte, error) {
@@ -174,8 +172,8 @@ func altered(f func(signature []byte) []byte) change {
 	}
 }
 
-// mac signs with HMAC-SHA-256.
-func mac(secret []byte) change {
+// signHMAC signs with HMAC-SHA-256.
+func signHMAC(secret []byte) change {
 	return func(d *draft) {
 		d.header["alg"] = "HS256"
 		d.sign = func(input string) ([]byte, error) {
@@ -186,28 +184,30 @@ func mac(secret []byte) change {
 	}
 }
 
-// use has another trusted key sign, if Key is for none of algs.
-func (d *draft) use(algs ...jwk.Algorithm) jwk.PrivateKey {
+// signByTrusted signs with a trusted key for one of algs.
+func (d *draft) signByTrusted(algs ...jwk.Algorithm) jwk.PrivateKey {
 	key := d.in.trusted(algs...)
 	if key.IsZero() {
-		d.need("a key for " + strings.ReplaceAll(strings.Trim(fmt.Sprint(algs), "[]"), " ", " or "))
+		d.require("a key for " + strings.ReplaceAll(strings.Trim(fmt.Sprint(algs), "[]"), " ", " or "))
 		return key
 	}
 	d.signedBy(key)
 	return key
 }
 
-// with is use, as a change.
-func with(algs ...jwk.Algorithm) change { return func(d *draft) { d.use(algs...) } }
-
-// signedBy has key sign, and the header say so.
-func (d *draft) signedBy(key jwk.PrivateKey) {
-	d.header["alg"], d.header["kid"] = key.Algorithm().String(), key.KeyID()
-	d.sign = by(key)
+// signedByTrusted is signByTrusted as a change.
+func signedByTrusted(algs ...jwk.Algorithm) change {
+	return func(d *draft) { d.signByTrusted(algs...) }
 }
 
-// kind returns the algorithms of a key type.
-func kind(keyType string) []jwk.Algorithm {
+// signedBy signs with key and sets alg and kid to those of key.
+func (d *draft) signedBy(key jwk.PrivateKey) {
+	d.header["alg"], d.header["kid"] = key.Algorithm().String(), key.KeyID()
+	d.sign = signWith(key)
+}
+
+// algorithmsOf returns the algorithms of a key type.
+func algorithmsOf(keyType string) []jwk.Algorithm {
 	var algs []jwk.Algorithm
 	for _, alg := range jwk.Algorithms() {
 		if alg.KeyType() == keyType {
@@ -217,16 +217,16 @@ func kind(keyType string) []jwk.Algorithm {
 	return algs
 }
 
-// attacker returns the key that nobody trusts, within one draft always the same.
+// attacker returns the attacker's key. It is the same throughout a draft.
 func (d *draft) attacker() jwk.PrivateKey {
 	alg := d.in.Key.Algorithm()
-	d.fail(scratch(&d.in.Attacker, alg))
+	d.fail(generateIfZero(&d.in.Attacker, alg))
 	switch public := d.in.Attacker.Public(); {
 	case d.err != nil:
 	case public.Algorithm() != alg:
-		d.need("an attacker key for " + alg.String())
+		d.require("an attacker key for " + alg.String())
 	case public.KeyID() == d.in.Key.KeyID():
-		d.need("an attacker key that is not the trusted one")
+		d.require("an attacker key that is not the trusted key")
 	}
 	return d.in.Attacker
 }
@@ -234,25 +234,26 @@ func (d *draft) attacker() jwk.PrivateKey {
 // canary returns the URL that no verifier may call.
 func (d *draft) canary() string {
 	if d.in.Canary == "" {
-		return NoCanary
+		return DefaultCanary
 	}
 	return d.in.Canary
 }
 
-// raw returns what is behind a key, to sign what the key itself would not.
-func (d *draft) raw(key jwk.PrivateKey) crypto.Signer {
+// cryptoSigner returns the key of the standard library, for signatures that jwk refuses
+// to make.
+func (d *draft) cryptoSigner(key jwk.PrivateKey) crypto.Signer {
 	der, err := key.MarshalPKCS8()
 	if err != nil {
-		d.need("a key that can leave its signer")
+		d.require("a key that can be exported from its signer")
 		return nil
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(der)
 	d.fail(err)
-	s, _ := parsed.(crypto.Signer) // every key that jwk knows is one
+	s, _ := parsed.(crypto.Signer) // every key of jwk is one
 	return s
 }
 
-// digest hashes as an algorithm does that is named with the length of its hash.
+// digest hashes input with the hash whose length ends the name of alg.
 func digest(alg jwk.Algorithm, input string) (crypto.Hash, []byte) {
 	hash := map[string]crypto.Hash{"256": crypto.SHA256, "384": crypto.SHA384, "512": crypto.SHA512}[alg.String()[2:]]
 	h := hash.New()

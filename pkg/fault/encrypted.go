@@ -7,8 +7,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// encryptedRows are encrypted tokens (JWE) where signed ones are expected. Anybody
-// can make one for a public key, so what is inside proves nothing.
+// encryptedRows are encrypted tokens (JWE) instead of signed ones. Anybody can encrypt
+// to a public key, so the content proves nothing.
 func encryptedRows() []row {
 	const bombs = "CVE-2023-50658, CVE-2024-28180, CVE-2024-28122, CVE-2025-63811"
 	return []row{
@@ -16,21 +16,21 @@ func encryptedRows() []row {
 			name: "jwe-for-jws", verdict: MustReject, tier: ProfileOnly, severity: Critical,
 			rules: "rfc8725bis §3.3", cves: "CVE-2023-51774, CVE-2026-29000",
 			variants: []variant{
-				{"claims", "the claims are not signed but encrypted to the trusted public key", func(d *draft) {
+				{"claims", "the claims are encrypted to the trusted public key, not signed", func(d *draft) {
 					d.encrypt(d.json(d.claims), "", jose.NONE)
 				}},
 				{"unsigned", "an unsigned token is encrypted to the trusted public key", func(d *draft) {
-					d.encrypt(d.plain(), "JWT", jose.NONE)
+					d.encrypt(d.unsignedToken(), "JWT", jose.NONE)
 				}},
 			},
 		},
 		{
 			name: "jwe-p2c", verdict: Reject, tier: OptIn, severity: Medium, rules: "rfc8725bis §3.13", cves: bombs,
-			variants: only("encrypted with a password that is to be hashed 1,200,001 times; judge by the time that it takes", costly),
+			variants: single("encrypted with a password that must be hashed 1,200,001 times; a verifier that takes long is at fault", slowPassword),
 		},
 		{
 			name: "jwe-zip", verdict: Reject, tier: OptIn, severity: Medium, rules: "rfc8725bis §3.15", cves: bombs,
-			variants: only("encrypted to the trusted public key, and expands to 10 MiB; judge by the time that it takes", func(d *draft) {
+			variants: single("encrypted to the trusted public key, expands to 10 MiB; a verifier that takes long is at fault", func(d *draft) {
 				d.encrypt(d.json(d.claims)+strings.Repeat(" ", 10<<20), "", jose.DEFLATE)
 			}),
 		},
@@ -39,9 +39,9 @@ func encryptedRows() []row {
 
 // encrypt makes the token a JWE to a trusted key.
 func (d *draft) encrypt(plaintext string, contentType jose.ContentType, zip jose.CompressionAlgorithm) {
-	key := d.in.trusted(append(kind("RSA"), kind("EC")...)...).Public()
+	key := d.in.trusted(append(algorithmsOf("RSA"), algorithmsOf("EC")...)...).Public()
 	if key.KeyType() == "" {
-		d.need("an RSA or EC key: Ed25519 does not encrypt")
+		d.require("an RSA or EC key: an Ed25519 key cannot encrypt")
 		return
 	}
 	method := jose.RSA_OAEP_256
@@ -68,9 +68,9 @@ func (d *draft) encrypt(plaintext string, contentType jose.ContentType, zip jose
 	d.join = func(_, _, _ string) string { return compact }
 }
 
-// costly makes the token a JWE under a password. Nobody can decrypt it: the price is
-// paid before that shows.
-func costly(d *draft) {
+// slowPassword makes the token a JWE with a password. No password decrypts it, but a
+// verifier must hash one before it can notice.
+func slowPassword(d *draft) {
 	const key, iv, tag = 24, 12, 16 // bytes
 	zeros := func(n int) string { return encode(bytes.Repeat([]byte{0}, n)) }
 	protected := d.json(map[string]any{

@@ -24,11 +24,11 @@ const (
 	audience = "https://api.example"
 )
 
-// moment is the time at which every test runs.
-func moment() time.Time { return time.Date(2030, time.March, 4, 12, 0, 0, 0, time.UTC) }
+// now is the time of every test.
+func now() time.Time { return time.Date(2030, time.March, 4, 12, 0, 0, 0, time.UTC) }
 
-// ready returns the i-th ready-made RSA key.
-func ready(alg jwk.Algorithm, i int) jwk.PrivateKey {
+// rsaKey returns the i-th ready-made RSA key.
+func rsaKey(alg jwk.Algorithm, i int) jwk.PrivateKey {
 	key, err := keystest.RSA(alg, i)
 	if err != nil {
 		panic(err)
@@ -36,15 +36,15 @@ func ready(alg jwk.Algorithm, i int) jwk.PrivateKey {
 	return key
 }
 
-// input is complete, so that no test waits for RSA keys to be made.
+// input returns a complete Input with ready-made RSA keys, which are slow to generate.
 var input = sync.OnceValue(func() fault.Input {
 	in := fault.Input{
-		Key: ready(jwk.RS256, 0), Now: moment(),
+		Key: rsaKey(jwk.RS256, 0), Now: now(),
 		Request:  token.Request{Issuer: issuer, Subject: "alice", Audience: []string{audience}, TTL: 2 * time.Hour},
-		Attacker: ready(jwk.RS256, 1), Retired: ready(jwk.RS256, 2), Expired: ready(jwk.RS256, 3), Revoked: ready(jwk.RS256, 4),
+		Attacker: rsaKey(jwk.RS256, 1), Retired: rsaKey(jwk.RS256, 2), Expired: rsaKey(jwk.RS256, 3), Revoked: rsaKey(jwk.RS256, 4),
 	}
 	for i, alg := range []jwk.Algorithm{jwk.RS384, jwk.RS512, jwk.PS256, jwk.PS384, jwk.PS512} {
-		in.Others = append(in.Others, ready(alg, 5+i))
+		in.Others = append(in.Others, rsaKey(alg, 5+i))
 	}
 	in, err := in.Complete()
 	if err != nil {
@@ -53,7 +53,7 @@ var input = sync.OnceValue(func() fault.Input {
 	return in
 })
 
-// gallery is made once: its tokens do not change.
+// gallery returns the gallery of input().
 var gallery = sync.OnceValues(func() (fault.Gallery, error) { return fault.NewGallery(input()) })
 
 func mustGallery(t *testing.T) fault.Gallery {
@@ -63,30 +63,20 @@ func mustGallery(t *testing.T) fault.Gallery {
 		t.Fatal(err)
 	}
 	if len(g.Manifest.LeftOut) > 0 {
-		t.Fatalf("a complete input leaves nothing out, but: %v", g.Manifest.LeftOut)
+		t.Fatalf("cases are left out of a complete gallery: %v", g.Manifest.LeftOut)
 	}
 	return g
 }
 
-// source is a token.KeySource of a gallery: its JWK Set, and what was withdrawn.
-type source struct{ fault.Gallery }
+// keySource is a token.KeySource.
+type keySource struct{ jwk.Set }
 
-func (s source) Keys(_ context.Context, kid string) ([]jwk.PublicKey, error) {
+func (k keySource) Keys(_ context.Context, kid string) ([]jwk.PublicKey, error) {
 	if kid == "" {
-		return s.Gallery.Keys.Keys, nil
+		return k.Set.Keys, nil
 	}
-	for _, w := range s.Manifest.Withdrawn {
-		if w.KeyID == kid {
-			return nil, withdrawn(w.State)
-		}
-	}
-	return s.Gallery.Keys.ByKeyID(kid), nil
+	return k.ByKeyID(kid), nil
 }
-
-type withdrawn string
-
-func (w withdrawn) Error() string     { return "the key was " + string(w) }
-func (w withdrawn) Withdrawn() string { return string(w) }
 
 // golden compares got with a file in testdata.
 func golden(t *testing.T, name, got string) {

@@ -10,54 +10,54 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 )
 
-// The names of the two files of a gallery that are no tokens.
+// The files of a gallery that are not tokens.
 const (
 	ManifestFile = "manifest.json"
 	KeysFile     = "jwks.json"
 )
 
-// Gallery is the whole set of tokens with all that is needed to judge them.
+// Gallery is the set of all tokens, with the keys and settings to verify them.
 type Gallery struct {
 	Manifest Manifest
 	Keys     jwk.Set
-	Tokens   map[string]string // by the name of their file
+	Tokens   map[string]string // by file name
 }
 
-// Manifest says what a verifier must know, and what it should answer.
+// Manifest is the settings of the verifier, and the verdicts that it should return.
 type Manifest struct {
-	Version   int         `json:"version"` // of this shape: 1
-	Time      time.Time   `json:"time"`    // at which the verdicts hold
+	Version   int         `json:"version"` // of this format: 1
+	Time      time.Time   `json:"time"`    // of the verification
 	Issuer    string      `json:"issuer"`
 	Audience  []string    `json:"audience"`
 	Subject   string      `json:"subject"`
-	JWKS      string      `json:"jwks"`   // the file with the keys
-	Canary    string      `json:"canary"` // no verifier may call it
+	JWKS      string      `json:"jwks"`   // file name of the keys
+	Canary    string      `json:"canary"` // URL that no verifier may call
 	Withdrawn []Withdrawn `json:"withdrawn"`
 	Cases     []Entry     `json:"cases"`
 	LeftOut   []LeftOut   `json:"left_out,omitempty"`
 }
 
-// Withdrawn is a key that was once in the JWK Set.
+// Withdrawn is a key that was removed from the JWK Set.
 type Withdrawn struct {
 	KeyID string `json:"kid"`
 	State string `json:"state"` // expired or revoked
 }
 
-// Entry is a case that has a file.
+// Entry is a case with a token.
 type Entry struct {
 	File   string `json:"file"`
-	Answer string `json:"answer"` // of a good verifier: reject, accept or either
+	Answer string `json:"answer"` // that a verifier should give: reject, accept or either
 	Case
 }
 
-// LeftOut is a case that could not be made of the keys that were given.
+// LeftOut is a case that could not be made with the given keys.
 type LeftOut struct {
 	Name   string `json:"name"`
 	Reason string `json:"reason"`
 }
 
-// NewGallery makes every token of the catalogue. What in leaves open is completed
-// with scratch keys: see [Input.Complete].
+// NewGallery makes every token of the catalogue. It generates the keys that in does not
+// have: see [Input.Complete].
 func NewGallery(in Input) (Gallery, error) {
 	in, err := in.Complete()
 	if err != nil {
@@ -91,11 +91,11 @@ func NewGallery(in Input) (Gallery, error) {
 	return g, nil
 }
 
-// published returns the keys that verifiers trust.
+// published returns the JWK Set that verifiers trust.
 func (in Input) published() (jwk.Set, error) {
 	alias, err := withMember(in.Key.Public(), "kid", in.Alias)
 	if err != nil {
-		return jwk.Set{}, fmt.Errorf("publish the key under another kid: %v", err)
+		return jwk.Set{}, fmt.Errorf("publish the key with another kid: %v", err)
 	}
 	set := jwk.Set{Keys: []jwk.PublicKey{in.Key.Public(), alias, in.Retired.Public()}}
 	for _, key := range in.Others {
@@ -105,8 +105,8 @@ func (in Input) published() (jwk.Set, error) {
 		if key.Algorithm() != jwk.EdDSA {
 			continue
 		}
-		// Its algorithm has two names, and a verifier may hold tokens to the one that
-		// the key has: it has none.
+		// Tokens name this algorithm EdDSA or Ed25519. A verifier may compare that with
+		// the alg of the key, so the key has none.
 		if set.Keys[i], err = withMember(key, "alg", nil); err != nil {
 			return jwk.Set{}, fmt.Errorf("publish the key without alg: %v", err)
 		}
@@ -114,7 +114,7 @@ func (in Input) published() (jwk.Set, error) {
 	return set, nil
 }
 
-// withMember returns the same key with one member changed; nil deletes it.
+// withMember returns the key with one member of its JWK changed; nil deletes it.
 func withMember(key jwk.PublicKey, name string, value any) (jwk.PublicKey, error) {
 	data, err := json.Marshal(key)
 	if err != nil {
@@ -134,8 +134,8 @@ func withMember(key jwk.PublicKey, name string, value any) (jwk.PublicKey, error
 	return key, err
 }
 
-// Files returns the content of every file of the gallery, by name. There are no
-// private keys among them.
+// Files returns the content of every file of the gallery, by name. No file contains a
+// private key.
 func (g Gallery) Files() (map[string][]byte, error) {
 	files := make(map[string][]byte, len(g.Tokens)+2)
 	for name, compact := range g.Tokens {

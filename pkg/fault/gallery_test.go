@@ -24,8 +24,8 @@ func mustSigner(t *testing.T, der []byte) crypto.Signer {
 	return key.(crypto.Signer)
 }
 
-// TestFiles reads a gallery back from its files: every case has one, every file is
-// accounted for, and the JWK Set holds what the manifest says.
+// TestFiles reads a gallery from its files: every case has a file, there are no other
+// files, and the JWK Set contains the keys that the manifest promises.
 func TestFiles(t *testing.T) {
 	g := mustGallery(t)
 	files, err := g.Files()
@@ -44,7 +44,7 @@ func TestFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	if manifest.Version != 1 || manifest.Time != "2030-03-04T12:00:00Z" || manifest.Issuer != issuer || manifest.Subject != "alice" ||
-		manifest.JWKS != fault.KeysFile || manifest.Canary != fault.NoCanary || len(manifest.Audience) != 1 {
+		manifest.JWKS != fault.KeysFile || manifest.Canary != fault.DefaultCanary || len(manifest.Audience) != 1 {
 		t.Errorf("manifest: %+v", manifest)
 	}
 	for _, c := range manifest.Cases {
@@ -67,10 +67,10 @@ func TestFiles(t *testing.T) {
 	if kid := input().Attacker.KeyID(); len(set.ByKeyID(kid)) > 0 {
 		t.Error("the attacker's key is published")
 	}
-	// The tokens of the Ed25519 key have either of two names for their alg, so it has none.
+	// Tokens name the algorithm of the Ed25519 key EdDSA or Ed25519, so the key has no alg.
 	for _, key := range set.Keys {
 		if _, ed25519 := key.Material().(ed25519.PublicKey); ed25519 != (key.Algorithm() == "") {
-			t.Errorf("a key is published for %q: %v", key.Algorithm(), key)
+			t.Errorf("a key has alg %q: %v", key.Algorithm(), key)
 		}
 	}
 	if len(manifest.Withdrawn) != 2 || len(set.Keys) != len(jwk.Algorithms())+2 {
@@ -78,8 +78,8 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// TestRepeatable makes each token twice: it is the same, unless the algorithm has a
-// random part.
+// TestRepeatable makes each token twice. The tokens are the same, unless the algorithm is
+// randomized.
 func TestRepeatable(t *testing.T) {
 	random := "ecdsa eddsa-s-plus-l pss-salt jwe ok-each-alg alg-same-key-other"
 	g := mustGallery(t)
@@ -89,21 +89,21 @@ func TestRepeatable(t *testing.T) {
 			t.Fatal(err)
 		}
 		same := again == g.Tokens[strings.ReplaceAll(c.Name, "/", ".")+".jwt"]
-		excused := false
+		exempt := false
 		for prefix := range strings.FieldsSeq(random) {
-			excused = excused || strings.HasPrefix(c.Name, prefix)
+			exempt = exempt || strings.HasPrefix(c.Name, prefix)
 		}
-		if !same && !excused {
-			t.Errorf("%s is another token each time", c.Name)
+		if !same && !exempt {
+			t.Errorf("%s is a different token each time", c.Name)
 		}
 	}
 }
 
-// TestLeftOut makes a gallery with a key that does not leave its signer: what needs
-// the key itself is left out with the reason, and nothing else is.
+// TestLeftOut makes a gallery with a key that cannot be exported. Only the cases that
+// need the exported key are left out, with the reason.
 func TestLeftOut(t *testing.T) {
 	in := input()
-	in.Key = box(t, in.Key)
+	in.Key = notExportable(t, in.Key)
 	g, err := fault.NewGallery(in)
 	if err != nil {
 		t.Fatal(err)
@@ -111,7 +111,7 @@ func TestLeftOut(t *testing.T) {
 	var names []string
 	for _, left := range g.Manifest.LeftOut {
 		names = append(names, left.Name)
-		if left.Reason != left.Name+" needs a key that can leave its signer" {
+		if left.Reason != left.Name+" needs a key that can be exported from its signer" {
 			t.Errorf("reason: %s", left.Reason)
 		}
 	}
@@ -121,7 +121,7 @@ func TestLeftOut(t *testing.T) {
 	}
 }
 
-// TestGalleryRefuses has a request that no token can meet: there is no gallery then.
+// TestGalleryRefuses makes no gallery from an invalid request.
 func TestGalleryRefuses(t *testing.T) {
 	in := input()
 	in.Request.Claims = map[string]any{"exp": 1}

@@ -9,9 +9,9 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// TestGolangJWT has golang-jwt judge the gallery, set up as its README shows, and once
-// more with all that it can be told. The golden file lists what it answers wrongly: it
-// shows that the gallery bites.
+// TestGolangJWT verifies the gallery with the parser of golang-jwt, once as its README
+// shows, and once with its strictest settings. The golden file lists the wrong verdicts,
+// which our own checks must prevent.
 func TestGolangJWT(t *testing.T) {
 	g := mustGallery(t)
 	keyfunc := func(parsed *jwt.Token) (any, error) {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// keyMaterialRows are tokens that bring their own key, or say where it is.
+// keyMaterialRows are tokens with a key, or the URL of one, in the header.
 func keyMaterialRows() []row {
 	return []row{
 		{
@@ -17,41 +17,41 @@ func keyMaterialRows() []row {
 			rules: "ASVS 5.0 §9.1.3",
 			cves:  "CVE-2018-0114, CVE-2025-24976, CVE-2026-27962, CVE-2026-34240",
 			variants: []variant{
-				{"own-kid", "jwk holds an attacker's key, which signed; kid is that of the attacker's key", all(attacked, attached)},
-				{"known-kid", "jwk holds an attacker's key, which signed; kid is that of the trusted key", all(attached, func(d *draft) { d.sign = by(d.attacker()) })},
+				{"own-kid", "jwk is an attacker's key, which signed; kid is that of the attacker's key", all(signedByAttacker, embedKey)},
+				{"known-kid", "jwk is an attacker's key, which signed; kid is that of the trusted key", all(embedKey, func(d *draft) { d.sign = signWith(d.attacker()) })},
 			},
 		},
 		{
 			name: "hdr-jku", verdict: MustReject, tier: Core, severity: Critical,
 			rules: "rfc8725bis §3.10", cves: "CVE-2026-48522",
-			variants: only("jku names the canary, an attacker's key signed; to call the canary is a fault, too", attacked, func(d *draft) {
+			variants: single("jku is the URL of the canary, and an attacker's key signed; a verifier that calls the canary is at fault, too", signedByAttacker, func(d *draft) {
 				d.header["jku"] = d.canary()
 			}),
 		},
 		{
 			name: "hdr-x5u", verdict: MustReject, tier: Core, severity: Critical,
 			rules: "RFC 7515 §4.1.5, rfc8725bis §3.10",
-			variants: only("x5u names the canary, an attacker's key signed; to call the canary is a fault, too", attacked, func(d *draft) {
+			variants: single("x5u is the URL of the canary, and an attacker's key signed; a verifier that calls the canary is at fault, too", signedByAttacker, func(d *draft) {
 				d.header["x5u"] = d.canary()
 			}),
 		},
 		{
 			name: "hdr-x5c", verdict: MustReject, tier: Core, severity: Critical,
 			rules:    "RFC 7515 §4.1.6, rfc8725bis §3.10",
-			variants: only("x5c holds a self-signed certificate of an attacker's key, which signed", attacked, certified),
+			variants: single("x5c is a self-signed certificate of an attacker's key, which signed", signedByAttacker, embedCertificate),
 		},
 	}
 }
 
-// attacked has an attacker's key sign, under its own kid.
-func attacked(d *draft) { d.signedBy(d.attacker()) }
+// signedByAttacker signs with the attacker's key and its kid.
+func signedByAttacker(d *draft) { d.signedBy(d.attacker()) }
 
-// attached puts the attacker's public key in the header.
-func attached(d *draft) { d.header["jwk"] = d.attacker().Public() }
+// embedKey puts the attacker's public key in the header.
+func embedKey(d *draft) { d.header["jwk"] = d.attacker().Public() }
 
-// certified puts a self-signed certificate of the attacker's key in the header.
-func certified(d *draft) {
-	key := d.raw(d.attacker())
+// embedCertificate puts a self-signed certificate of the attacker's key in the header.
+func embedCertificate(d *draft) {
+	key := d.cryptoSigner(d.attacker())
 	if d.err != nil {
 		return
 	}
@@ -61,7 +61,7 @@ func certified(d *draft) {
 	}
 	certificate, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	d.fail(err)
-	d.header["x5c"] = [][]byte{certificate} // encoding/json writes bytes in the alphabet that x5c has
+	d.header["x5c"] = [][]byte{certificate} // encoding/json writes bytes in base64, as x5c requires
 }
 
 // headerRows are the faults of kid, crit and b64.
@@ -70,7 +70,7 @@ func headerRows() []row {
 		{
 			name: "crit-unknown", verdict: MustReject, tier: Core, severity: High,
 			rules: "RFC 7515 §4.1.11", cves: "CVE-2025-59420, CVE-2026-32597, CVE-2026-35042",
-			variants: only("crit names an extension that nobody knows, and the header has it",
+			variants: single("crit lists an unknown extension, which the header has",
 				header("crit", []string{"urn:example:unknown"}), header("urn:example:unknown", true)),
 		},
 		{
@@ -78,18 +78,18 @@ func headerRows() []row {
 			variants: []variant{
 				{"empty", "crit is an empty array", header("crit", []string{})},
 				{"text", "crit is a string", header("crit", "exp")},
-				{"alg", "crit names alg, which is no extension", header("crit", []string{"alg"})},
-				{"absent", "crit names a member that is not there", header("crit", []string{"urn:example:absent"})},
+				{"alg", "crit lists alg, which is not an extension", header("crit", []string{"alg"})},
+				{"absent", "crit lists a member that the header does not have", header("crit", []string{"urn:example:absent"})},
 			},
 		},
 		{
 			name: "b64-false", verdict: MustReject, tier: Core, severity: High, rules: "RFC 7797 §6, RFC 7797 §7",
-			variants: only("b64 is false, and crit says so; the payload is text that happens to be base64url of the claims",
+			variants: single("b64 is false and listed in crit; the payload is the base64url of the claims, as text",
 				header("b64", false), header("crit", []string{"b64"})),
 		},
 		{
 			name: "hdr-duplicate-alg", verdict: MustReject, tier: Core, severity: High, rules: "RFC 7515 §4",
-			variants: only("alg stands twice: first the right one, then none", func(d *draft) {
+			variants: single("alg occurs twice: first the valid one, then none", func(d *draft) {
 				d.headerText = strings.TrimSuffix(d.json(d.header), "}") + `,"alg":"none"}`
 			}),
 		},
@@ -101,23 +101,23 @@ func kidRows() []row {
 	return []row{
 		{
 			name: "kid-path", verdict: MustReject, tier: Core, severity: Critical, rules: "rfc8725bis §3.10",
-			variants: only("kid climbs to /dev/null, HS256 with an empty secret",
-				header("kid", "../../../../../../../../dev/null"), mac(nil)),
+			variants: single("kid is a path to /dev/null, signed with HS256 and an empty secret",
+				header("kid", "../../../../../../../../dev/null"), signHMAC(nil)),
 		},
 		{
 			name: "kid-metachar", verdict: MustReject, tier: Core, severity: High, rules: "rfc8725bis §3.10",
 			variants: []variant{
-				{"quote", "kid has a quotation mark, as for SQL; a crash or delay is a fault, too", header("kid", "' OR '1'='1")},
+				{"quote", "kid is an SQL injection; a verifier that crashes or takes long is at fault, too", header("kid", "' OR '1'='1")},
 				{"ldap", "kid has LDAP metacharacters", header("kid", "*)(uid=*))(|(uid=*")},
-				{"shell", "kid has shell metacharacters, and a command that does nothing", header("kid", "$(true)`true`;true|true&")},
+				{"shell", "kid has shell metacharacters, and a harmless command", header("kid", "$(true)`true`;true|true&")},
 				{"long", "kid has 4096 characters", header("kid", strings.Repeat("k", 4096))},
 			},
 		},
 		{
 			name: "kid-unknown", verdict: MustReject, tier: Core, severity: High, rules: "RFC 7515 §6",
 			variants: []variant{
-				{"renamed", "kid was never published, though a trusted key signed", header("kid", "never-published")},
-				{"own-key", "kid and key were never published", attacked},
+				{"renamed", "kid was never published; a trusted key signed", header("kid", "never-published")},
+				{"own-key", "kid and key were never published", signedByAttacker},
 			},
 		},
 		{

@@ -11,48 +11,48 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/token"
 )
 
-// NoCanary is the canary of an Input that names none. The domain is reserved (RFC
-// 2606, section 2): nothing answers there.
-const NoCanary = "https://canary.invalid/jwks.json"
+// DefaultCanary is the default of Input.Canary. Its domain is reserved (RFC 2606,
+// section 2), so no server answers there.
+const DefaultCanary = "https://canary.invalid/jwks.json"
 
-// Input is what tokens are made of. Key and Now must be set for every case; what
-// else a case needs, its NeedError says.
+// Input is what tokens are made from. Key and Now are required. If a case needs another
+// field that is not set, its error is a NeedError.
 type Input struct {
-	Key     jwk.PrivateKey // signs, unless the case says otherwise; verifiers trust it
+	Key     jwk.PrivateKey // signs most tokens; verifiers trust it
 	Now     time.Time
-	Latest  time.Time     // the latest exp that Key may give a good token; zero means any
-	Request token.Request // the good token; no TTL means until Latest, or one hour; no ID the name of the case
+	Latest  time.Time     // latest exp of the good token; zero means any
+	Request token.Request // of the good token; TTL defaults to Latest, or one hour, and ID to the name of the case
 
-	Others   []jwk.PrivateKey // verifiers trust these too: for cases about an algorithm that Key is not for
-	Alias    string           // a kid of 128 characters under which Key is published as well
-	Attacker jwk.PrivateKey   // nobody trusts it; for the algorithm of Key; the zero key has one made
-	Canary   string           // URL that no verifier may call; "" means NoCanary
+	Others   []jwk.PrivateKey // more trusted keys, for cases about other algorithms than that of Key
+	Alias    string           // a second kid of Key, of 128 characters
+	Attacker jwk.PrivateKey   // no verifier trusts it; for the algorithm of Key; generated if zero
+	Canary   string           // URL that no verifier may call; "" means DefaultCanary
 
-	Retired jwk.PrivateKey // published, signs no more; for the algorithm of Key, like the next two
-	Expired jwk.PrivateKey // left the JWK Set on schedule
-	Revoked jwk.PrivateKey // pulled from the JWK Set
+	Retired jwk.PrivateKey // published but no longer signing; for the algorithm of Key, like the next two
+	Expired jwk.PrivateKey // removed from the JWK Set on schedule
+	Revoked jwk.PrivateKey // removed from the JWK Set at once
 }
 
-// NeedError says that a case cannot be made of what was given.
+// NeedError means that an Input does not have what a case needs.
 type NeedError struct {
 	Case string
 	What string // such as "a key for ES256"
 }
 
-// Error names the case and what it needs.
+// Error returns the case and what it needs.
 func (e *NeedError) Error() string { return fmt.Sprintf("%s needs %s", e.Case, e.What) }
 
-// minter is an Input as a token.Signer, so that the good token is one of Mint's.
-type minter Input
+// inputSigner makes an Input a token.Signer.
+type inputSigner Input
 
-func (m minter) SigningKey(context.Context) (key jwk.PrivateKey, now, latest time.Time, err error) {
-	if m.Latest.IsZero() {
-		m.Latest = m.Now.Add(m.Request.TTL)
+func (s inputSigner) SigningKey(context.Context) (key jwk.PrivateKey, now, latest time.Time, err error) {
+	if s.Latest.IsZero() {
+		s.Latest = s.Now.Add(s.Request.TTL)
 	}
-	return m.Key, m.Now, m.Latest, nil
+	return s.Key, s.Now, s.Latest, nil
 }
 
-// good returns the draft of the good token that case c departs from.
+// good returns the draft of the good token, which case c changes.
 func (in Input) good(c Case) draft {
 	r := &in.Request
 	switch {
@@ -64,15 +64,15 @@ func (in Input) good(c Case) draft {
 	if r.ID == "" {
 		r.ID = c.Name
 	}
-	d := draft{in: in, encode: encode, join: join, sign: by(in.Key)}
+	d := draft{in: in, encode: encode, join: join, sign: signWith(in.Key)}
 	if c.Profile == token.ProfileAccessToken {
 		if in.Request.Issuer == "" || in.Request.Subject == "" || len(in.Request.Audience) == 0 {
-			d.need("an issuer, a subject and an audience")
+			d.require("an issuer, a subject and an audience")
 			return d
 		}
 		r.Type = string(token.ProfileAccessToken)
 	}
-	minted, err := token.Mint(context.Background(), minter(in), *r)
+	minted, err := token.Mint(context.Background(), inputSigner(in), *r)
 	if err != nil {
 		d.err = err
 		return d
@@ -84,14 +84,14 @@ func (in Input) good(c Case) draft {
 	return d
 }
 
-// Complete fills what in leaves open: scratch keys for every algorithm and state,
-// and an example of a request. A zero Key becomes one for RS256, a zero Now the time.
+// Complete sets the fields that are not set: it generates keys for every algorithm and
+// state (Key for RS256), and sets Now to the current time and Request to an example.
 func (in Input) Complete() (Input, error) {
 	if in.Now.IsZero() {
 		in.Now = time.Now()
 	}
 	if in.Canary == "" {
-		in.Canary = NoCanary
+		in.Canary = DefaultCanary
 	}
 	r := &in.Request
 	if r.Issuer == "" {
@@ -106,12 +106,12 @@ func (in Input) Complete() (Input, error) {
 	if r.TTL == 0 && in.Latest.IsZero() {
 		r.TTL = 2 * time.Hour
 	}
-	if err := scratch(&in.Key, jwk.RS256); err != nil {
+	if err := generateIfZero(&in.Key, jwk.RS256); err != nil {
 		return Input{}, err
 	}
 	alg := in.Key.Algorithm()
 	for _, key := range []*jwk.PrivateKey{&in.Attacker, &in.Retired, &in.Expired, &in.Revoked} {
-		if err := scratch(key, alg); err != nil {
+		if err := generateIfZero(key, alg); err != nil {
 			return Input{}, err
 		}
 	}
@@ -121,7 +121,7 @@ func (in Input) Complete() (Input, error) {
 			continue
 		}
 		var key jwk.PrivateKey
-		if err := scratch(&key, alg); err != nil {
+		if err := generateIfZero(&key, alg); err != nil {
 			return Input{}, err
 		}
 		in.Others = append(in.Others, key)
@@ -133,16 +133,15 @@ func (in Input) Complete() (Input, error) {
 	return in, nil
 }
 
-// scratch makes a key where there is none.
-func scratch(key *jwk.PrivateKey, alg jwk.Algorithm) (err error) {
+// generateIfZero generates *key if it is zero.
+func generateIfZero(key *jwk.PrivateKey, alg jwk.Algorithm) (err error) {
 	if key.IsZero() {
 		*key, err = jwk.Generate(alg, 0)
 	}
 	return err
 }
 
-// trusted returns the first trusted key that is for one of algs, Key before the
-// others; the zero key if there is none.
+// trusted returns the first of Key and Others that is for one of algs, or the zero key.
 func (in Input) trusted(algs ...jwk.Algorithm) jwk.PrivateKey {
 	for _, key := range append([]jwk.PrivateKey{in.Key}, in.Others...) {
 		if !key.IsZero() && slices.Contains(algs, key.Algorithm()) {

@@ -21,18 +21,18 @@ func checkNeed(t *testing.T, name string, err error) {
 	t.Helper()
 	need, ok := errors.AsType[*fault.NeedError](err)
 	if !ok || need.Case != name || need.What == "" || !strings.HasPrefix(err.Error(), name+" needs ") {
-		t.Errorf("%s: %v, want what it needs", name, err)
+		t.Errorf("%s: got %v, want a NeedError", name, err)
 	}
 }
 
-// boxed is a key that does not leave its signer.
-type boxed struct{ crypto.Signer }
+// opaqueSigner is a crypto.Signer whose key cannot be exported.
+type opaqueSigner struct{ crypto.Signer }
 
-func (b boxed) Sign(r io.Reader, digest []byte, o crypto.SignerOpts) ([]byte, error) {
-	return b.Signer.Sign(r, digest, o)
+func (s opaqueSigner) Sign(r io.Reader, digest []byte, o crypto.SignerOpts) ([]byte, error) {
+	return s.Signer.Sign(r, digest, o)
 }
 
-// TestNeeds takes away what a case needs: it must say so, and make nothing.
+// TestNeeds makes cases without what they need. The error says what is missing.
 func TestNeeds(t *testing.T) {
 	tests := map[string]struct {
 		cases string
@@ -50,11 +50,11 @@ func TestNeeds(t *testing.T) {
 			in.Retired, in.Expired, in.Revoked = jwk.PrivateKey{}, jwk.PrivateKey{}, jwk.PrivateKey{}
 		}, "gallery"},
 		"alias":       {"ok-long-kid", func(in *fault.Input) { in.Alias = "" }, "gallery"},
-		"attacker":    {"sig-untrusted-key hdr-jwk hdr-jku kid-unknown/own-key", func(in *fault.Input) { in.Attacker = ready(jwk.RS512, 1) }, "an attacker key for RS256"},
-		"untrusted":   {"sig-untrusted-key hdr-jwk kid-unknown/own-key", func(in *fault.Input) { in.Attacker = in.Key }, "not the trusted one"},
+		"attacker":    {"sig-untrusted-key hdr-jwk hdr-jku kid-unknown/own-key", func(in *fault.Input) { in.Attacker = rsaKey(jwk.RS512, 1) }, "an attacker key for RS256"},
+		"untrusted":   {"sig-untrusted-key hdr-jwk kid-unknown/own-key", func(in *fault.Input) { in.Attacker = in.Key }, "not the trusted key"},
 		"spare bits":  {"enc-trailing-bits", func(in *fault.Input) { in.Key = es384(t) }, "bits unused"},
 		"encryption":  {"jwe-for-jws jwe-zip", func(in *fault.Input) { in.Key, in.Others = eddsa(t), nil }, "an RSA or EC key"},
-		"private key": {"alg-same-key-other rsa-padding/digest-info", func(in *fault.Input) { in.Key, in.Others = box(t, in.Key), nil }, "leave its signer"},
+		"private key": {"alg-same-key-other rsa-padding/digest-info", func(in *fault.Input) { in.Key, in.Others = notExportable(t, in.Key), nil }, "exported from its signer"},
 	}
 	for name, test := range tests {
 		in := input()
@@ -76,24 +76,24 @@ func TestNeeds(t *testing.T) {
 func es384(t *testing.T) jwk.PrivateKey { key, _, _, _ := keysFor(t, jwk.ES384); return key }
 func eddsa(t *testing.T) jwk.PrivateKey { key, _, _, _ := keysFor(t, jwk.EdDSA); return key }
 
-// box returns the same key, as one that cannot be taken out.
-func box(t *testing.T, key jwk.PrivateKey) jwk.PrivateKey {
+// notExportable returns the same key, as one that cannot be exported.
+func notExportable(t *testing.T, key jwk.PrivateKey) jwk.PrivateKey {
 	t.Helper()
 	der, err := key.MarshalPKCS8()
 	if err != nil {
 		t.Fatal(err)
 	}
 	signer := mustSigner(t, der)
-	out, err := jwk.NewPrivateKey(key.Algorithm(), boxed{signer})
+	out, err := jwk.NewPrivateKey(key.Algorithm(), opaqueSigner{signer})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return out
 }
 
-// TestAttackerIsMade has no attacker's key given: one is made, and the token is
-// consistent in what it says of it.
-func TestAttackerIsMade(t *testing.T) {
+// TestAttackerIsGenerated checks that a missing attacker's key is generated, and that kid,
+// jwk and signature are of the same key.
+func TestAttackerIsGenerated(t *testing.T) {
 	in := input()
 	in.Key, _, _, _ = keysFor(t, jwk.ES256)
 	in.Attacker = jwk.PrivateKey{}
@@ -121,9 +121,9 @@ func TestAttackerIsMade(t *testing.T) {
 	}
 }
 
-// TestCanary checks that a given canary is named, and a reserved one otherwise.
+// TestCanary checks that jku and x5u are the canary, or else its default.
 func TestCanary(t *testing.T) {
-	for canary, want := range map[string]string{"": fault.NoCanary, "http://127.0.0.1:1/c": "http://127.0.0.1:1/c"} {
+	for canary, want := range map[string]string{"": fault.DefaultCanary, "http://127.0.0.1:1/c": "http://127.0.0.1:1/c"} {
 		in := input()
 		in.Canary = canary
 		for name, member := range map[string]string{"hdr-jku": "jku", "hdr-x5u": "x5u"} {
@@ -140,8 +140,8 @@ func TestCanary(t *testing.T) {
 	}
 }
 
-// TestRequest checks that the request shapes every token, and that one which cannot
-// be met is refused as Mint does.
+// TestRequest checks that faulty tokens follow the request, and that an invalid request
+// gives the error of Mint.
 func TestRequest(t *testing.T) {
 	in := input()
 	in.Request.Claims, in.Request.Scope, in.Request.Type, in.Request.TTL = map[string]any{"team": "blue"}, "read", "at+jwt", 0
@@ -157,49 +157,48 @@ func TestRequest(t *testing.T) {
 	}
 	want := map[string]any{
 		"iss": issuer, "aud": audience, "sub": "alice", "scope": "read", "team": "blue", "jti": "sig-flipped",
-		"iat": float64(moment().Unix()), "exp": float64(moment().Add(time.Hour).Unix()),
+		"iat": float64(now().Unix()), "exp": float64(now().Add(time.Hour).Unix()),
 	}
 	if diff := cmp.Diff(want, claims); diff != "" || !bytes.Contains(u.Header, []byte(`"typ":"at+jwt"`)) {
 		t.Errorf("header %s, claims (-want +got):\n%s", u.Header, diff)
 	}
-	in.Latest = moment().Add(40 * time.Minute)
+	in.Latest = now().Add(40 * time.Minute)
 	if compact, err = c.Make(in); err != nil || !bytes.Contains(token.Inspect(compact).Claims, []byte(`"exp":1898858400`)) {
-		t.Errorf("the good token does not end at the latest exp: %v, %s", err, token.Inspect(compact).Claims)
+		t.Errorf("exp of the good token is not the latest exp: %v, %s", err, token.Inspect(compact).Claims)
 	}
 	in.Request.TTL = time.Hour
 	_, err = c.Make(in)
 	if ttl, ok := errors.AsType[*token.TTLError](err); !ok || ttl.Longest != 40*time.Minute {
-		t.Errorf("a longer life than the key may give: %v", err)
+		t.Errorf("a TTL beyond the latest exp: %v", err)
 	}
 	in.Request.Claims = map[string]any{"exp": 1}
 	if _, err := c.Make(in); err == nil {
-		t.Error("a claim got around the request")
+		t.Error("Claims may contain exp")
 	}
 }
 
-// TestComplete makes a gallery of nothing: it brings its own keys.
+// TestComplete completes an Input that has almost nothing set.
 func TestComplete(t *testing.T) {
 	key, _, _, _ := keysFor(t, jwk.EdDSA)
 	in := input()
-	in, err := fault.Input{Key: key, Others: in.Others}.Complete() // RSA keys take long to make
+	in, err := fault.Input{Key: key, Others: in.Others}.Complete() // RSA keys are slow to generate
 	if err != nil {
 		t.Fatal(err)
 	}
 	seen := map[string]bool{}
 	for _, k := range append(in.Others, in.Key, in.Attacker, in.Retired, in.Expired, in.Revoked) {
 		if k.IsZero() || seen[k.KeyID()] {
-			t.Errorf("no key of its own: %s", k)
+			t.Errorf("zero key, or used twice: %s", k)
 		}
 		seen[k.KeyID()] = true
 	}
-	if in.Now.IsZero() || len(in.Alias) != 128 || in.Canary != fault.NoCanary || in.Request.Issuer == "" ||
+	if in.Now.IsZero() || len(in.Alias) != 128 || in.Canary != fault.DefaultCanary || in.Request.Issuer == "" ||
 		in.Request.Subject == "" || len(in.Request.Audience) != 1 || in.Request.TTL < time.Hour || !in.Key.Public().Equal(key.Public()) {
 		t.Errorf("incomplete: %+v", in)
 	}
 }
 
-// TestNearIssuer holds the near misses of an issuer to what they are called, for the
-// two kinds of URL that issuers have.
+// TestNearIssuer pins the variants of iss-near for several forms of URL.
 func TestNearIssuer(t *testing.T) {
 	tests := map[string]map[string]string{
 		"https://issuer.example": {

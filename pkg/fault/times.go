@@ -11,7 +11,7 @@ func timeRows() []row {
 	return append(expiryRows(), []row{
 		{
 			name: "nbf-future", verdict: MustReject, tier: Core, severity: High, rules: "RFC 7519 §4.1.5",
-			variants: only("nbf is in one hour", claimAt("nbf", time.Hour)),
+			variants: single("nbf is in one hour", claimAt("nbf", time.Hour)),
 		},
 		{
 			name: "iat-future", verdict: Reject, tier: ProfileOnly, severity: Medium,
@@ -29,13 +29,15 @@ func timeRows() []row {
 // expiryRows are the faults of exp.
 func expiryRows() []row {
 	ended := func(name string, ago time.Duration) variant {
-		return variant{name, "it expired " + ago.String() + " ago", endedAt(ago)}
+		return variant{name, "exp is " + ago.String() + " ago", expiredFor(ago)}
 	}
-	exp := func(name, value string) variant { return variant{name, "exp is " + value, claim("exp", text(value))} }
+	exp := func(name, value string) variant {
+		return variant{name, "exp is " + value, claim("exp", rawJSON(value))}
+	}
 	return []row{
 		{
 			name: "exp-past", verdict: MustReject, tier: Core, severity: Critical, rules: "RFC 7519 §4.1.4, ASVS 5.0 §9.2.1",
-			variants: only("it expired one hour ago", endedAt(time.Hour)),
+			variants: single("exp is one hour ago", expiredFor(time.Hour)),
 		},
 		{
 			name: "exp-leeway", verdict: Either, tier: Core, severity: Medium, rules: "RFC 7519 §4.1.4",
@@ -45,12 +47,12 @@ func expiryRows() []row {
 		},
 		{
 			name: "exp-leeway-beyond", verdict: Reject, tier: Core, severity: Medium, rules: "RFC 7519 §4.1.4",
-			variants: only("it expired ten minutes ago, more than the few minutes that leeway may be", endedAt(token.MaxLeeway+5*time.Minute)),
+			variants: single("exp is ten minutes ago, which is more than any leeway (RFC 7519: a few minutes)", expiredFor(token.MaxLeeway+5*time.Minute)),
 		},
 		{
 			name: "exp-missing", verdict: Reject, tier: ProfileOnly, severity: High,
 			rules: "RFC 9068 §2.2, OIDC Core §2", cves: "GHSA-wxg7-w2v3-w38g",
-			variants: only("there is no exp", noClaim("exp")),
+			variants: single("there is no exp", noClaim("exp")),
 		},
 		{
 			name: "exp-zero", verdict: MustReject, tier: Core, severity: High, rules: "RFC 7519 §4.1.4",
@@ -58,7 +60,7 @@ func expiryRows() []row {
 		},
 		{
 			name: "exp-string", verdict: Reject, tier: Core, severity: Medium, rules: "RFC 7519 §2",
-			variants: only("exp is a string that holds the right number", func(d *draft) { d.claims["exp"] = text(`"` + d.json(d.claims["exp"]) + `"`) }),
+			variants: single("exp is a string of the valid number", func(d *draft) { d.claims["exp"] = rawJSON(`"` + d.json(d.claims["exp"]) + `"`) }),
 		},
 		{
 			name: "exp-type", verdict: Reject, tier: Core, severity: Medium, rules: "RFC 7519 §2",

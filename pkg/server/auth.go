@@ -74,7 +74,7 @@ func (s *Server) auth(w *response, r *http.Request) error {
 // mint has the token signed, in its turn, and leaves it in w.compact.
 func (s *Server) mint(ctx context.Context, w *response, request token.Request, expired bool) (token.Token, error) {
 	m, kind := &w.minting, kindValid
-	*m = minting{ctx: ctx, minter: &w.minter, signer: s.o.Ring, request: request, compact: w.compact[:0]}
+	*m = minting{ctx: ctx, signer: s.o.Ring, request: request, compact: w.compact[:0]}
 	defer func() { w.compact, *m = m.compact, minting{} }() // until the next, it holds on to no request
 	if expired {
 		if longest := s.o.Ring.Policy().TokenTTL; request.TTL > longest {
@@ -102,7 +102,6 @@ func (s *Server) mint(ctx context.Context, w *response, request token.Request, e
 // minting is the job of making one token.
 type minting struct {
 	ctx     context.Context //nolint:containedctx // of the request, which waits for the job
-	minter  *token.Minter
 	signer  token.Signer
 	request token.Request
 
@@ -112,7 +111,8 @@ type minting struct {
 }
 
 func (m *minting) run() {
-	m.compact, m.minted, m.err = m.minter.Append(m.ctx, m.compact, m.signer, m.request)
+	m.minted, m.err = token.Mint(m.ctx, m.signer, m.request)
+	m.compact = append(m.compact, m.minted.Compact...)
 }
 
 // wantsExpired reads the query: expired is true, false, 1, 0 or stands bare.

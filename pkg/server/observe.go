@@ -11,8 +11,6 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
-
-	"github.com/jwksctl/jwksctl/pkg/token"
 )
 
 const requestIDHeader = "X-Request-Id"
@@ -29,7 +27,6 @@ type response struct {
 
 	// What /auth works with, used again by the next response.
 	minting       minting
-	minter        token.Minter
 	compact, body []byte
 }
 

@@ -7,58 +7,40 @@ import (
 	"math"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
-// ParseClaims reads the payload of a JWT: one sound JSON object, nothing else
-// (RFC 7519, section 7.2). Numbers are json.Number, so that none loses a digit.
+// ParseClaims parses the payload of a JWT: one JSON object without duplicate names
+// (RFC 7519, section 7.2). Numbers are json.Number, which keeps every digit.
 func ParseClaims(payload []byte) (map[string]any, error) {
 	claims, err := parseObject(payload)
 	if err != nil {
 		return nil, &Refusal{
 			Reason:  ReasonPayload,
 			Message: fmt.Sprintf("the claims cannot be used: %v", err),
-			Hint:    "have the issuer write them as one JSON object that has one meaning",
+			Hint:    "have the issuer write them as one JSON object without duplicate names",
 		}
 	}
 	return claims, nil
 }
 
-// registered are the claims that this package gives a meaning.
-func registered() [9]string {
-	return [...]string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "scope", "client_id"}
-}
-
-// nearMiss returns the registered claim that name differs from in case only, as a
-// careless reader would see it (encoding/json is one); "" if there is none.
-func nearMiss(name string) string {
-	if plain(name) {
-		return "" // it is no other form of any name, for all of them are plain
-	}
-	for _, known := range registered() {
-		if strings.EqualFold(name, known) {
-			return known
+// confusedClaim returns the claim that a case-insensitive JSON reader, such as
+// encoding/json, would take name for; "" if name is exact or like no claim that this
+// package checks.
+func confusedClaim(name string) string {
+	for _, claim := range [...]string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "scope", "client_id"} {
+		if name != claim && strings.EqualFold(name, claim) {
+			return claim
 		}
 	}
 	return ""
 }
 
-// plain says whether a name has neither capitals nor anything beyond ASCII.
-func plain(name string) bool {
-	for i := range len(name) {
-		if c := name[i]; c >= utf8.RuneSelf || 'A' <= c && c <= 'Z' {
-			return false
-		}
-	}
-	return true
-}
-
-// maxDate is the last second of the year 9999. What lies behind is no date but a
-// mistake; most often it counts milliseconds.
+// maxDate is the last second of the year 9999. A later NumericDate is a mistake,
+// most often a count of milliseconds.
 const maxDate = 253402300799
 
-// numericDate reads a NumericDate (RFC 7519, section 2): seconds since 1970, which
-// may have a fraction.
+// numericDate converts a NumericDate (RFC 7519, section 2): seconds since 1970, with
+// an optional fraction.
 func numericDate(value any) (time.Time, error) {
 	number, ok := value.(json.Number)
 	if !ok {
@@ -75,39 +57,39 @@ func numericDate(value any) (time.Time, error) {
 	return time.Unix(int64(whole), int64(fraction*1e9)), nil
 }
 
-// texts reads a value that is a string or an array of strings, as aud is.
-func texts(value any) ([]string, bool) {
+// stringList converts a string or a non-empty array of strings, as aud is.
+func stringList(value any) ([]string, bool) {
 	switch value := value.(type) {
 	case string:
 		return []string{value}, true
 	case []any:
-		all := make([]string, len(value))
+		list := make([]string, len(value))
 		for i, element := range value {
 			text, ok := element.(string)
 			if !ok {
 				return nil, false
 			}
-			all[i] = text
+			list[i] = text
 		}
-		return all, len(all) > 0
+		return list, len(list) > 0
 	default:
 		return nil, false
 	}
 }
 
-// holds says whether a claim has the value that a caller wrote as text: a string as
-// it is, a number or boolean as JSON writes it, an array if one element matches.
-func holds(claim any, want string) bool {
+// matchesValue reports whether a claim equals a value that is given as text: a string
+// unchanged, a number or boolean as in JSON. An array matches if one element does.
+func matchesValue(claim any, value string) bool {
 	switch claim := claim.(type) {
 	case string:
-		return claim == want
+		return claim == value
 	case json.Number:
-		return claim.String() == want
+		return claim.String() == value
 	case bool:
-		return fmt.Sprint(claim) == want
+		return fmt.Sprint(claim) == value
 	case []any:
 		for _, element := range claim {
-			if _, nested := element.([]any); !nested && holds(element, want) {
+			if _, nested := element.([]any); !nested && matchesValue(element, value) {
 				return true
 			}
 		}

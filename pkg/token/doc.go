@@ -1,11 +1,11 @@
-// Package token mints and verifies JSON Web Tokens in the compact form
+// Package token mints and verifies JSON Web Tokens in compact form
 //
 //	BASE64URL(header) . BASE64URL(payload) . BASE64URL(signature)
 //
-// (RFC 7515, 7519, 8725). A Go service verifies our tokens in ten lines:
+// (RFC 7515, 7519, 8725). A Go service verifies a token in ten lines:
 //
 //	verifier := token.Verifier{
-//		Keys:     source, // a *remote.Source, or anything else with a Keys method
+//		Keys:     source, // a *remote.Source, or any other KeySource
 //		Issuer:   "https://issuer.example",
 //		Audience: []string{"https://api.example"},
 //		Leeway:   30 * time.Second,
@@ -16,30 +16,32 @@
 //	}
 //	use(verdict.Claims)
 //
-// What holds for every token that Verify accepts:
+// A verdict is the result of a verification, a refusal is one check that a token failed.
+// Verify accepts a token only if:
 //
-//   - The algorithm is one that the trusted key is for. The token cannot bring its
-//     own key: jwk, jku, x5u and x5c are never read, "none" and HMAC do not exist.
-//   - Header and claims each have one reading: valid UTF-8, unique names, no second
-//     value behind the first, no claim spelled almost like a registered one.
-//   - The encoding has one spelling: unpadded base64url with no spare bits, line
-//     breaks or spaces. ECDSA alone stays malleable (s and n-s both verify), so do
-//     not tell tokens apart by their bytes: use jti.
-//   - It asks for nothing that this package does not do: crit, b64, zip and nested
-//     or encrypted tokens are refused.
-//   - It expires, names the expected issuer, and is for the expected audience.
+//   - The trusted key determines the algorithm. The token cannot bring its own key: jwk,
+//     jku, x5u and x5c are never read, and "none" and HMAC are not supported.
+//   - Header and claims are unambiguous: each is one JSON object in valid UTF-8, without
+//     duplicate names, and no claim differs from a known one in case only.
+//   - Each part is canonical, unpadded base64url without line breaks or spaces. ECDSA
+//     signatures stay malleable (s and n-s both verify), so do not compare tokens by
+//     their bytes: use jti.
+//   - The header needs no extension: crit, b64, zip and encrypted or nested tokens are
+//     refused.
+//   - The token expires, and iss and aud are the expected ones.
 //
-// Each step is usable alone: [Split] (shape), [ParseHeader] and [Header.Algorithm]
-// (header), [SelectKey] (key), [VerifySignature] (all of these and the signature,
-// for payloads that need not be a JWT), [ParseClaims] and [Verifier.CheckClaims] (claims).
-// [Reasons] lists every way to be refused. A goroutine that judges many tokens is
-// faster with [Verifier.Checker].
+// golang-jwt signs and verifies: [Mint] builds tokens with jwt.NewWithClaims, and each
+// signature is made and verified by a [SigningMethod]. This package makes all other
+// checks, because the parser of golang-jwt accepts tokens that Verify must refuse.
 //
-// [Mint] makes only tokens that such a verifier accepts, and none that outlives
-// what its Signer allows; a [Minter] makes many of them faster. [SigningMethod] is for
-// programs that make theirs with golang-jwt. [Inspect] shows what a token says and
-// verifies nothing.
+// Each step can be used alone: [Split] (encoding), [ParseHeader] and [Header.Algorithm],
+// [SelectKey], [VerifySignature] (all of these and the signature, for payloads that are
+// not claims), [ParseClaims] and [Verifier.CheckClaims]. [Reasons] lists every reason for
+// a refusal. [Inspect] decodes a token without verifying it.
 //
-// The package forgives nothing on input: a "Bearer " prefix or a final newline is
-// for the caller to strip. It keeps no state, and no error holds a token.
+// Mint makes only tokens that a Verifier accepts, and none that expires later than its
+// Signer allows.
+//
+// Callers remove a "Bearer " prefix or a trailing newline; this package refuses both. It
+// keeps no state, and no error contains a token.
 package token

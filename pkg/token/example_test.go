@@ -10,15 +10,15 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/token"
 )
 
-// clockwork is the smallest Signer: one key, and tokens of at most a quarter of an hour.
-type clockwork struct{ key jwk.PrivateKey }
+// oneKey is a Signer with one key, whose tokens expire within 15 minutes.
+type oneKey struct{ key jwk.PrivateKey }
 
-func (c clockwork) SigningKey(context.Context) (jwk.PrivateKey, time.Time, time.Time, error) {
+func (k oneKey) SigningKey(context.Context) (jwk.PrivateKey, time.Time, time.Time, error) {
 	now := time.Now()
-	return c.key, now, now.Add(15 * time.Minute), nil
+	return k.key, now, now.Add(15 * time.Minute), nil
 }
 
-// A service that takes tokens for https://api.example.
+// Mint a token, and verify it in a service that is https://api.example.
 func Example() {
 	key, err := jwk.Generate(jwk.ES256, 0)
 	if err != nil {
@@ -26,7 +26,7 @@ func Example() {
 		return
 	}
 	ctx := context.Background()
-	minted, err := token.Mint(ctx, clockwork{key}, token.Request{
+	minted, err := token.Mint(ctx, oneKey{key}, token.Request{
 		Issuer: "https://issuer.example", Subject: "alice", Audience: []string{"https://api.example"},
 	})
 	if err != nil {

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"maps"
 	"os"
 	"runtime/metrics"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,11 +21,11 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/token"
 )
 
-var verdictsFile = flag.String("verdicts", "", "file that receives every token that FuzzVerify has as seed or corpus, and what became of it, for other libraries to judge")
+var verdictsFile = flag.String("verdicts", "", "file for the tokens of FuzzVerify and their verdicts, so that other libraries can verify the same tokens")
 
-// FuzzVerify gives the verifier any text, and any header and payload under a right
-// signature. It must not panic nor cost much, and what it accepts golang-jwt must
-// accept too.
+// FuzzVerify verifies any text, and any header and payload with a valid signature. The
+// verifier must neither panic nor use much memory or time, and golang-jwt must accept
+// every token that it accepts.
 func FuzzVerify(f *testing.F) {
 	trusted := fuzzKeys(f)
 	signing := trusted[jwk.EdDSA]
@@ -31,36 +33,36 @@ func FuzzVerify(f *testing.F) {
 	for _, key := range keys() {
 		names = append(names, key.KeyID(), signing.KeyID())
 	}
-	ours := strings.NewReplacer(names...)
+	resign := strings.NewReplacer(names...)
 	for _, seed := range seeds() {
 		inspected := token.Inspect(seed)
-		f.Add(ours.Replace(string(inspected.Header)), string(inspected.Claims), seed)
+		f.Add(resign.Replace(string(inspected.Header)), string(inspected.Claims), seed)
 	}
 	v := verifier()
 	v.Keys = source(trusted[jwk.RS256].Public(), signing.Public())
 	v.Leeway = time.Second
-	tell := teller(f, v)
+	record := recorder(f, v)
 	f.Fuzz(func(t *testing.T, header, payload, whole string) {
 		if len(header)+len(payload)+len(whole) > 100_000 {
 			return
 		}
 		input := b64([]byte(header)) + "." + b64([]byte(payload))
 		forms := [...]string{"whole", "signed"}
-		for i, compact := range [...]string{whole, input + "." + b64(signer(signing)(input))} {
-			verdict, err := judgeCheaply(t, v, compact)
+		for i, compact := range [...]string{whole, signed(signing, input)} {
+			verdict, err := verifyCheaply(t, v, compact)
 			if verdict.Valid != (err == nil) {
 				t.Fatalf("verdict %+v with error %v", verdict, err)
 			}
 			if err == nil {
-				checkByOthers(t, trusted, compact)
+				checkGolangJWT(t, trusted, compact)
 			}
-			tell(t.Name()+"/"+forms[i], compact, err)
+			record(t.Name()+"/"+forms[i], compact, err)
 		}
 	})
 }
 
-// fuzzKeys are the same in every process. The fuzzer's workers are processes of their
-// own, and what is found must be found again later.
+// fuzzKeys returns the same keys in every process, so that the workers of the fuzzer and
+// later runs reproduce what was found.
 func fuzzKeys(tb testing.TB) map[jwk.Algorithm]jwk.PrivateKey {
 	tb.Helper()
 	signing, err := jwk.NewPrivateKey(jwk.EdDSA, ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
@@ -70,16 +72,16 @@ func fuzzKeys(tb testing.TB) map[jwk.Algorithm]jwk.PrivateKey {
 	return map[jwk.Algorithm]jwk.PrivateKey{jwk.EdDSA: signing, jwk.RS256: keys()[jwk.RS256]}
 }
 
-// judgeCheaply verifies a token and holds the costs to their bounds. One slow try may
-// be the fault of the machine, five in a row are not.
-func judgeCheaply(t *testing.T, v token.Verifier, compact string) (verdict token.Verdict, err error) {
+// verifyCheaply verifies a token and checks the memory and time that it takes. One slow
+// attempt may be due to the machine, five in a row are not.
+func verifyCheaply(t *testing.T, v token.Verifier, compact string) (verdict token.Verdict, err error) {
 	t.Helper()
 	for range 5 {
 		before, start := allocated(), time.Now()
 		verdict, err = v.Verify(t.Context(), compact)
 		took := time.Since(start)
 		if bytes := allocated() - before; bytes > 64<<20 {
-			t.Fatalf("it takes %d bytes", bytes)
+			t.Fatalf("it allocates %d bytes", bytes)
 		}
 		if took <= 100*time.Millisecond {
 			return verdict, err
@@ -89,16 +91,16 @@ func judgeCheaply(t *testing.T, v token.Verifier, compact string) (verdict token
 	return verdict, err
 }
 
-// allocated returns how many bytes this process ever allocated on the heap.
+// allocated returns the total of bytes that this process has allocated on the heap.
 func allocated() uint64 {
 	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
 	metrics.Read(sample)
 	return sample[0].Value.Uint64()
 }
 
-// teller returns what writes a verdict to the file of -verdicts, if there is one, after
-// a line that says what others need to judge the same tokens.
-func teller(f *testing.F, v token.Verifier) func(name, compact string, err error) {
+// recorder returns a function that writes a verdict to the file of -verdicts, if given.
+// The first line of the file is the settings of the verifier.
+func recorder(f *testing.F, v token.Verifier) func(name, compact string, err error) {
 	f.Helper()
 	if *verdictsFile == "" {
 		return func(string, string, error) {}
@@ -125,25 +127,21 @@ func teller(f *testing.F, v token.Verifier) func(name, compact string, err error
 	}
 }
 
-// seeds are the tokens of the catalogue.
+// seeds returns the tokens of the gallery and of rows.
 func seeds() []string {
-	var seeds []string
-	for _, rows := range [][]row{
-		signatureRows(), headerRows(), encodingRows(), jsonRows(), claimNameRows(), timeRows(), issuerRows(), audienceRows(), kindRows(), acceptRows(),
-	} {
-		for _, r := range rows {
-			seeds = append(seeds, r.token)
-		}
+	seeds := slices.Sorted(maps.Values(gallery().Tokens))
+	for _, r := range rows() {
+		seeds = append(seeds, r.token.String())
 	}
 	return seeds
 }
 
-// checkByOthers has golang-jwt verify a token as strictly as it can.
-func checkByOthers(t *testing.T, trusted map[jwk.Algorithm]jwk.PrivateKey, compact string) {
+// checkGolangJWT verifies a token with the strictest settings of golang-jwt.
+func checkGolangJWT(t *testing.T, trusted map[jwk.Algorithm]jwk.PrivateKey, compact string) {
 	t.Helper()
 	parser := jwt.NewParser(
 		jwt.WithStrictDecoding(), jwt.WithIssuer(issuer), jwt.WithAudience(audience), jwt.WithExpirationRequired(),
-		jwt.WithIssuedAt(), jwt.WithTimeFunc(moment), jwt.WithLeeway(2*time.Second), jwt.WithJSONNumber(),
+		jwt.WithIssuedAt(), jwt.WithTimeFunc(now), jwt.WithLeeway(2*time.Second), jwt.WithJSONNumber(),
 	)
 	_, err := parser.Parse(compact, func(parsed *jwt.Token) (any, error) {
 		alg, _ := parsed.Header["alg"].(string)
@@ -151,18 +149,18 @@ func checkByOthers(t *testing.T, trusted map[jwk.Algorithm]jwk.PrivateKey, compa
 	})
 	header := string(token.Inspect(compact).Header)
 	if strings.Contains(header, "Ed25519") {
-		return // a name that golang-jwt does not know
+		return // golang-jwt does not know this name
 	}
 	if wide, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && strings.HasPrefix(wide.Value, "number") {
-		return // a number beyond float64 in the header
+		return // golang-jwt reads numbers of the header as float64
 	}
 	if err != nil {
 		t.Errorf("golang-jwt refuses what we accepted: %v\nheader %s", err, header)
 	}
 }
 
-// FuzzParseClaims checks that our reader accepts only what encoding/json accepts
-// too, and reads the same from it.
+// FuzzParseClaims checks that encoding/json accepts what ParseClaims accepts, with the
+// same result.
 func FuzzParseClaims(f *testing.F) {
 	for _, seed := range seeds() {
 		f.Add([]byte(token.Inspect(seed).Claims))
@@ -183,12 +181,12 @@ func FuzzParseClaims(f *testing.F) {
 			t.Fatalf("encoding/json refuses what we accepted: %v", err)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("read otherwise (-encoding/json +ours):\n%s", diff)
+			t.Errorf("claims (-encoding/json +ParseClaims):\n%s", diff)
 		}
 	})
 }
 
-// FuzzInspect checks that anything can be looked at, and the result be printed.
+// FuzzInspect checks that Inspect accepts any text, and that its result is valid JSON.
 func FuzzInspect(f *testing.F) {
 	for _, seed := range seeds() {
 		f.Add(seed)

@@ -8,38 +8,39 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 )
 
-// Header is a JOSE header (RFC 7515, section 4) with what a verifier may believe
-// of it before the signature is checked: which key and algorithm to try.
+// Header is a JOSE header (RFC 7515, section 4). Before the signature is verified, it
+// may only be used to choose the key and algorithm.
 type Header struct {
-	KeyID   string         // kid, "" if there is none
-	Members map[string]any // all of it; numbers are json.Number
+	KeyID   string         // kid, "" if absent
+	Members map[string]any // all members; numbers are json.Number
 }
 
-// ParseHeader reads the header of a JWS. It refuses anything but one sound JSON
-// object, the header of an encrypted token, and kid, typ or cty that is no string.
+// ParseHeader parses the header of a JWS. It refuses anything but one JSON object
+// without duplicate names, the header of an encrypted token, and a kid, typ or cty
+// that is not a string.
 func ParseHeader(data []byte) (Header, error) {
 	members, err := parseObject(data)
 	if err != nil {
 		return Header{}, &Refusal{
 			Reason:  ReasonHeader,
 			Message: fmt.Sprintf("the header cannot be used: %v", err),
-			Hint:    "have the issuer write it as one JSON object that has one meaning",
+			Hint:    "have the issuer write it as one JSON object without duplicate names",
 		}
 	}
 	if _, ok := members["enc"]; ok {
 		return Header{}, &Refusal{
 			Reason:  ReasonEncrypted,
-			Message: `the header has "enc", as an encrypted token has (JWE)`,
-			Hint:    "decrypt it first, or ask for a signed one",
+			Message: `the token is encrypted (JWE): its header has "enc"`,
+			Hint:    "decrypt it first, or ask for a signed token",
 		}
 	}
 	for _, name := range [...]string{"kid", "typ", "cty"} {
 		value, ok := members[name]
-		if _, isText := value.(string); ok && !isText {
+		if _, isString := value.(string); ok && !isString {
 			return Header{}, &Refusal{
 				Reason:  ReasonHeader,
 				Message: fmt.Sprintf("the header cannot be used: %s is not a string", name),
-				Hint:    "have the issuer write it as text",
+				Hint:    "have the issuer write it as a string",
 			}
 		}
 	}
@@ -47,15 +48,14 @@ func ParseHeader(data []byte) (Header, error) {
 	return Header{kid, members}, nil
 }
 
-// Algorithm returns the algorithm that the header names, if a signature by it can
-// be verified at all: it must be in the table of pkg/jwk and, unless allowed is
-// empty, among allowed, and the header must not ask for anything beyond it.
+// Algorithm returns the alg of the header. It must be an algorithm of pkg/jwk and,
+// unless allowed is empty, one of allowed. A header with crit, b64 or zip is refused.
 func (h Header) Algorithm(allowed []jwk.Algorithm) (jwk.Algorithm, error) {
 	name, ok := h.Members["alg"].(string)
 	if !ok {
 		return "", &Refusal{
 			Reason:  ReasonAlgMissing,
-			Message: "the header has no alg that is a string",
+			Message: "alg is missing, or not a string",
 			Hint:    "have the issuer set it",
 		}
 	}
@@ -70,25 +70,25 @@ func (h Header) Algorithm(allowed []jwk.Algorithm) (jwk.Algorithm, error) {
 	case err != nil:
 		return "", &Refusal{
 			Reason:  ReasonAlgUnknown,
-			Message: fmt.Sprintf("alg %s cannot be verified", quote(name)),
+			Message: fmt.Sprintf("alg %s is not supported", quote(name)),
 			Hint:    fmt.Sprintf("use one of %s", list(jwk.Algorithms())),
 		}
 	case len(allowed) > 0 && !slices.Contains(allowed, alg):
 		return "", &Refusal{
 			Reason:  ReasonAlgNotAllowed,
 			Message: fmt.Sprintf("alg %s is not allowed", alg),
-			Hint:    fmt.Sprintf("allowed is %s", list(allowed)),
+			Hint:    fmt.Sprintf("allowed: %s", list(allowed)),
 		}
 	}
-	if err := h.extensions(); err != nil {
+	if err := h.refuseExtensions(); err != nil {
 		return "", err
 	}
 	return alg, nil
 }
 
-// extensions refuses what changes the meaning of a JWS: no extension is known here,
-// so any crit is one too many (RFC 7515, section 4.1.11).
-func (h Header) extensions() error {
+// refuseExtensions refuses members that change how a JWS is read. No extension is
+// supported, so that any crit is refused (RFC 7515, section 4.1.11).
+func (h Header) refuseExtensions() error {
 	for _, extension := range [...]struct {
 		name   string
 		reason Reason
@@ -109,7 +109,7 @@ func (h Header) extensions() error {
 	return nil
 }
 
-// list writes values for a message.
+// list joins values for a message.
 func list[T ~string](values []T) string {
 	texts := make([]string, len(values))
 	for i, value := range values {
@@ -118,8 +118,8 @@ func list[T ~string](values []T) string {
 	return strings.Join(texts, ", ")
 }
 
-// mediaType returns a typ or cty as it is compared: in lower case and without the
-// prefix that may be left out (RFC 7515, section 4.1.9).
+// mediaType normalizes a typ or cty for comparison: lower case, without the optional
+// prefix "application/" (RFC 7515, section 4.1.9).
 func mediaType(s string) string {
 	s = strings.ToLower(s)
 	if short, ok := strings.CutPrefix(s, "application/"); ok && !strings.Contains(short, "/") {

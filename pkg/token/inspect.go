@@ -9,20 +9,20 @@ import (
 	"unicode/utf8"
 )
 
-// Unverified is what a token says of itself. Anybody could have written it: use it
-// to look at a token, never to decide anything.
+// Unverified is a decoded token whose signature was not checked, so anybody may have
+// written it. Use it to display a token, never to decide anything.
 type Unverified struct {
 	Verified  bool            `json:"verified"` // always false
 	Header    json.RawMessage `json:"header,omitempty"`
 	Claims    json.RawMessage `json:"claims,omitempty"`   // the payload, if it is JSON
 	Payload   string          `json:"payload,omitempty"`  // the payload, if it is not
-	Signature int             `json:"signature_bytes"`    // its length
-	Problems  []string        `json:"problems,omitempty"` // what a strict reader refuses, most basic first
+	Signature int             `json:"signature_bytes"`    // length of the signature
+	Problems  []string        `json:"problems,omitempty"` // what a Verifier would refuse, encoding first
 }
 
-// Inspect decodes a token without any verification. It shows as much of a broken
-// token as can be read (padding and the standard alphabet are forgiven) and says in
-// Problems what is wrong with it. JSON is given as it stands, repeated names and all.
+// Inspect decodes a token without verifying it. It decodes as much of a broken token
+// as it can, padding and the standard base64 alphabet included, and lists in Problems
+// what is wrong. JSON is returned unchanged, duplicate names included.
 func Inspect(compact string) Unverified {
 	var u Unverified
 	if len(compact) > DefaultMaxSize {
@@ -32,7 +32,7 @@ func Inspect(compact string) Unverified {
 	parts, err := Split(compact, 0)
 	if err != nil {
 		u.problem(err)
-		parts = salvage(compact)
+		parts = decodeLeniently(compact)
 	}
 	u.Signature = len(parts.Signature)
 	u.Header = rawJSON(parts.Header)
@@ -53,39 +53,40 @@ func Inspect(compact string) Unverified {
 	return u
 }
 
-// problem adds err, if there is one.
+// problem adds err unless it is nil.
 func (u *Unverified) problem(err error) {
 	if err != nil {
 		u.Problems = append(u.Problems, err.Error())
 	}
 }
 
-// salvage decodes what it can of a text that Split refused. The parts of an
-// encrypted token beyond its header mean nothing to us.
-func salvage(compact string) Parts {
+// decodeLeniently decodes what it can of a token that Split refused. Of an encrypted
+// token, only the header is readable.
+func decodeLeniently(compact string) Parts {
 	segments := strings.Split(compact, ".")
-	parts := Parts{Header: lenient(segments[0])}
+	parts := Parts{Header: decodeBase64(segments[0])}
 	if len(segments) == 5 {
 		return parts
 	}
 	if len(segments) > 1 {
-		parts.Payload = lenient(segments[1])
+		parts.Payload = decodeBase64(segments[1])
 	}
 	if len(segments) > 2 {
-		parts.Signature = lenient(segments[2])
+		parts.Signature = decodeBase64(segments[2])
 	}
 	return parts
 }
 
-// lenient decodes base64 in any of its spellings up to the first byte that is none.
-func lenient(segment string) []byte {
+// decodeBase64 decodes base64 in either alphabet, with or without padding, up to the
+// first invalid byte.
+func decodeBase64(segment string) []byte {
 	segment = strings.NewReplacer("+", "-", "/", "_", "=", "").Replace(strings.TrimSpace(segment))
 	decoded := make([]byte, base64.RawURLEncoding.DecodedLen(len(segment)))
-	n, _ := base64.RawURLEncoding.Decode(decoded, []byte(segment)) // what came before an error is kept
+	n, _ := base64.RawURLEncoding.Decode(decoded, []byte(segment)) // keep what precedes an error
 	return decoded[:n]
 }
 
-// rawJSON returns data if it is JSON that can be shown, else nil.
+// rawJSON returns data if it is valid JSON and UTF-8, else nil.
 func rawJSON(data []byte) json.RawMessage {
 	if data = bytes.TrimSpace(data); !json.Valid(data) || !utf8.Valid(data) {
 		return nil

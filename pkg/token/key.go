@@ -10,19 +10,18 @@ import (
 
 // KeySource finds public keys; keys.Ring and remote.Source satisfy it.
 type KeySource interface {
-	// Keys returns the keys that may verify a token that names kid ("" when it
-	// names none), none if the source knows no such key. A kid that the source
-	// knows but withdrew (expired, revoked) is an error with a method
-	// Withdrawn() string that says why; any other error means that keys could not
-	// be obtained.
+	// Keys returns the keys that may verify a token with this kid ("" if the token
+	// has no kid), or no keys if the kid is unknown. If the key is known but expired
+	// or revoked, the error has a method Withdrawn() string that says which. Any
+	// other error means that keys could not be obtained.
 	Keys(ctx context.Context, kid string) ([]jwk.PublicKey, error)
 }
 
-// ErrKeysUnavailable says that keys could not be obtained, so that nothing is known
-// of the token. The attempt may be repeated.
+// ErrKeysUnavailable means that keys could not be obtained, so the token was neither
+// accepted nor refused. A later attempt may succeed.
 var ErrKeysUnavailable = errors.New("keys could not be obtained")
 
-// findKey asks the source and selects.
+// findKey gets the keys with this kid from the source and selects one.
 func findKey(ctx context.Context, source KeySource, kid string, alg jwk.Algorithm) (jwk.PublicKey, error) {
 	candidates, err := source.Keys(ctx, kid)
 	if withdrawn, ok := errors.AsType[interface {
@@ -41,40 +40,40 @@ func findKey(ctx context.Context, source KeySource, kid string, alg jwk.Algorith
 	return SelectKey(candidates, kid, alg)
 }
 
-// SelectKey returns the one candidate that may verify alg. Candidates of another
-// kty, curve, size, alg, use or key_ops are passed over: sets with decoys under one
-// kid are lawful (RFC 7517, section 4.5). Two that fit are one too many, with or
-// without a kid, even if they are equal: nothing is ever tried in turn.
+// SelectKey returns the one candidate that may verify alg. It skips candidates with
+// another kty, curve, size, alg, use or key_ops, because keys of different types may
+// share a kid (RFC 7517, section 4.5). If two candidates remain, the token is refused,
+// even if they are equal: SelectKey never tries one key after another.
 func SelectKey(candidates []jwk.PublicKey, kid string, alg jwk.Algorithm) (jwk.PublicKey, error) {
 	if len(candidates) == 0 {
 		return jwk.PublicKey{}, noKey(kid)
 	}
-	var found jwk.PublicKey
-	var misfit error
-	fitting := 0
+	var selected jwk.PublicKey
+	var mismatch error
+	matches := 0
 	for _, candidate := range candidates {
 		if err := candidate.Fits(alg); err != nil {
-			misfit = err
+			mismatch = err
 			continue
 		}
-		found = candidate
-		fitting++
+		selected = candidate
+		matches++
 	}
-	switch fitting {
+	switch matches {
 	case 1:
-		return found, nil
+		return selected, nil
 	case 0:
-		return jwk.PublicKey{}, unfit(alg, misfit)
+		return jwk.PublicKey{}, wrongKey(alg, mismatch)
 	default:
-		return jwk.PublicKey{}, ambiguous(fitting, kid)
+		return jwk.PublicKey{}, ambiguous(matches, kid)
 	}
 }
 
-func unfit(alg jwk.Algorithm, why error) error {
+func wrongKey(alg jwk.Algorithm, why error) error {
 	return &Refusal{
 		Reason:  ReasonAlgUnfit,
-		Message: fmt.Sprintf("%s does not fit the key: %v", alg, why),
-		Hint:    "the key decides which alg its tokens have",
+		Message: fmt.Sprintf("the key cannot verify alg %s: %v", alg, why),
+		Hint:    "have the issuer sign with the alg of its key",
 	}
 }
 
@@ -82,7 +81,7 @@ func noKey(kid string) error {
 	if kid == "" {
 		return &Refusal{
 			Reason:  ReasonKidMissing,
-			Message: "the token has no kid, and there is no key that it could mean",
+			Message: "the token has no kid, and there are no keys to choose from",
 			Hint:    "check that the keys are those of its issuer",
 		}
 	}
@@ -97,13 +96,13 @@ func ambiguous(n int, kid string) error {
 	if kid == "" {
 		return &Refusal{
 			Reason:  ReasonKidAmbiguous,
-			Message: fmt.Sprintf("the token has no kid, and %d keys could be meant", n),
-			Hint:    "have the issuer set kid, or give one key only",
+			Message: fmt.Sprintf("the token has no kid, and %d keys match its alg", n),
+			Hint:    "have the issuer set kid, or pass one key only",
 		}
 	}
 	return &Refusal{
 		Reason:  ReasonKidAmbiguous,
-		Message: fmt.Sprintf("%d keys for the same alg have kid %s", n, quote(kid)),
+		Message: fmt.Sprintf("%d keys for this alg have kid %s", n, quote(kid)),
 		Hint:    "have the issuer give each key its own kid",
 	}
 }

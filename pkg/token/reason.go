@@ -5,11 +5,10 @@ import (
 	"strconv"
 )
 
-// Reason says why a token is refused: a stable code that scripts may match.
-// Reasons lists them all with their meaning.
+// Reason is why a token is refused: a stable code for scripts. Reasons lists them all.
 type Reason string
 
-// Class groups reasons by what a caller does about them. Classes gives their order.
+// Class groups reasons by what a caller can do about them.
 type Class string
 
 // The classes.
@@ -25,8 +24,8 @@ const (
 	ClassClaim        Class = "claim"
 )
 
-// Classes returns the classes in the order in which a token is judged: the first
-// failing one gives a verdict its reason.
+// Classes returns the classes in the order of the checks. The first check that fails
+// gives the verdict its reason.
 func Classes() []Class {
 	return []Class{
 		ClassMalformed, ClassAlgorithm, ClassNoKey, ClassKeyWithdrawn, ClassSignature,
@@ -34,7 +33,7 @@ func Classes() []Class {
 	}
 }
 
-// The reasons; their meaning stands in Reasons.
+// The reasons. Reasons explains them.
 const (
 	ReasonTooLarge   Reason = "too-large"
 	ReasonNotCompact Reason = "not-compact"
@@ -61,83 +60,83 @@ const (
 	ReasonSignatureMissing Reason = "signature-missing"
 	ReasonSignature        Reason = "signature"
 
-	ReasonExpired     Reason = "expired"
-	ReasonTTLShort    Reason = "ttl-short"
-	ReasonTooOld      Reason = "too-old"
-	ReasonNotYetValid Reason = "not-yet-valid"
-	ReasonIssuedAhead Reason = "issued-in-future"
+	ReasonExpired        Reason = "expired"
+	ReasonTTLShort       Reason = "ttl-short"
+	ReasonTooOld         Reason = "too-old"
+	ReasonNotYetValid    Reason = "not-yet-valid"
+	ReasonIssuedInFuture Reason = "issued-in-future"
 
-	ReasonClaimMissing  Reason = "claim-missing"
-	ReasonClaimType     Reason = "claim-type"
-	ReasonClaimCase     Reason = "claim-case"
-	ReasonClaimValue    Reason = "claim-value"
-	ReasonTyp           Reason = "typ"
-	ReasonCty           Reason = "cty"
-	ReasonIssuer        Reason = "iss"
-	ReasonAudience      Reason = "aud"
-	ReasonAudienceUnset Reason = "aud-unset"
-	ReasonSubject       Reason = "sub"
-	ReasonScope         Reason = "scope"
-	ReasonIssuedLate    Reason = "iat-after-exp"
+	ReasonClaimMissing   Reason = "claim-missing"
+	ReasonClaimType      Reason = "claim-type"
+	ReasonClaimCase      Reason = "claim-case"
+	ReasonClaimValue     Reason = "claim-value"
+	ReasonTyp            Reason = "typ"
+	ReasonCty            Reason = "cty"
+	ReasonIssuer         Reason = "iss"
+	ReasonAudience       Reason = "aud"
+	ReasonAudienceUnset  Reason = "aud-unset"
+	ReasonSubject        Reason = "sub"
+	ReasonScope          Reason = "scope"
+	ReasonIssuedAfterExp Reason = "iat-after-exp"
 )
 
-// ReasonInfo is one line of the table of reasons.
+// ReasonInfo describes one reason.
 type ReasonInfo struct {
 	Reason  Reason `json:"reason"`
 	Class   Class  `json:"class"`
 	Meaning string `json:"meaning"`
 }
 
-// Reasons returns the table of reasons, in the order of Classes.
+// Reasons returns all reasons, in the order of Classes.
 func Reasons() []ReasonInfo {
 	return []ReasonInfo{
 		{ReasonTooLarge, ClassMalformed, "the token is longer than the limit"},
 		{ReasonNotCompact, ClassMalformed, "the token does not have three parts"},
-		{ReasonJSONForm, ClassMalformed, "the token is a JWS in its JSON form, which a JWT never is"},
+		{ReasonJSONForm, ClassMalformed, "the token is a JWS in JSON form; a JWT is always compact"},
 		{ReasonEncrypted, ClassMalformed, "the token is encrypted (JWE), not signed"},
-		{ReasonEncoding, ClassMalformed, "a part is not canonical base64url"},
-		{ReasonHeader, ClassMalformed, "the header is not a sound JSON object, or a member has the wrong type"},
-		{ReasonPayload, ClassMalformed, "the claims are not a sound JSON object"},
+		{ReasonEncoding, ClassMalformed, "a part is not canonical, unpadded base64url"},
+		{ReasonHeader, ClassMalformed, "the header is not one JSON object without duplicate names, or a member has the wrong type"},
+		{ReasonPayload, ClassMalformed, "the claims are not one JSON object without duplicate names"},
 
-		{ReasonAlgMissing, ClassAlgorithm, "the header has no alg, or one that is not a string"},
-		{ReasonAlgNone, ClassAlgorithm, "the token says that it is unsigned"},
-		{ReasonAlgUnknown, ClassAlgorithm, "alg is no public-key algorithm known here"},
-		{ReasonAlgNotAllowed, ClassAlgorithm, "alg is not among those the caller allows"},
-		{ReasonAlgUnfit, ClassAlgorithm, "the key that kid names must not be used with this alg"},
+		{ReasonAlgMissing, ClassAlgorithm, "alg is missing, or not a string"},
+		{ReasonAlgNone, ClassAlgorithm, "alg is none: the token is not signed"},
+		{ReasonAlgUnknown, ClassAlgorithm, "alg is not a supported public-key algorithm"},
+		{ReasonAlgNotAllowed, ClassAlgorithm, "alg is not one that the caller allows"},
+		{ReasonAlgUnfit, ClassAlgorithm, "the key with this kid cannot be used with this alg"},
 		{ReasonB64, ClassAlgorithm, "the header has b64 (RFC 7797), which a JWT must not use"},
-		{ReasonCrit, ClassAlgorithm, "the header demands an extension with crit; none is known here"},
-		{ReasonZip, ClassAlgorithm, "the header asks for decompression, which a JWS does not have"},
+		{ReasonCrit, ClassAlgorithm, "the header has crit, but no extension is supported"},
+		{ReasonZip, ClassAlgorithm, "the header has zip, but a JWS is never compressed"},
 
 		{ReasonKidUnknown, ClassNoKey, "no key has this kid"},
-		{ReasonKidMissing, ClassNoKey, "the token names no key, and no key could be meant"},
-		{ReasonKidAmbiguous, ClassNoKey, "more than one key could be meant"},
+		{ReasonKidMissing, ClassNoKey, "the token has no kid, and there are no keys to choose from"},
+		{ReasonKidAmbiguous, ClassNoKey, "more than one key matches kid and alg"},
 		{ReasonKeyWithdrawn, ClassKeyWithdrawn, "the key was revoked or has expired"},
 
 		{ReasonSignatureMissing, ClassSignature, "the signature is empty"},
-		{ReasonSignature, ClassSignature, "the signature is not by this key over this token"},
+		{ReasonSignature, ClassSignature, "the signature is not valid for this key and this token"},
 
-		{ReasonExpired, ClassExpired, "exp has passed"},
-		{ReasonTTLShort, ClassExpired, "less time is left than the caller asks for"},
+		{ReasonExpired, ClassExpired, "exp is in the past"},
+		{ReasonTTLShort, ClassExpired, "exp is sooner than the caller allows"},
 		{ReasonTooOld, ClassExpired, "iat is longer ago than the caller allows"},
 		{ReasonNotYetValid, ClassNotYetValid, "nbf is in the future"},
-		{ReasonIssuedAhead, ClassNotYetValid, "iat is in the future"},
+		{ReasonIssuedInFuture, ClassNotYetValid, "iat is in the future"},
 
 		{ReasonClaimMissing, ClassClaimMissing, "a required claim is absent"},
 		{ReasonClaimType, ClassClaim, "a claim has the wrong type or is out of range"},
-		{ReasonClaimCase, ClassClaim, "a claim differs from a registered one in case only"},
+		{ReasonClaimCase, ClassClaim, "a name differs from that of a known claim in case only"},
 		{ReasonClaimValue, ClassClaim, "a claim does not have the value that the caller requires"},
-		{ReasonTyp, ClassClaim, "the token is of another kind than the one expected"},
+		{ReasonTyp, ClassClaim, "typ is not the expected type of token"},
 		{ReasonCty, ClassClaim, "the payload is another token"},
-		{ReasonIssuer, ClassClaim, "the issuer is another one"},
-		{ReasonAudience, ClassClaim, "the token is meant for others"},
-		{ReasonAudienceUnset, ClassClaim, "the token names an audience, but the caller does not say which one it is"},
-		{ReasonSubject, ClassClaim, "the subject is another one"},
-		{ReasonScope, ClassClaim, "the token lacks a scope"},
-		{ReasonIssuedLate, ClassClaim, "the token was issued after its own end"},
+		{ReasonIssuer, ClassClaim, "iss is not the expected issuer"},
+		{ReasonAudience, ClassClaim, "aud does not contain an expected audience"},
+		{ReasonAudienceUnset, ClassClaim, "the token has aud, but the caller expects no audience"},
+		{ReasonSubject, ClassClaim, "sub is not the expected subject"},
+		{ReasonScope, ClassClaim, "the token lacks a required scope"},
+		{ReasonIssuedAfterExp, ClassClaim, "iat is later than exp"},
 	}
 }
 
-// Class returns the class of r, "" for a reason that is not in the table.
+// Class returns the class of r, or "" for an unknown reason.
 func (r Reason) Class() Class {
 	table := Reasons()
 	i := slices.IndexFunc(table, func(info ReasonInfo) bool { return info.Reason == r })
@@ -147,13 +146,13 @@ func (r Reason) Class() Class {
 	return table[i].Class
 }
 
-// Refusal is one check that a token failed. It is the error of every layer of the
-// verifier; any other error means that nothing was decided.
+// Refusal is one check that a token failed. All functions of this package that refuse
+// a token return it as their error.
 type Refusal struct {
 	Reason  Reason `json:"reason"`
-	Claim   string `json:"claim,omitempty"` // the claim at fault, if it is one
+	Claim   string `json:"claim,omitempty"` // the invalid claim, if any
 	Message string `json:"message"`         // what is wrong, one lower-case line
-	Hint    string `json:"hint,omitempty"`  // what would make it pass
+	Hint    string `json:"hint,omitempty"`  // what to do about it
 }
 
 // Error returns the message and the hint.
@@ -164,11 +163,11 @@ func (r *Refusal) Error() string {
 	return r.Message + ": " + r.Hint
 }
 
-// quote makes text of a token fit for one line of a terminal or log.
+// quote quotes text of a token for a terminal or log, and cuts it at 80 bytes.
 func quote(s string) string {
-	const most = 80
-	if len(s) > most {
-		return strconv.Quote(s[:most]) + "…"
+	const limit = 80
+	if len(s) > limit {
+		return strconv.Quote(s[:limit]) + "…"
 	}
 	return strconv.Quote(s)
 }

@@ -10,18 +10,52 @@ import (
 	"unicode/utf8"
 )
 
-// Check says early what Mint would say of the request, were it signed at now by a
-// key whose tokens may live for longest. The size of the token is not judged, which
+// Request is what a token should contain. The zero value asks for a token with only
+// iat, exp and jti, and the longest lifetime.
+type Request struct {
+	Issuer    string         // iss
+	Subject   string         // sub
+	Audience  []string       // aud: one is written as a string, several as an array
+	Scope     string         // scope, separated by spaces
+	TTL       time.Duration  // exp - iat, rounded down to whole seconds; 0 means the longest
+	NotBefore *time.Time     // nbf, rounded down to the second
+	ID        string         // jti; "" means a random one of 128 bits
+	Type      string         // typ; "" means "JWT"
+	Claims    map[string]any // further claims, with values as encoding/json decodes them
+	Header    map[string]any // further header members, likewise
+}
+
+// RequestError means that no token can be minted for a Request.
+type RequestError struct {
+	Field   string // the invalid field, by the name of its claim or setting: "aud", "claims", "header"…
+	Message string
+}
+
+// Error returns the field and what is wrong with it.
+func (e *RequestError) Error() string { return e.Field + ": " + e.Message }
+
+// TTLError means that a Request asks for a longer lifetime than is possible now.
+type TTLError struct {
+	Asked, Longest time.Duration
+}
+
+// Error names the limit.
+func (e *TTLError) Error() string {
+	return fmt.Sprintf("ttl: %s is longer than a token may be valid now: ask for %s at most, or leave it out to get the longest", e.Asked, e.Longest)
+}
+
+// Check returns the error that Mint would return if a key signed at the time now whose
+// tokens may be valid for longest. It does not check the size of the token, which
 // depends on the key. The error is a *RequestError or a *TTLError.
 func (r *Request) Check(now time.Time, longest time.Duration) error {
 	if err := r.check(); err != nil {
 		return err
 	}
-	_, _, err := r.life(now, now.Add(longest))
+	_, _, err := r.validity(now, now.Add(longest))
 	return err
 }
 
-// check refuses a request that no signer could meet, before one is asked.
+// check checks everything that does not depend on the key and the time.
 func (r *Request) check() error {
 	for _, field := range [...]struct{ name, text string }{
 		{"iss", r.Issuer},
@@ -48,8 +82,8 @@ func (r *Request) check() error {
 	return r.checkHeader()
 }
 
-// checkClaims refuses claims that have a field of their own, under any spelling
-// that a careless reader may take for it.
+// checkClaims refuses claims that have a field in Request, and names that differ from
+// a known claim in case only.
 func (r *Request) checkClaims() error {
 	if len(r.Claims) == 0 {
 		return nil
@@ -61,20 +95,20 @@ func (r *Request) checkClaims() error {
 		field, ok := fields[strings.ToLower(name)]
 		switch {
 		case ok:
-			return &RequestError{"claims", fmt.Sprintf("%s has a setting of its own: use %s", quote(name), field)}
+			return &RequestError{"claims", fmt.Sprintf("%s has its own setting: use %s", quote(name), field)}
 		case strings.EqualFold(name, "iat"):
 			return &RequestError{"claims", fmt.Sprintf("%s is always the time of signing: leave it out", quote(name))}
-		case nearMiss(name) != "":
-			return &RequestError{"claims", fmt.Sprintf("%s would be taken for %s", quote(name), nearMiss(name))}
+		case confusedClaim(name) != "":
+			return &RequestError{"claims", fmt.Sprintf("%s could be confused with %s", quote(name), confusedClaim(name))}
 		case name == "scope" && r.Scope != "":
-			return &RequestError{"claims", "\"scope\" is given twice: leave out one"}
+			return &RequestError{"claims", "\"scope\" is given twice: leave one out"}
 		}
 	}
 	return checkJSON("claims", r.Claims)
 }
 
-// checkHeader refuses header members that this package sets, that would have a
-// verifier trust another key, or that change how a token is read.
+// checkHeader refuses header members that Mint sets, that offer the verifier a key, or
+// that change how a token is read.
 func (r *Request) checkHeader() error {
 	if len(r.Header) == 0 {
 		return nil
@@ -86,21 +120,21 @@ func (r *Request) checkHeader() error {
 	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
 		switch {
 		case strings.EqualFold(name, "alg"), strings.EqualFold(name, "kid"):
-			return &RequestError{"header", fmt.Sprintf("%s follows from the signing key: leave it out", quote(name))}
+			return &RequestError{"header", fmt.Sprintf("%s is set by the signing key: leave it out", quote(name))}
 		case strings.EqualFold(name, "typ"):
-			return &RequestError{"header", fmt.Sprintf("%s has a setting of its own: use typ", quote(name))}
+			return &RequestError{"header", fmt.Sprintf("%s has its own setting: use typ", quote(name))}
 		case slices.ContainsFunc(reserved, func(r string) bool { return strings.EqualFold(name, r) }):
-			return &RequestError{"header", fmt.Sprintf("%s must not be set: it changes how verifiers read the token", quote(name))}
+			return &RequestError{"header", fmt.Sprintf("%s is reserved: it changes how verifiers read the token", quote(name))}
 		}
 	}
 	return checkJSON("header", r.Header)
 }
 
-// checkJSON holds values to what a strict reader reads back: encoding/json would
-// quietly replace broken UTF-8.
+// checkJSON refuses members that a Verifier could not read back. It checks UTF-8
+// itself, because encoding/json replaces invalid bytes without an error.
 func checkJSON(field string, members map[string]any) error {
-	if !validText(members) {
-		return &RequestError{field, "a name or value is not valid UTF-8, or no JSON value"}
+	if !isJSON(members) {
+		return &RequestError{field, "a name or value is not valid UTF-8, or not a JSON value"}
 	}
 	data, err := json.Marshal(members)
 	if err != nil {
@@ -112,8 +146,9 @@ func checkJSON(field string, members map[string]any) error {
 	return nil
 }
 
-// validText says whether a value is of JSON's kinds and all its text is valid UTF-8.
-func validText(value any) bool {
+// isJSON reports whether a value has one of JSON's types and all its strings are valid
+// UTF-8.
+func isJSON(value any) bool {
 	switch value := value.(type) {
 	case nil, bool, json.Number, float64, int, int64, uint64:
 		return true
@@ -122,10 +157,10 @@ func validText(value any) bool {
 	case []string:
 		return !slices.ContainsFunc(value, func(s string) bool { return !utf8.ValidString(s) })
 	case []any:
-		return !slices.ContainsFunc(value, func(v any) bool { return !validText(v) })
+		return !slices.ContainsFunc(value, func(v any) bool { return !isJSON(v) })
 	case map[string]any:
 		for name, member := range value {
-			if !utf8.ValidString(name) || !validText(member) {
+			if !utf8.ValidString(name) || !isJSON(member) {
 				return false
 			}
 		}

@@ -12,7 +12,7 @@ func checkSignature(key jwk.PublicKey, alg jwk.Algorithm, parts Parts) error {
 	if len(parts.Signature) == 0 {
 		return &Refusal{Reason: ReasonSignatureMissing, Message: "the token has no signature", Hint: "check that it was copied whole"}
 	}
-	switch err := key.Verify(alg, []byte(parts.Input), parts.Signature); {
+	switch err := SigningMethod(alg).Verify(parts.Input, parts.Signature, key); {
 	case errors.Is(err, jwk.ErrSignature):
 		return &Refusal{
 			Reason:  ReasonSignature,
@@ -20,12 +20,12 @@ func checkSignature(key jwk.PublicKey, alg jwk.Algorithm, parts Parts) error {
 			Hint:    "check that the keys are those of its issuer",
 		}
 	case err != nil:
-		return unfit(alg, err)
+		return wrongKey(alg, err)
 	}
 	return nil
 }
 
-// JWS is a token whose signature is right. Its payload may be anything.
+// JWS is a token whose signature is valid. Its payload can be any bytes.
 type JWS struct {
 	Header    Header
 	Algorithm jwk.Algorithm
@@ -33,10 +33,10 @@ type JWS struct {
 	Payload   []byte
 }
 
-// VerifySignature checks shape, header, key and signature of a compact JWS and
-// leaves the payload alone: it is the layer below Verifier, for payloads that are
-// not claims. allowed narrows the algorithms; empty means all of pkg/jwk. The error
-// is a *Refusal, or wraps ErrKeysUnavailable.
+// VerifySignature checks the encoding, header, key and signature of a compact JWS but
+// does not read the payload, which need not be claims. allowed restricts the algorithms;
+// if it is empty, all algorithms of pkg/jwk are allowed. The error is a *Refusal, or
+// wraps ErrKeysUnavailable.
 func VerifySignature(ctx context.Context, source KeySource, compact string, allowed ...jwk.Algorithm) (JWS, error) {
 	parts, err := Split(compact, 0)
 	if err != nil {

@@ -2,9 +2,6 @@ package token_test
 
 import (
 	"context"
-	"crypto"
-	"crypto/rsa"
-	"crypto/x509"
 	_ "embed"
 	"encoding/base64"
 	"encoding/json"
@@ -15,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jwksctl/jwksctl/pkg/jwk"
+	"github.com/jwksctl/jwksctl/pkg/keys/keystest"
 	"github.com/jwksctl/jwksctl/pkg/token"
 )
 
@@ -23,51 +21,33 @@ const (
 	audience = "https://api.example"
 )
 
-// moment is the time at which every test runs; half a second past, so that rounding
-// shows.
-func moment() time.Time { return time.Unix(1_800_000_000, 5e8) }
+// now is the time of every test. It has half a second, so that a missing rounding shows.
+func now() time.Time { return time.Unix(1_800_000_000, 5e8) }
 
 //go:embed testdata/rsa2048.pem
-var rsaPEM []byte
+var rsaPEM []byte // signed tokens of the fuzz corpus
 
-// rsaKey is the RSA key of the tests, raw, so that they can sign what jwk would not.
-func rsaKey() *rsa.PrivateKey {
-	block, _ := pem.Decode(rsaPEM)
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		panic(err)
-	}
-	return key.(*rsa.PrivateKey)
-}
-
-// keys are one key for each algorithm, and one set of foreign keys.
-var keys, foreignKeys = sync.OnceValue(makeKeys), sync.OnceValue(func() map[jwk.Algorithm]jwk.PrivateKey {
-	keys := makeKeys()
-	foreign, err := jwk.Generate(jwk.RS256, 0)
-	if err != nil {
-		panic(err)
-	}
-	keys[jwk.RS256] = foreign
-	return keys
-})
-
-func makeKeys() map[jwk.Algorithm]jwk.PrivateKey {
+// keys returns one key for each algorithm.
+var keys = sync.OnceValue(func() map[jwk.Algorithm]jwk.PrivateKey {
+	const reserved = 4 // keys of keystest that the gallery uses
 	keys := make(map[jwk.Algorithm]jwk.PrivateKey)
-	for _, alg := range jwk.Algorithms() {
-		var key jwk.PrivateKey
+	for i, alg := range jwk.Algorithms() {
 		var err error
-		if alg.KeyType() == "RSA" {
-			key, err = jwk.NewPrivateKey(alg, rsaKey())
-		} else {
-			key, err = jwk.Generate(alg, 0)
+		switch {
+		case alg == jwk.RS256:
+			block, _ := pem.Decode(rsaPEM)
+			keys[alg], err = jwk.ParsePKCS8(alg, block.Bytes)
+		case alg.KeyType() == "RSA":
+			keys[alg], err = keystest.RSA(alg, reserved+i)
+		default:
+			keys[alg], err = jwk.Generate(alg, 0)
 		}
 		if err != nil {
 			panic(err)
 		}
-		keys[alg] = key
 	}
 	return keys
-}
+})
 
 // set is a KeySource.
 type set struct{ jwk.Set }
@@ -81,62 +61,43 @@ func (s set) Keys(_ context.Context, kid string) ([]jwk.PublicKey, error) {
 
 func source(keys ...jwk.PublicKey) set { return set{jwk.Set{Keys: keys}} }
 
-// foreign reads a JWK as another issuer may publish it: the public half of key with
-// some members changed (nil deletes one).
-func foreign(tb testing.TB, key jwk.PrivateKey, change map[string]any) jwk.PublicKey {
+// withMembers returns the public key with some members of its JWK changed; nil deletes
+// a member.
+func withMembers(tb testing.TB, key jwk.PrivateKey, change map[string]any) jwk.PublicKey {
 	tb.Helper()
-	data, err := json.Marshal(key.Public())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	var members map[string]any
-	if err := json.Unmarshal(data, &members); err != nil {
+	members := map[string]any{}
+	if err := json.Unmarshal([]byte(toJSON(key.Public())), &members); err != nil {
 		tb.Fatal(err)
 	}
 	for name, value := range change {
-		if members[name] = value; value == nil {
-			delete(members, name)
-		}
-	}
-	if data, err = json.Marshal(members); err != nil {
-		tb.Fatal(err)
+		members = changed(members, name, value)
 	}
 	var public jwk.PublicKey
-	if err := public.UnmarshalJSON(data); err != nil {
+	if err := public.UnmarshalJSON([]byte(toJSON(members))); err != nil {
 		tb.Fatal(err)
 	}
 	return public
 }
 
-// draft is a token in the making.
+// draft is a token that is not signed yet.
 type draft struct {
 	header, claims map[string]any
 	rawHeader      string // replaces header, if set
 	rawClaims      string // replaces claims, if set
-	sign           func(input string) []byte
+	key            jwk.PrivateKey
 }
 
-// good returns a draft that every verifier of these tests accepts.
+// good returns the draft of a token that verifier() accepts.
 func good(alg jwk.Algorithm) draft {
-	now := moment().Unix()
+	seconds := now().Unix()
 	key := keys()[alg]
 	return draft{
 		header: map[string]any{"alg": string(alg), "kid": key.KeyID(), "typ": "JWT"},
 		claims: map[string]any{
 			"iss": issuer, "sub": "alice", "aud": audience, "jti": "1",
-			"iat": now - 7200, "nbf": now - 7200, "exp": now + 3600,
+			"iat": seconds - 7200, "nbf": seconds - 7200, "exp": seconds + 3600,
 		},
-		sign: signer(key),
-	}
-}
-
-func signer(key jwk.PrivateKey) func(string) []byte {
-	return func(input string) []byte {
-		signature, err := key.Sign([]byte(input))
-		if err != nil {
-			panic(err)
-		}
-		return signature
+		key: key,
 	}
 }
 
@@ -152,8 +113,6 @@ func (d draft) claim(name string, value any) draft {
 	return d
 }
 
-func (d draft) by(sign func(string) []byte) draft { d.sign = sign; return d }
-
 func changed(members map[string]any, name string, value any) map[string]any {
 	members = maps.Clone(members)
 	if members[name] = value; value == nil {
@@ -162,10 +121,10 @@ func changed(members map[string]any, name string, value any) map[string]any {
 	return members
 }
 
-// null is a member that is there and null.
+// null is the value of a member that is present and null.
 var null = json.RawMessage("null")
 
-// input returns what is signed.
+// input returns the signing input.
 func (d draft) input() string {
 	if d.rawHeader == "" {
 		d.rawHeader = toJSON(d.header)
@@ -177,9 +136,15 @@ func (d draft) input() string {
 }
 
 // String returns the signed token.
-func (d draft) String() string {
-	input := d.input()
-	return input + "." + b64(d.sign(input))
+func (d draft) String() string { return signed(d.key, d.input()) }
+
+// signed appends the signature to a signing input.
+func signed(key jwk.PrivateKey, input string) string {
+	signature, err := key.Sign([]byte(input))
+	if err != nil {
+		panic(err)
+	}
+	return input + "." + b64(signature)
 }
 
 func b64(data []byte) string { return base64.RawURLEncoding.EncodeToString(data) }
@@ -199,13 +164,6 @@ func verifier() token.Verifier {
 		public = append(public, keys()[alg].Public())
 	}
 	return token.Verifier{
-		Keys: source(public...), Issuer: issuer, Audience: []string{audience}, Now: moment,
+		Keys: source(public...), Issuer: issuer, Audience: []string{audience}, Now: now,
 	}
-}
-
-// digest hashes as alg does.
-func digest(hash crypto.Hash, input string) []byte {
-	h := hash.New()
-	h.Write([]byte(input))
-	return h.Sum(nil)
 }

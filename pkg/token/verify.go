@@ -1,7 +1,6 @@
 package token
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,50 +10,49 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 )
 
-// MaxLeeway is the most that Verifier.Leeway may be: RFC 7519 speaks of a few
-// minutes, and more would make exp meaningless.
+// MaxLeeway is the largest Verifier.Leeway: RFC 7519 allows "a few minutes", and more
+// would make exp meaningless.
 const MaxLeeway = 5 * time.Minute
 
-// Profile is a set of further rules for one kind of token.
+// Profile is a set of additional rules for one type of token.
 type Profile string
 
 // ProfileAccessToken is RFC 9068, section 4: typ is at+jwt, an audience must be
-// named, and iss, exp, aud, sub, client_id, iat and jti must be there.
+// expected, and iss, exp, aud, sub, client_id, iat and jti must be present.
 const ProfileAccessToken Profile = "at+jwt"
 
-// Requirement is a claim that must be there, and not null.
+// Requirement is a claim that must be present and not null.
 type Requirement struct {
 	Claim string
-	Value *string // if set: a string, the JSON text of a number or boolean, or an element of an array of these
+	Value *string // nil means any; else a string, the JSON of a number or boolean, or an element of an array of these
 }
 
-// Verifier says what a token must be. It is a value: copy it, change the copy, use
-// it from many goroutines. Keys and Issuer must be set, all else may stay zero.
+// Verifier verifies tokens. It is a value: it may be copied, and used by several
+// goroutines at once. Keys and Issuer are required, all other fields are optional.
 type Verifier struct {
 	Keys       KeySource
-	Issuer     string          // iss must be exactly this
-	Audience   []string        // aud must have one of these; if there are none, a token with aud is refused
-	Subject    string          // sub must be exactly this; "" means any
-	Types      []string        // typ must be there and one of these; none means that it is "JWT" or absent
-	Algorithms []jwk.Algorithm // narrows what the keys allow; none means no narrowing
+	Issuer     string          // iss must equal this
+	Audience   []string        // aud must contain one of these; if empty, a token with aud is refused
+	Subject    string          // sub must equal this; "" means any
+	Types      []string        // typ must be one of these; if empty, typ must be "JWT" or absent
+	Algorithms []jwk.Algorithm // alg must be one of these; if empty, the keys alone decide
 	Require    []Requirement
-	Scopes     []string // scope must have all of these
+	Scopes     []string // scope must contain all of these
 	Profile    Profile  // "" means none
 
-	Leeway time.Duration // how far clocks may differ, for exp, nbf, iat and MaxAge; at most MaxLeeway
-	MinTTL time.Duration // how much time must be left until exp, without leeway; 0 means any
-	MaxAge time.Duration // how long ago iat may be; 0 means any
-	Now    func() time.Time
+	Leeway time.Duration    // tolerance for exp, nbf, iat and MaxAge; at most MaxLeeway
+	MinTTL time.Duration    // least time left until exp, without leeway; 0 means any
+	MaxAge time.Duration    // greatest age since iat; 0 means any
+	Now    func() time.Time // nil means time.Now
 
-	MaxSize int // the longest token, in bytes; 0 means DefaultMaxSize
+	MaxSize int // longest token, in bytes; 0 means DefaultMaxSize
 
 	InsecureSkipIssuer    bool // accept any iss, or none
 	InsecureSkipAudience  bool // accept any aud, or none
 	InsecureAllowNoExpiry bool // accept a token without exp
 }
 
-// Verdict is what is known of a token after it was judged. As JSON it is the object
-// that a caller may print whether or not the token is good:
+// Verdict is the result of a verification. As JSON:
 //
 //	{"valid":true,"kid":"…","alg":"RS256","expires_in":3600,"claims":{…}}
 //	{"valid":false,"reason":"expired","errors":[{"reason":"expired","claim":"exp","message":"…"}],"kid":"…","alg":"RS256","expires_in":-5}
@@ -62,67 +60,48 @@ type Verdict struct {
 	Valid     bool           `json:"valid"`
 	Reason    Reason         `json:"reason,omitempty"` // of the first check that failed
 	Errors    []*Refusal     `json:"errors,omitempty"` // every check that failed
-	KeyID     string         `json:"kid,omitempty"`    // as the header has it
-	Algorithm jwk.Algorithm  `json:"alg,omitempty"`    // that the header names; set once it is one of ours
+	KeyID     string         `json:"kid,omitempty"`    // from the header
+	Algorithm jwk.Algorithm  `json:"alg,omitempty"`    // from the header, if it is supported and allowed
 	ExpiresIn *int64         `json:"expires_in,omitempty"`
 	Claims    map[string]any `json:"claims,omitempty"` // of a valid token only; numbers are json.Number
-	Payload   []byte         `json:"-"`                // of a valid token only: the claims as they were signed
+	Payload   []byte         `json:"-"`                // of a valid token only: the JSON of the claims
 }
 
-// Validate says what is wrong with the settings of v, nil if nothing is.
+// Validate returns an error if the settings of v are invalid or incomplete.
 func (v Verifier) Validate() error {
 	switch {
 	case v.Keys == nil:
 		return errors.New("no key source: set Keys")
 	case v.Issuer == "" && !v.InsecureSkipIssuer:
-		return errors.New("no issuer to expect: name one, or skip the check of iss explicitly")
+		return errors.New("no expected issuer: set Issuer, or skip the check of iss explicitly")
 	case slices.Contains(v.Audience, ""):
-		return errors.New("an audience is empty: name it, or leave it out")
+		return errors.New("an expected audience is empty: remove it")
 	case v.Leeway < 0 || v.Leeway > MaxLeeway:
-		return fmt.Errorf("leeway %s: it may be from 0s to %s", v.Leeway, MaxLeeway)
+		return fmt.Errorf("leeway %s: it must be between 0s and %s", v.Leeway, MaxLeeway)
 	case v.MinTTL < 0:
-		return fmt.Errorf("minimal ttl %s: it must not be negative", v.MinTTL)
+		return fmt.Errorf("minimum ttl %s: it must not be negative", v.MinTTL)
 	case v.MaxAge < 0:
-		return fmt.Errorf("maximal age %s: it must not be negative", v.MaxAge)
+		return fmt.Errorf("maximum age %s: it must not be negative", v.MaxAge)
 	case v.MaxSize < 0:
-		return fmt.Errorf("maximal size %d: it must not be negative", v.MaxSize)
+		return fmt.Errorf("maximum size %d: it must not be negative", v.MaxSize)
 	case v.Profile != "" && v.Profile != ProfileAccessToken:
 		return fmt.Errorf("unknown profile %q: use %q", v.Profile, ProfileAccessToken)
 	case v.Profile != "" && len(v.Types) > 0:
-		return fmt.Errorf("profile %q fixes the typ: leave the types out", v.Profile)
+		return fmt.Errorf("profile %q determines the typ: do not set types", v.Profile)
 	case v.Profile != "" && len(v.Audience) == 0 && !v.InsecureSkipAudience:
-		return fmt.Errorf("profile %q needs an audience: name the one that you are", v.Profile)
+		return fmt.Errorf("profile %q requires an expected audience: set one", v.Profile)
 	}
 	return nil
 }
 
-// Verify judges a compact JWS. The error is nil if and only if the token is good; a
-// token that is not gives a *Refusal, the first of those in the verdict. Any other
-// error means that nothing was decided and the verdict is empty: it wraps
-// ErrKeysUnavailable, or else it is that of Validate.
+// Verify verifies a compact JWS. The error is nil if and only if the token is valid.
+// An invalid token gives a *Refusal, the first one in the verdict. Any other error
+// means that the token could not be checked, and the verdict is empty: the error wraps
+// ErrKeysUnavailable or is that of Validate.
 //
-// The checks come in the order of Classes. What concerns the claims is judged only
-// after the signature, and then all of it.
+// The checks come in the order of Classes. The claims are parsed before the signature
+// is verified and checked after it; all failed checks of claims are reported.
 func (v Verifier) Verify(ctx context.Context, compact string) (Verdict, error) {
-	return v.Checker().Verify(ctx, compact)
-}
-
-// Checker is a Verifier for many tokens, on one goroutine. An issuer writes the same
-// header on token after token, so it keeps what the last sound one says.
-type Checker struct {
-	verifier Verifier
-
-	last   []byte // the header as it was decoded; nil if there is none yet
-	header Header // what last says
-	alg    jwk.Algorithm
-}
-
-// Checker returns a Checker that decides as v does.
-func (v Verifier) Checker() *Checker { return &Checker{verifier: v} }
-
-// Verify is Verifier.Verify. It must not be called by two goroutines at once.
-func (c *Checker) Verify(ctx context.Context, compact string) (Verdict, error) {
-	v := &c.verifier
 	if err := v.Validate(); err != nil {
 		return Verdict{}, err
 	}
@@ -135,29 +114,23 @@ func (c *Checker) Verify(ctx context.Context, compact string) (Verdict, error) {
 	if err != nil {
 		return verdict.refused(err)
 	}
-	header, alg, known := c.header, c.alg, bytes.Equal(parts.Header, c.last)
-	if !known {
-		if header, err = ParseHeader(parts.Header); err != nil {
-			return verdict.refused(err)
-		}
+	header, err := ParseHeader(parts.Header)
+	if err != nil {
+		return verdict.refused(err)
 	}
 	verdict.KeyID = header.KeyID
 	claims, err := ParseClaims(parts.Payload)
 	if err != nil {
 		return verdict.refused(err)
 	}
-	if !known {
-		if alg, err = header.Algorithm(v.Algorithms); err != nil {
-			return verdict.refused(err)
-		}
-		c.last, c.header, c.alg = parts.Header, header, alg
+	if verdict.Algorithm, err = header.Algorithm(v.Algorithms); err != nil {
+		return verdict.refused(err)
 	}
-	verdict.Algorithm = alg
-	key, err := findKey(ctx, v.Keys, header.KeyID, alg)
+	key, err := findKey(ctx, v.Keys, header.KeyID, verdict.Algorithm)
 	if err != nil {
 		return verdict.refused(err)
 	}
-	if err := checkSignature(key, alg, parts); err != nil {
+	if err := checkSignature(key, verdict.Algorithm, parts); err != nil {
 		return verdict.refused(err)
 	}
 	verdict.ExpiresIn = secondsLeft(claims, now)
@@ -169,7 +142,8 @@ func (c *Checker) Verify(ctx context.Context, compact string) (Verdict, error) {
 	return verdict, nil
 }
 
-// refused completes the verdict on a token that failed before its claims were due.
+// refused returns the verdict with err as its only refusal, or an empty verdict if err
+// is not a refusal.
 func (v Verdict) refused(err error) (Verdict, error) {
 	refusal, ok := errors.AsType[*Refusal](err)
 	if !ok {

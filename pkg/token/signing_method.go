@@ -8,17 +8,17 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 )
 
-// SigningMethod is an algorithm as golang-jwt has it, for programs that make their
-// tokens with that library. Its RSA and ECDSA methods take the keys of the standard
-// library alone. This one signs with a [jwk.PrivateKey], so with any crypto.Signer,
-// and verifies with a [jwk.PublicKey]: no text can serve as a secret, and PSS is held
-// to a salt as long as the hash. It is handed over by value and registered nowhere, so
-// golang-jwt's parser does not know it: verify with [Verifier].
+// SigningMethod is a golang-jwt signing method. [Mint] signs with it and [Verifier]
+// verifies signatures with it. Unlike the methods of golang-jwt, it signs with a
+// [jwk.PrivateKey], which may be any crypto.Signer, and verifies with a [jwk.PublicKey]:
+// a string can never serve as a key, and a PSS salt must be as long as the hash.
+// It is not registered with golang-jwt, so that the parser of golang-jwt goes on using
+// its own methods.
 type SigningMethod jwk.Algorithm
 
 var _ jwt.SigningMethod = SigningMethod("")
 
-// Alg returns the name for the header.
+// Alg returns the value of alg in the header.
 func (m SigningMethod) Alg() string { return string(m) }
 
 // Sign signs with a jwk.PrivateKey for this algorithm.
