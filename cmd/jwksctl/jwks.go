@@ -5,7 +5,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/jwksctl/jwksctl/pkg/config"
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 )
 
@@ -32,7 +31,7 @@ func (a *app) jwksCommand(c *cobra.Command) *cobra.Command {
 	return a.keysCommand(c, a.jwksShow)
 }
 
-func (a *app) jwksShow(ctx context.Context, cfg config.Config, _ []string) error {
+func (a *app) jwksShow(ctx context.Context, cfg settings, _ []string) error {
 	ks, err := readKeyset(ctx, cfg)
 	if err != nil {
 		return err

@@ -136,7 +136,7 @@ func TestPaint(t *testing.T) {
 		"piped":             {io.Discard, nil, false, "text"},
 		"colours by number": {new(bytes.Buffer), []string{"TERM=xterm-256color"}, false, painted},
 	} {
-		p := &process{environ: tt.environ, terminal: onTerminal, color: colorMode{tt.off}}
+		p := &process{environ: tt.environ, terminal: onTerminal, noColor: tt.off}
 		if got := p.paint(tt.stream, red, "text"); got != tt.want {
 			t.Errorf("%s: got %q, want %q", name, got, tt.want)
 		}
