@@ -2,7 +2,6 @@ package config
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,19 +12,20 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-json-experiment/json"
 	"github.com/spf13/viper"
 	"go.yaml.in/yaml/v3"
 )
 
-// maxFile is far more than the settings can fill, in bytes.
+// maxFile is the largest settings file, in bytes: far more than settings can fill.
 const maxFile = 64 << 10
 
-// settingsFile decodes the settings file for viper, which by itself would
-// lower-case keys, drop keys without a value, flatten maps, read only the first
-// of several YAML documents and let the last of two JSON keys win.
+// settingsFile decodes the settings file for viper. viper's own decoders lower-case
+// keys, drop keys without a value, flatten maps, read only the first of several YAML
+// documents and take the last of two JSON keys.
 type settingsFile struct {
 	source   Source
-	problems []error // with single keys, which are left out of what is decoded
+	problems []error // one for each key that cannot be used
 }
 
 // read loads the file at path into v.
@@ -46,7 +46,7 @@ func (f *settingsFile) read(v *viper.Viper, path string) error {
 	return err
 }
 
-// readRegular refuses what would block or never end, such as a pipe.
+// readRegular reads a regular file. Others, such as a pipe, could block or never end.
 func readRegular(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -65,7 +65,7 @@ func readRegular(path string) ([]byte, error) {
 	return data, nil
 }
 
-// reason drops the path from err: the Source names it already.
+// reason removes the path from err, because the Source has it already.
 func reason(err error) error {
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return p.Err
@@ -73,7 +73,7 @@ func reason(err error) error {
 	return err
 }
 
-// Decoder makes f the viper.DecoderRegistry of its one file.
+// Decoder makes f a viper.DecoderRegistry.
 func (f *settingsFile) Decoder(format string) (viper.Decoder, error) {
 	decode := decodeYAML
 	switch format {
@@ -95,7 +95,7 @@ type decoderFunc func(data []byte, into map[string]any) error
 
 func (d decoderFunc) Decode(data []byte, into map[string]any) error { return d(data, into) }
 
-// checkKeys moves the keys that cannot be used from the map to f.problems.
+// checkKeys removes keys that cannot be used from the map and adds them to f.problems.
 func (f *settingsFile) checkKeys(into map[string]any) {
 	var known []string
 	for _, s := range table() {
@@ -110,7 +110,7 @@ func (f *settingsFile) checkKeys(into map[string]any) {
 			if len(section) > 0 {
 				path += "_" + slices.Min(slices.Collect(maps.Keys(section)))
 			}
-			err = fmt.Errorf("settings are not nested, they stand in one flat map%s", didYouMean(path, known))
+			err = fmt.Errorf("settings are not nested: write them in one flat map%s", didYouMean(path, known))
 		case !slices.Contains(known, key):
 			err = fmt.Errorf("no such setting%s", didYouMean(key, known))
 		case into[key] == nil:
@@ -159,35 +159,8 @@ func decodeTOML(data []byte, into map[string]any) error {
 }
 
 func decodeJSON(data []byte, into map[string]any) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	open, err := d.Token()
-	if err != nil {
-		return fmt.Errorf("json: %v", err)
-	}
-	if open != json.Delim('{') {
-		return errors.New("json: want an object")
-	}
-	for d.More() {
-		name, err := d.Token()
-		if err != nil {
-			return fmt.Errorf("json: %v", err)
-		}
-		key, _ := name.(string) // a name, or Token had failed
-		if _, twice := into[key]; twice {
-			return fmt.Errorf("json: %q is stated twice", key)
-		}
-		var value any
-		if err := d.Decode(&value); err != nil {
-			return fmt.Errorf("json: %q: %v", key, err)
-		}
-		into[key] = value
-	}
-	if _, err := d.Token(); err != nil {
-		return fmt.Errorf("json: %v", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("json: want nothing after the object")
+	if err := json.Unmarshal(data, &into); err != nil {
+		return fmt.Errorf("want one JSON object without duplicate names: %v", err)
 	}
 	return nil
 }
