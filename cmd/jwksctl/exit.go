@@ -60,7 +60,7 @@ func exitCodes() []exitCode {
 
 		{exitMalformed, "rejected: malformed; of inspect: no token at all", isRejection(token.ClassMalformed)},
 		{exitAlgorithm, "rejected: algorithm, or an extension that crit demands", isRejection(token.ClassAlgorithm)},
-		{exitNoKey, "rejected: no key for this kid, or without a kid not exactly one key", isRejection(token.ClassNoKey)},
+		{exitNoKey, "rejected: the token's key is unknown, or more than one key could be meant", isRejection(token.ClassNoKey)},
 		{exitKeyWithdrawn, "rejected: the key was revoked or has expired", isRejection(token.ClassKeyWithdrawn)},
 		{exitExpired, "rejected: expired, too little time left, or too old", isRejection(token.ClassExpired)},
 		{exitNotYetValid, "rejected: not valid yet", isRejection(token.ClassNotYetValid)},
