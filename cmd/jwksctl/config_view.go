@@ -20,7 +20,7 @@ the keyset and may differ from these settings; only serve changes it.`,
 	}
 	outputFlag(c, &out, "table")
 	settingsFlags(c.Flags())
-	return a.keysCommand(c, func(_ context.Context, cfg settings, _ []string) error {
+	return a.withSettings(c, func(_ context.Context, cfg settings, _ []string) error {
 		if out.json {
 			return a.printJSON(cfg.Settings())
 		}

@@ -28,7 +28,7 @@ func (a *app) newJWKS() *cobra.Command {
 
 func (a *app) jwksCommand(c *cobra.Command) *cobra.Command {
 	outputFlag(c, new(output), "json")
-	return a.keysCommand(c, a.jwksShow)
+	return a.withSettings(c, a.jwksShow)
 }
 
 func (a *app) jwksShow(ctx context.Context, cfg settings, _ []string) error {

@@ -26,7 +26,7 @@ A machine without the witness file cannot tell that a store was restored.`,
 		Args:    cobra.NoArgs,
 	}
 	outputFlag(c, &out, "text")
-	return a.keysCommand(c, func(ctx context.Context, cfg settings, _ []string) error {
+	return a.withSettings(c, func(ctx context.Context, cfg settings, _ []string) error {
 		return a.keysAcceptRestore(ctx, cfg, out)
 	})
 }

@@ -35,7 +35,7 @@ is enough, if it is unique.`,
 	c.Flags().BoolVar(&o.private, "private", false, "export the private key, not encrypted")
 	c.Flags().StringVar(&o.out, "out", "", "write to this file, which must not exist yet")
 	complete(c, "format", "jwk", "pem")
-	return a.keysCommand(c, func(ctx context.Context, cfg settings, args []string) error {
+	return a.withSettings(c, func(ctx context.Context, cfg settings, args []string) error {
 		return a.keysExport(ctx, cfg, o, args[0])
 	})
 }

@@ -39,7 +39,7 @@ notes those that cannot be opened.`,
 	c.Flags().StringVar(&o.state, "state", "", "list only the keys in this state")
 	complete(c, "state", stateNames()...)
 	outputFlag(c, &o.out, "table")
-	return a.keysCommand(c, func(ctx context.Context, cfg settings, _ []string) error { return a.keysList(ctx, cfg, o) })
+	return a.withSettings(c, func(ctx context.Context, cfg settings, _ []string) error { return a.keysList(ctx, cfg, o) })
 }
 
 func stateNames() []string {

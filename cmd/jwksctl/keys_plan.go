@@ -29,7 +29,7 @@ draws a timeline for each key; piped, each step is a line: TIME, STEP, KID.`,
 	}
 	c.Flags().StringVar(&o.until, "until", "", "end of the plan: RFC 3339, Unix seconds, or +7d (default: three rotations)")
 	outputFlag(c, &o.out, "table")
-	return a.keysCommand(c, func(ctx context.Context, cfg settings, _ []string) error { return a.keysPlan(ctx, cfg, o) })
+	return a.withSettings(c, func(ctx context.Context, cfg settings, _ []string) error { return a.keysPlan(ctx, cfg, o) })
 }
 
 func (a *app) keysPlan(ctx context.Context, cfg settings, o keysPlanOptions) error {

@@ -40,7 +40,7 @@ On a terminal it asks you to type the kid; elsewhere --confirm KID must repeat i
 	o.register(c.Flags())
 	c.Flags().StringVar(&o.confirm, "confirm", "", "the whole kid once more, in place of the question")
 	outputFlag(c, &o.out, "text")
-	return a.keysCommand(c, func(ctx context.Context, cfg settings, args []string) error {
+	return a.withSettings(c, func(ctx context.Context, cfg settings, args []string) error {
 		return a.keysRevoke(ctx, cfg, o, args[0])
 	})
 }

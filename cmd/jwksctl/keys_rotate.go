@@ -25,7 +25,7 @@ the JWK Set again.`,
 	}
 	o.register(c.Flags())
 	outputFlag(c, &o.out, "text")
-	return a.keysCommand(c, func(ctx context.Context, cfg settings, _ []string) error { return a.keysRotate(ctx, cfg, o) })
+	return a.withSettings(c, func(ctx context.Context, cfg settings, _ []string) error { return a.keysRotate(ctx, cfg, o) })
 }
 
 func (a *app) keysRotate(ctx context.Context, cfg settings, o stepFlags) error {

@@ -21,7 +21,7 @@ func (a *app) newKeysShow() *cobra.Command {
 		ValidArgsFunction: a.completeKeys,
 	}
 	outputFlag(c, &out, "text")
-	return a.keysCommand(c, func(ctx context.Context, cfg settings, args []string) error {
+	return a.withSettings(c, func(ctx context.Context, cfg settings, args []string) error {
 		return a.keysShow(ctx, cfg, out, args[0])
 	})
 }

@@ -146,14 +146,14 @@ func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{
 		Use: use, Short: short, Args: noCommand,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return fmt.Errorf("%s needs a command: %s", c.CommandPath(), strings.Join(names(c), ", "))
+			return fmt.Errorf("%s needs a command: %s", c.CommandPath(), strings.Join(subcommandNames(c), ", "))
 		},
 	}
 	c.AddCommand(commands...)
 	return c
 }
 
-func names(c *cobra.Command) []string {
+func subcommandNames(c *cobra.Command) []string {
 	var out []string
 	for _, sub := range c.Commands() {
 		if sub.IsAvailableCommand() || sub.IsAdditionalHelpTopicCommand() {
@@ -170,7 +170,7 @@ func noCommand(c *cobra.Command, args []string) error {
 		return nil
 	}
 	hint := "see '" + c.CommandPath() + " --help'"
-	if near := config.Nearest(args[0], names(c)); near != "" {
+	if near := config.Nearest(args[0], subcommandNames(c)); near != "" {
 		hint = "did you mean " + near + "?"
 	}
 	return fmt.Errorf("unknown command %q for %q; %s", args[0], c.CommandPath(), hint)

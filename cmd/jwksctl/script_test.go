@@ -21,29 +21,28 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"jwksctl": main, "faulty-jwksctl": faulty})
 }
 
-// faulty is jwksctl with a fault of its own, which no command line is known to meet.
+// faulty is jwksctl with a bug that makes it panic.
 func faulty() {
 	p := system()
 	p.now = func() time.Time { panic("the clock is gone") }
 	os.Exit(execute(context.Background(), p, os.Args[1:]))
 }
 
-// TestScript runs the stories in testdata/script. Besides the commands that
-// testscript has, they use those of commands below, and these variables:
+// TestScript runs the stories in testdata/script. Besides the commands of testscript,
+// they use those of the function commands, and these variables:
 //
 //	STATE  the folder of the default store
 //	DB     the file of the default store
 //
-// New keys are ES256 unless a story says otherwise, since RSA keys take long to make.
-//
-// Together they must meet every exit code of the table.
+// New keys are ES256 unless a story says otherwise, because RSA keys take long to
+// generate. The stories together must check every exit code of the table.
 func TestScript(t *testing.T) {
 	scripts, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil {
 		t.Fatal(err)
 	}
-	codes := &exitCodesMet{met: map[int]bool{}}
-	t.Cleanup(func() { codes.check(t, len(scripts)) }) // the stories run after this function
+	codes := &checkedCodes{codes: map[int]bool{}}
+	t.Cleanup(func() { codes.compareToTable(t, len(scripts)) }) // the stories run after this function returns
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
@@ -55,10 +54,10 @@ func TestScript(t *testing.T) {
 			e.Setenv("STATE", filepath.Join(state, "jwksctl"))
 			e.Setenv("DB", filepath.Join(state, "jwksctl", "keyset.db"))
 			e.Setenv("JWKSCTL_ALGORITHM", "ES256")
-			e.Setenv("GORACE", "atexit_sleep_ms=0") // else each process waits for a second at its end
+			e.Setenv("GORACE", "atexit_sleep_ms=0") // otherwise each process waits for a second before it ends
 			e.Values[serversKey{}] = servers{}
-			e.Values[exitCodesKey{}] = codes
-			codes.begin()
+			e.Values[checkedCodesKey{}] = codes
+			codes.countStory()
 			return os.Mkdir(home, 0o700)
 		},
 		Condition: func(name string) (bool, error) {
@@ -68,7 +67,7 @@ func TestScript(t *testing.T) {
 			return os.Geteuid() == 0, nil
 		},
 		Cmds:                commands(),
-		Deadline:            time.Now().Add(5 * time.Minute), // a server that must refuse to start does not end by itself
+		Deadline:            time.Now().Add(5 * time.Minute), // a server that starts although it must not would run for ever
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})
@@ -76,7 +75,7 @@ func TestScript(t *testing.T) {
 
 type scriptCommand = func(ts *testscript.TestScript, neg bool, args []string)
 
-// commands are the stories' own commands.
+// commands are the commands that stories have besides those of testscript.
 func commands() map[string]scriptCommand {
 	return map[string]scriptCommand{
 		"code":    code,
@@ -91,48 +90,48 @@ func commands() map[string]scriptCommand {
 	}
 }
 
-// exitCodesMet collects the exit codes that stories meet. A story that checks one in a
-// way of its own, such as in a shell script, adds nothing.
+// checkedCodes are the exit codes that stories check with the commands code, end and
+// signal.
 type (
-	exitCodesMet struct {
+	checkedCodes struct {
 		mu      sync.Mutex
 		stories int
-		met     map[int]bool
+		codes   map[int]bool
 	}
-	exitCodesKey struct{}
+	checkedCodesKey struct{}
 )
 
-// begin counts a story.
-func (c *exitCodesMet) begin() {
+// countStory counts a story that runs.
+func (c *checkedCodes) countStory() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stories++
 }
 
-// meets notes an exit code of jwksctl in a story that demands it.
-func meets(ts *testscript.TestScript, code int) {
-	codes, _ := ts.Value(exitCodesKey{}).(*exitCodesMet)
-	codes.mu.Lock()
-	defer codes.mu.Unlock()
-	codes.met[code] = true
+// addCode records that a story checks an exit code of jwksctl.
+func addCode(ts *testscript.TestScript, code int) {
+	checked, _ := ts.Value(checkedCodesKey{}).(*checkedCodes)
+	checked.mu.Lock()
+	defer checked.mu.Unlock()
+	checked.codes[code] = true
 }
 
-// check holds what was met against the table, if all stories ran.
-func (c *exitCodesMet) check(t *testing.T, stories int) {
+// compareToTable compares the codes to the table, if all stories ran.
+func (c *checkedCodes) compareToTable(t *testing.T, stories int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if t.Failed() || c.stories < stories {
 		return
 	}
 	for _, row := range exitCodes() {
-		if !c.met[row.code] {
-			t.Errorf("no story meets exit code %d: %s", row.code, row.text)
+		if !c.codes[row.code] {
+			t.Errorf("no story checks exit code %d: %s", row.code, row.text)
 		}
-		delete(c.met, row.code)
+		delete(c.codes, row.code)
 	}
-	delete(c.met, -1) // of a process that a signal ended
-	for code := range c.met {
-		t.Errorf("a story meets exit code %d, which is not in the table", code)
+	delete(c.codes, -1) // of a process that a signal ended
+	for code := range c.codes {
+		t.Errorf("a story checks exit code %d, which is not in the table", code)
 	}
 }
 
@@ -145,11 +144,11 @@ func code(ts *testscript.TestScript, neg bool, args []string) {
 	if got := exitCodeOf(ts, err); strconv.Itoa(got) != want[0] {
 		ts.Fatalf("exit code %d, want %s", got, want[0])
 	} else if strings.HasSuffix(want[1], "jwksctl") {
-		meets(ts, got)
+		addCode(ts, got)
 	}
 }
 
-// exitCodeOf is the exit code of a program that ran, -1 if a signal ended it.
+// exitCodeOf is the exit code of a program, -1 if a signal ended it.
 func exitCodeOf(ts *testscript.TestScript, err error) int {
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return exit.ExitCode()
@@ -158,8 +157,8 @@ func exitCodeOf(ts *testscript.TestScript, err error) int {
 	return 0
 }
 
-// capture keeps the text of a file, or of stdout or stderr, in a variable,
-// without the newline at its end:
+// capture sets a variable to the content of a file, or of stdout or stderr, without the
+// newline at its end:
 //
 //	capture TOKEN stdout
 func capture(ts *testscript.TestScript, neg bool, args []string) {
@@ -181,9 +180,9 @@ func permissions(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// arguments refuses a command that is called in another way than its usage says.
-func arguments(ts *testscript.TestScript, neg bool, args []string, least int, usage string) []string {
-	if neg || len(args) < least {
+// arguments fails the story if a command is negated or has too few arguments.
+func arguments(ts *testscript.TestScript, neg bool, args []string, minimum int, usage string) []string {
+	if neg || len(args) < minimum {
 		ts.Fatalf("usage: %s", usage)
 	}
 	return args

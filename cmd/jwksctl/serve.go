@@ -40,13 +40,13 @@ balancer notices that it is not ready before the port closes.`,
 	completeAlgorithms(c, "algorithm")
 	complete(c, "log-format", "text", "json")
 	complete(c, "log-level", "debug", "info", "warn", "error")
-	return a.keysCommand(c, func(ctx context.Context, cfg settings, _ []string) error { return a.serve(ctx, cfg) })
+	return a.withSettings(c, func(ctx context.Context, cfg settings, _ []string) error { return a.serve(ctx, cfg) })
 }
 
 // serve builds the parts and runs them until ctx ends.
 func (a *app) serve(ctx context.Context, cfg settings) error {
 	log := a.logger(cfg.Config)
-	tlsConfig, err := tlsOf(cfg.Config)
+	tlsConfig, err := loadTLS(cfg.Config)
 	if err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func checkAnonymous(ctx context.Context, cfg config.Config) error {
 	return nil
 }
 
-func tlsOf(cfg config.Config) (*tls.Config, error) {
+func loadTLS(cfg config.Config) (*tls.Config, error) {
 	if cfg.TLSCert == "" {
 		return nil, nil //nolint:nilnil // no TLS is no configuration
 	}

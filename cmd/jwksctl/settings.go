@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/jwksctl/jwksctl/pkg/config"
@@ -20,6 +22,18 @@ type settings struct {
 func (a *app) settings(flags *pflag.FlagSet) (settings, error) {
 	c, err := config.Load(a.configFile, flags, a.environ)
 	return settings{c, findPlaces(c, a.stateFolder)}, err
+}
+
+// withSettings gives a command its code, which is called with the settings.
+func (a *app) withSettings(c *cobra.Command, do func(ctx context.Context, cfg settings, args []string) error) *cobra.Command {
+	c.RunE = a.run(func(ctx context.Context, args []string) error {
+		cfg, err := a.settings(c.Flags())
+		if err != nil {
+			return err
+		}
+		return do(ctx, cfg, args)
+	})
+	return c
 }
 
 // settingsFlags registers a flag for each setting. The root command has the flags
