@@ -43,7 +43,7 @@ func help(c *cobra.Command, _ []string) {
 		_, _ = fmt.Fprintf(out, "Examples:\n%s\n\n", c.Example)
 		c.Example = "" // cobra would show it again
 	}
-	_, _ = fmt.Fprintln(out, strings.TrimSpace(cmp.Or(c.Long, c.Short)))
+	_, _ = fmt.Fprintln(out, strings.Trim(cmp.Or(c.Long, c.Short), "\n"))
 	if c.Runnable() || c.HasSubCommands() {
 		_, _ = fmt.Fprintf(out, "\n%s", c.UsageString())
 	}
@@ -70,9 +70,9 @@ func exitCodeHelp() string {
 	b.WriteString(`
 A token is rejected if and only if the code of verify is 1 or from 10 to 19. The checks
 come in the order 2, 10, 11, 3, 12, 13, 1, 14, 15, 17, 16, and the first that fails gives
-the code. healthcheck gives 0 or 1 only. 1 is also a batch in which a token is rejected,
-'jwks lint' that found an error or a warning, and 'jwks diff' of sets that differ, which
-gives 2 for any other failure.
+the code. healthcheck gives 0 or 1 only. 1 is also the code of a batch with a rejected
+token, of 'jwks lint' if it finds an error or a warning, and of 'jwks diff' if the sets
+differ; any other failure of 'jwks diff' gives 2.
 
 Each reason that 'verify -o json' gives, with the code that it leads to:
 `)
@@ -96,7 +96,7 @@ func environmentHelp() string {
 }
 
 func configHelp() string {
-	return "Show the settings, or write a file of them.\n\nThe file that --config or " + config.FileVariable + " names: YAML, TOML or JSON, as its extension says.\n" +
+	return "Show the settings, or write a file of them.\n\n--config or " + config.FileVariable + " names the settings file: YAML, TOML or JSON, as its extension says.\n" +
 		"Without either, no file is read. These are all keys with their defaults:\n\n" + config.YAML()
 }
 

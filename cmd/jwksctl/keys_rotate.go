@@ -60,12 +60,12 @@ func (a *app) printRotation(o stepFlags, before, after keys.Keyset) error {
 			Retired string `json:"retired"`
 		}{o.dryRun, rowOf(active, after, a.now()), old.KeyID()})
 	}
-	verb := "signs"
+	signs, isRetired := "signs", "is retired"
 	if o.dryRun {
-		verb = "would sign"
+		signs, isRetired = "would sign", "would be retired"
 	}
 	a.print("%s\n", active.KeyID())
-	a.say("%s %s now; %s is retired", active.KeyID(), verb, old.KeyID())
+	a.say("%s %s now; %s %s", active.KeyID(), signs, old.KeyID(), isRetired)
 	for _, k := range after.Keys {
 		if k.KeyID() == old.KeyID() {
 			a.say("the retired key leaves the JWK Set at %s", k.ExpiresAt.UTC().Format(time.RFC3339))
