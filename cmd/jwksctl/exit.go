@@ -14,28 +14,14 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/token"
 )
 
-// The exit codes. They are part of the interface: a code never changes its
-// meaning, and new reasons to reject a token take free numbers from 10 to 19.
+// The exit codes that have a name. The table below has them all.
 const (
 	exitDone        = 0
 	exitFailed      = 1
 	exitUsage       = 2
 	exitUnavailable = 3
-	exitNotFound    = 4
-	exitRefused     = 5
-
-	exitMalformed    = 10
-	exitAlgorithm    = 11
-	exitNoKey        = 12
-	exitKeyWithdrawn = 13
-	exitExpired      = 14
-	exitNotYetValid  = 15
-	exitClaim        = 16
-	exitClaimMissing = 17
-
-	exitFault      = 70
-	exitInterrupt  = 130
-	exitTerminated = 143
+	exitFault       = 70
+	exitInterrupt   = 130
 )
 
 // exitCode is a row of the table of exit codes.
@@ -45,34 +31,36 @@ type exitCode struct {
 	errors func(error) bool // the errors that give it; nil if none does
 }
 
-// exitCodes is the one table of exit codes. The first row that an error matches
-// gives its code, so a row stands above those that it wins over: what the user can
-// correct comes first.
+// exitCodes is the one table of exit codes. The first row that an error matches gives
+// its code, so that a mistake that the user can correct wins over other causes.
+//
+// The codes are part of the interface: a code never changes its meaning, and new
+// reasons to reject a token take free numbers from 10 to 19.
 func exitCodes() []exitCode {
 	return []exitCode{
 		{exitInterrupt, "interrupted (SIGINT); serve drains and gives 0", isInterrupt(os.Interrupt)},
-		{exitTerminated, "terminated (SIGTERM); serve drains and gives 0", isInterrupt(syscall.SIGTERM)},
+		{143, "terminated (SIGTERM); serve drains and gives 0", isInterrupt(syscall.SIGTERM)},
 		{
 			exitUsage, "usage or settings: nothing was done; of verify: nothing was verified",
 			either(isA[usageError], isA[*config.Error], isA[*token.RequestError], isA[*token.TTLError],
 				is(remote.ErrAddress, keys.ErrSealingKey, keys.ErrWitness)),
 		},
 
-		{exitMalformed, "rejected: malformed; of inspect: no token at all", isRejection(token.ClassMalformed)},
-		{exitAlgorithm, "rejected: algorithm, or an extension that crit demands", isRejection(token.ClassAlgorithm)},
-		{exitNoKey, "rejected: the token's key is unknown, or more than one key could be meant", isRejection(token.ClassNoKey)},
-		{exitKeyWithdrawn, "rejected: the key was revoked or has expired", isRejection(token.ClassKeyWithdrawn)},
-		{exitExpired, "rejected: expired, too little time left, or too old", isRejection(token.ClassExpired)},
-		{exitNotYetValid, "rejected: not valid yet", isRejection(token.ClassNotYetValid)},
-		{exitClaim, "rejected: a claim or typ has the wrong value", isRejection(token.ClassClaim)},
-		{exitClaimMissing, "rejected: a required claim is missing", isRejection(token.ClassClaimMissing)},
+		{10, "rejected: malformed; of inspect: no token at all", isRejection(token.ClassMalformed)},
+		{11, "rejected: algorithm, or an extension that crit demands", isRejection(token.ClassAlgorithm)},
+		{12, "rejected: the token's key is unknown, or more than one key could be meant", isRejection(token.ClassNoKey)},
+		{13, "rejected: the key was revoked or has expired", isRejection(token.ClassKeyWithdrawn)},
+		{14, "rejected: expired, too little time left, or too old", isRejection(token.ClassExpired)},
+		{15, "rejected: not valid yet", isRejection(token.ClassNotYetValid)},
+		{16, "rejected: a claim or typ has the wrong value", isRejection(token.ClassClaim)},
+		{17, "rejected: a required claim is missing", isRejection(token.ClassClaimMissing)},
 		{exitFailed, "failed; of verify: the signature is wrong", isRejection(token.ClassSignature)},
 
 		{
-			exitRefused, "refused by a guard that protects verifiers; the message says until when",
+			5, "refused by a guard that protects verifiers; the message says until when",
 			either(isA[*keys.Refusal], is(keys.ErrNoSpecimen)),
 		},
-		{exitNotFound, "not found: no keyset, or no such key", is(keys.ErrNoKeyset, keys.ErrUnknownKey)},
+		{4, "not found: no keyset, or no such key", is(keys.ErrNoKeyset, keys.ErrUnknownKey)},
 		{
 			exitUnavailable, "unavailable: the store or the network; worth a retry; of verify: no verdict",
 			is(keys.ErrUnavailable, keys.ErrStale, remote.ErrUnavailable, token.ErrKeysUnavailable, errListen, context.DeadlineExceeded),

@@ -93,9 +93,8 @@ func TestRejectionCodes(t *testing.T) {
 }
 
 func TestExitCodeHelp(t *testing.T) {
-	help := exitCodeHelp()
-	var listed, inTable []int
-	table, reasons, _ := strings.Cut(help, "\n\n")
+	var listed []int
+	table, reasons, _ := strings.Cut(exitCodeHelp(), "\n\n")
 	for line := range strings.Lines(table) {
 		code, err := strconv.Atoi(strings.Fields(line)[0])
 		if err != nil {
@@ -103,16 +102,9 @@ func TestExitCodeHelp(t *testing.T) {
 		}
 		listed = append(listed, code)
 	}
-	for _, row := range exitCodes() {
-		inTable = append(inTable, row.code)
-	}
-	slices.Sort(inTable)
-	if diff := cmp.Diff(inTable, listed); diff != "" {
-		t.Errorf("the topic does not list the table: %s", diff)
-	}
-	want := []int{0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15, 16, 17, 70, 130, 143}
-	if diff := cmp.Diff(want, inTable); diff != "" {
-		t.Errorf("the table is not the published one: %s", diff)
+	published := []int{0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15, 16, 17, 70, 130, 143}
+	if diff := cmp.Diff(published, listed); diff != "" {
+		t.Errorf("the topic does not list the published codes in order: %s", diff)
 	}
 	for _, reason := range token.Reasons() {
 		code := codeOf(&token.Refusal{Reason: reason.Reason})

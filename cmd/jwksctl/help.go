@@ -51,13 +51,10 @@ func help(c *cobra.Command, _ []string) {
 
 // helpTopics are pages of help that belong to no command.
 func helpTopics() []*cobra.Command {
-	topic := func(name, short, long string) *cobra.Command {
-		return &cobra.Command{Use: name, Short: short, Long: long}
-	}
 	return []*cobra.Command{
-		topic("exit-codes", "What each exit code means", exitCodeHelp()),
-		topic("environment", "The environment variables", environmentHelp()),
-		topic("key-states", "The states of a key", keyStateHelp),
+		{Use: "exit-codes", Short: "What each exit code means", Long: exitCodeHelp()},
+		{Use: "environment", Short: "The environment variables", Long: environmentHelp()},
+		{Use: "key-states", Short: "The states of a key", Long: keyStateHelp},
 	}
 }
 

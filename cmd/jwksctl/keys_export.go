@@ -5,10 +5,9 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"io/fs"
+	"time"
 
 	"github.com/spf13/cobra"
-
-	"github.com/jwksctl/jwksctl/pkg/jwk"
 )
 
 type keysExportOptions struct {
@@ -47,29 +46,17 @@ func (a *app) keysExport(ctx context.Context, cfg settings, o keysExportOptions,
 	case o.private && o.out == "" && a.terminal(a.stdout):
 		return badUsage("--private: a private key is not printed on a terminal: name a file with --out, or use a pipe")
 	}
-	ks, err := readKeyset(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	k, err := findKey(ks, prefix, a.now())
-	if err != nil {
-		return err
-	}
-	encode := func() ([]byte, error) { return encodePublic(k.JWK, o.format) }
+	export, mode := exportPublic, fs.FileMode(0o644)
 	if o.private {
-		encode = func() ([]byte, error) { return a.encodePrivate(ctx, cfg, k.KeyID(), o.format) }
+		export, mode = exportPrivate, 0o600
 	}
-	data, err := encode()
+	data, err := export(ctx, cfg, o.format, prefix, a.now())
 	if err != nil {
 		return err
 	}
 	if o.out == "" {
 		_, err := a.stdout.Write(data)
 		return err
-	}
-	mode := fs.FileMode(0o644)
-	if o.private {
-		mode = 0o600
 	}
 	if err := createFile(o.out, data, mode); err != nil {
 		return err
@@ -78,21 +65,33 @@ func (a *app) keysExport(ctx context.Context, cfg settings, o keysExportOptions,
 	return nil
 }
 
-func encodePublic(key jwk.PublicKey, format string) ([]byte, error) {
-	if format == "pem" {
-		return key.PEM()
+func exportPublic(ctx context.Context, cfg settings, format, prefix string, now time.Time) ([]byte, error) {
+	ks, err := readKeyset(ctx, cfg)
+	if err != nil {
+		return nil, err
 	}
-	data, err := json.Marshal(key)
+	k, err := findKey(ks, prefix, now)
+	if err != nil {
+		return nil, err
+	}
+	if format == "pem" {
+		return k.JWK.PEM()
+	}
+	data, err := json.Marshal(k.JWK)
 	return append(data, '\n'), err
 }
 
-func (a *app) encodePrivate(ctx context.Context, cfg settings, kid, format string) ([]byte, error) {
+func exportPrivate(ctx context.Context, cfg settings, format, prefix string, now time.Time) ([]byte, error) {
 	ring, err := openRing(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = ring.Close() }() // nothing was written
-	key, err := ring.Export(kid)
+	k, err := findKey(ring.Keyset(), prefix, now)
+	if err != nil {
+		return nil, err
+	}
+	key, err := ring.Export(k.KeyID())
 	if err != nil {
 		return nil, err
 	}

@@ -100,13 +100,10 @@ func Load(path string, fs *pflag.FlagSet, environ []string) (Config, error) {
 	if path == "" && env[FileVariable] != "" {
 		path, namedBy = env[FileVariable], " named by "+FileVariable
 	}
-	file := &settingsFile{source: Source("file " + path + namedBy)}
-	v := viper.NewWithOptions(viper.WithDecoderRegistry(file))
+	file := Source("file " + path + namedBy)
+	v := viper.New()
 	if path != "" {
-		if err := file.read(v, path); err != nil {
-			problems = append(problems, &Error{Source: file.source, Err: err})
-		}
-		problems = append(problems, file.problems...)
+		problems = append(problems, readFile(v, path, file)...)
 	}
 
 	c := Default()
@@ -116,7 +113,7 @@ func Load(path string, fs *pflag.FlagSet, environ []string) (Config, error) {
 			v.Set(s.key, text)
 			c.sources[s.key] = source
 		} else if v.InConfig(s.key) {
-			c.sources[s.key] = file.source
+			c.sources[s.key] = file
 		} else {
 			continue
 		}

@@ -199,13 +199,13 @@ func TestAutoCountsAsNotGiven(t *testing.T) {
 				}
 			}
 			// The zero value would be shown as auto, so it must not be accepted in another form.
-			for _, zero := range map[config.Kind][]string{
-				config.KindInt: {"0"}, config.KindDuration: {"0s", "0d"},
+			for _, zero := range map[string][]string{
+				"int": {"0"}, "duration": {"0s", "0d"},
 			}[key.Kind] {
 				_, err := config.Load("", nil, []string{key.Variable + "=" + zero})
 				refused(t, err, key.Name, "env "+key.Variable, "or auto")
 			}
-			if key.Kind == config.KindString {
+			if key.Kind == "string" {
 				_, err := config.Load(write(t, "s.yaml", key.Name+`: ""`), nil, nil)
 				refused(t, err, key.Name, "or auto")
 			}

@@ -20,30 +20,29 @@ import (
 // maxFile is the largest settings file, in bytes: far more than settings can fill.
 const maxFile = 64 << 10
 
-// settingsFile decodes the settings file for viper. viper's own decoders lower-case
-// keys, drop keys without a value, flatten maps, read only the first of several YAML
-// documents and take the last of two JSON keys.
-type settingsFile struct {
-	source   Source
-	problems []error // one for each key that cannot be used
-}
-
-// read loads the file at path into v.
-func (f *settingsFile) read(v *viper.Viper, path string) error {
-	format := strings.ToLower(strings.TrimPrefix(filepath.Ext(path), "."))
-	if !slices.Contains([]string{"yaml", "yml", "toml", "json"}, format) {
-		return errors.New("want a file whose name ends in .yaml, .yml, .toml or .json")
+// readFile reads the settings file at path into v. It does not use viper's reader, which
+// lower-cases keys, drops keys without a value, flattens maps, reads only the first of
+// several YAML documents and takes the last of two JSON keys.
+func readFile(v *viper.Viper, path string, source Source) (problems []error) {
+	decode, ok := map[string]func(data []byte, into map[string]any) error{
+		".yaml": decodeYAML, ".yml": decodeYAML, ".toml": decodeTOML, ".json": decodeJSON,
+	}[strings.ToLower(filepath.Ext(path))]
+	if !ok {
+		return []error{&Error{Source: source, Err: errors.New("want a file whose name ends in .yaml, .yml, .toml or .json")}}
 	}
+	values := map[string]any{}
 	data, err := readRegular(path)
+	if err == nil {
+		err = decode(data, values)
+	}
 	if err != nil {
-		return err
+		return []error{&Error{Source: source, Err: err}}
 	}
-	v.SetConfigType(format)
-	err = v.ReadConfig(bytes.NewReader(data))
-	if parse, ok := errors.AsType[viper.ConfigParseError](err); ok {
-		return parse.Unwrap()
+	problems = checkKeys(values, source)
+	if err := v.MergeConfigMap(values); err != nil {
+		problems = append(problems, &Error{Source: source, Err: err})
 	}
-	return err
+	return problems
 }
 
 // readRegular reads a regular file. Others, such as a pipe, could block or never end.
@@ -73,37 +72,15 @@ func reason(err error) error {
 	return err
 }
 
-// Decoder makes f a viper.DecoderRegistry.
-func (f *settingsFile) Decoder(format string) (viper.Decoder, error) {
-	decode := decodeYAML
-	switch format {
-	case "json":
-		decode = decodeJSON
-	case "toml":
-		decode = decodeTOML
-	}
-	return decoderFunc(func(data []byte, into map[string]any) error {
-		if err := decode(data, into); err != nil {
-			return err
-		}
-		f.checkKeys(into)
-		return nil
-	}), nil
-}
-
-type decoderFunc func(data []byte, into map[string]any) error
-
-func (d decoderFunc) Decode(data []byte, into map[string]any) error { return d(data, into) }
-
-// checkKeys removes keys that cannot be used from the map and adds them to f.problems.
-func (f *settingsFile) checkKeys(into map[string]any) {
+// checkKeys removes the keys that cannot be used, and returns a problem for each.
+func checkKeys(values map[string]any, source Source) (problems []error) {
 	var known []string
 	for _, s := range table() {
 		known = append(known, s.key)
 	}
-	for _, key := range slices.Sorted(maps.Keys(into)) {
+	for _, key := range slices.Sorted(maps.Keys(values)) {
 		var err error
-		section, nested := into[key].(map[string]any)
+		section, nested := values[key].(map[string]any)
 		switch {
 		case nested:
 			path := key
@@ -113,14 +90,15 @@ func (f *settingsFile) checkKeys(into map[string]any) {
 			err = fmt.Errorf("settings are not nested: write them in one flat map%s", didYouMean(path, known))
 		case !slices.Contains(known, key):
 			err = fmt.Errorf("no such setting%s", didYouMean(key, known))
-		case into[key] == nil:
+		case values[key] == nil:
 			err = errors.New("has no value: give one, or remove the key for the default")
 		default:
 			continue
 		}
-		delete(into, key)
-		f.problems = append(f.problems, &Error{Key: key, Source: f.source, Err: err})
+		delete(values, key)
+		problems = append(problems, &Error{Key: key, Source: source, Err: err})
 	}
+	return problems
 }
 
 func decodeYAML(data []byte, into map[string]any) error {

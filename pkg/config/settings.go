@@ -77,33 +77,21 @@ func table() []setting {
 func (s setting) flag() string { return strings.ReplaceAll(s.key, "_", "-") }
 func (s setting) env() string  { return prefix + strings.ToUpper(s.key) }
 
-// Kind is the type of a value, as the help of its flag shows it.
-type Kind string
-
-// The kinds of values.
-const (
-	KindString   Kind = "string"
-	KindInt      Kind = "int"
-	KindFloat    Kind = "float"
-	KindBool     Kind = "bool"
-	KindDuration Kind = "duration"
-	KindList     Kind = "list"
-)
-
-func (s setting) kind() Kind {
+// kind names the type of the value, as the help of its flag shows it.
+func (s setting) kind() string {
 	switch p := s.field(&Config{}).(type) {
 	case *string:
-		return KindString
+		return "string"
 	case *int:
-		return KindInt
+		return "int"
 	case *float64:
-		return KindFloat
+		return "float"
 	case *bool:
-		return KindBool
+		return "bool"
 	case *time.Duration:
-		return KindDuration
+		return "duration"
 	case *[]string:
-		return KindList
+		return "list"
 	default:
 		panic(fmt.Sprintf("config: %s has a field of type %T", s.key, p))
 	}
@@ -114,7 +102,7 @@ type Key struct {
 	Name     string // in a file
 	Flag     string // with the dashes
 	Variable string // of the environment
-	Kind     Kind
+	Kind     string // string, int, float, bool, duration or list
 	Default  string
 	Usage    string // one line of help
 	Group    Group
@@ -144,7 +132,7 @@ func YAML() string {
 		}
 		value := k.Default
 		switch {
-		case value == "" && k.Kind == KindList:
+		case value == "" && k.Kind == "list":
 			value = "[]"
 		case value == "":
 			value = `""`
@@ -160,7 +148,7 @@ func Flags(fs *pflag.FlagSet, keys ...string) {
 		s := lookup(key)
 		defaults := Default()
 		f := fs.VarPF(&flagValue{setting: s, value: s.text(&defaults)}, s.flag(), "", s.usage)
-		if s.kind() == KindBool {
+		if s.kind() == "bool" {
 			f.NoOptDefVal = "true"
 		}
 	}
@@ -174,14 +162,14 @@ type flagValue struct {
 }
 
 func (f *flagValue) String() string { return f.value }
-func (f *flagValue) Type() string   { return string(f.kind()) }
+func (f *flagValue) Type() string   { return f.kind() }
 
 func (f *flagValue) Set(text string) error {
 	var scratch Config
 	if err := f.set(&scratch, text); err != nil {
 		return err
 	}
-	if f.changed && f.kind() == KindList {
+	if f.changed && f.kind() == "list" {
 		text = f.value + "," + text
 	}
 	f.value, f.changed = text, true
