@@ -36,7 +36,7 @@ func (a *app) keysAcceptRestore(ctx context.Context, cfg settings, out output) e
 	if err != nil {
 		return err
 	}
-	defer func() { _ = s.Close() }() // every write was committed by itself
+	defer func() { _ = s.Close() }() // each write is committed when it is made
 	sealer, err := openSealer(cfg.places, false)
 	if err != nil {
 		return err

@@ -22,7 +22,7 @@ func (a *app) newKeysImport() *cobra.Command {
 		Short: "Import a private key as the next one to sign",
 		Long: `Import a private key as the pending key, in place of the one that jwksctl generated. It
 is published at once and signs when caches have it, like any other key. The file is PEM
-(PKCS#8, PKCS#1 or SEC 1, not encrypted) or a JWK, which its content tells.
+(PKCS#8, PKCS#1 or SEC 1, not encrypted) or a JWK; its content decides.
 
 The file stays where it is: delete it.`,
 		Example: `  jwksctl keys import key.pem --alg PS256
@@ -58,7 +58,7 @@ func (a *app) keysImport(ctx context.Context, cfg settings, o keysImportOptions,
 	if err != nil {
 		return err
 	}
-	defer func() { _ = ring.Close() }() // every write was committed by itself
+	defer func() { _ = ring.Close() }() // each write is committed when it is made
 	before := ring.Keyset()
 	if err := ring.Import(ctx, key); err != nil {
 		return err

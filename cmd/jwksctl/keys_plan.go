@@ -80,7 +80,7 @@ const maxPlanned = 1000
 
 // drawPlan draws a line for each published key: its state over the planned time.
 func (a *app) drawPlan(ks keys.Keyset, events []keys.Event, now, until time.Time) {
-	const label = 10 // characters of a kid, enough to tell keys apart
+	const label = 10 // characters of a kid, enough to distinguish keys
 	columns := min(max(a.width(a.stdout), 40), 100) - label - 2
 	at := func(column int) time.Time {
 		return now.Add(time.Duration(int64(until.Sub(now)) / int64(columns) * int64(column)))

@@ -50,7 +50,7 @@ func (a *app) keysRevoke(ctx context.Context, cfg settings, o keysRevokeOptions,
 	if err != nil {
 		return err
 	}
-	defer func() { _ = ring.Close() }() // every write was committed by itself
+	defer func() { _ = ring.Close() }() // each write is committed when it is made
 	before := ring.Keyset()
 	k, err := findKey(before, prefix, a.now())
 	if err != nil {
@@ -128,16 +128,9 @@ func (a *app) printRevocation(o keysRevokeOptions, k keys.Key, before, after key
 	a.print("%s\n", k.KeyID())
 	a.say("%s %s; %s signs", k.KeyID(), verb, active.KeyID())
 	a.say("a process that reaches the store stops serving it within about a second")
-	for _, row := range []struct {
-		text string
-		time time.Time
-	}{
-		{"no process serves it after", bounds.Served},
-		{"no cache that honours our headers has it after", bounds.Cached},
-		{"clients that ignore the Age header behind a shared cache may keep it until", bounds.CachedWithNoAge},
-	} {
-		a.say("%-74s  %s", row.text, stamp(row.time))
-	}
+	a.say("no process serves it after                                                  %s", stamp(bounds.Served))
+	a.say("no cache that honours our headers has it after                              %s", stamp(bounds.Cached))
+	a.say("clients that ignore the Age header behind a shared cache may keep it until  %s", stamp(bounds.CachedWithNoAge))
 	if active.Forced && before.Active().KeyID() != active.KeyID() {
 		a.say("%s the new key was not ready: some verifiers may not find it before %s",
 			a.paint(a.stderr, yellow, "warning:"), stamp(active.ReadyAt))

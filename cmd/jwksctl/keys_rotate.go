@@ -33,7 +33,7 @@ func (a *app) keysRotate(ctx context.Context, cfg settings, o stepFlags) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = ring.Close() }() // every write was committed by itself
+	defer func() { _ = ring.Close() }() // each write is committed when it is made
 	before := ring.Keyset()
 	if o.dryRun {
 		next, err := ring.Preview(func(ks keys.Keyset, now time.Time, in keys.StepInput) (keys.Keyset, keys.Effect, error) {

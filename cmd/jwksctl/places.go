@@ -23,8 +23,8 @@ type places struct {
 	err     error        // why the other fields are not set; only commands that use the keyset fail with it
 }
 
-// findPlaces works out the places from the settings. The sealing key and the witness
-// lie beside a store that is a file, so that all three are mounted and moved together.
+// findPlaces works out the places from the settings. If the store is a file, the sealing
+// key and the witness are beside it, so that all three are mounted and moved together.
 func findPlaces(c config.Config, stateFolder string) places {
 	p := places{store: c.Store, sealKey: c.SealKeyFile}
 	if p.store == "" {

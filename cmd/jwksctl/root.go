@@ -17,7 +17,7 @@ import (
 type app struct {
 	*process
 	configFile string
-	started    bool // a command's own code has begun; errors before that are usage errors
+	started    bool // the code of a command has begun; errors before that are usage errors
 	judging    bool // exit code 1 says that a token was rejected, so no other failure may give it
 	stdinRead  bool // one input has read standard input, so no other one can
 }
