@@ -26,7 +26,7 @@ func (a *app) newConfigInit() *cobra.Command {
 		if err := createFile(path, []byte(config.YAML()), 0o644); err != nil {
 			return err
 		}
-		a.say("wrote %s", path)
+		a.printMessage("wrote %s", path)
 		return nil
 	})
 	return c

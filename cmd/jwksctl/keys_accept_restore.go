@@ -46,12 +46,12 @@ func (a *app) keysAcceptRestore(ctx context.Context, cfg settings, out output) e
 		return err
 	}
 	if err := ring.Step(ctx); err != nil {
-		a.say("jwksctl: a step that is due was not taken: %v", err)
+		a.printMessage("jwksctl: a step that is due was not taken: %v", err)
 	}
 	ks, notReady := ring.Keyset(), ring.Status().Ready()
 	if notReady != nil {
 		text := strings.ReplaceAll(notReady.Error(), "\n", ": ")
-		a.say("%s %s; use 'jwksctl keys rotate' to sign with another key", a.paint(a.stderr, yellow, "warning:"), text)
+		a.printMessage("%s %s; use 'jwksctl keys rotate' to sign with another key", a.paint(a.stderr, yellow, "warning:"), text)
 	}
 	if out.json {
 		return a.printJSON(struct {
@@ -62,6 +62,6 @@ func (a *app) keysAcceptRestore(ctx context.Context, cfg settings, out output) e
 		}{ks.Active().KeyID(), ks.Version, ks.Epoch, notReady == nil})
 	}
 	a.print("%s\n", ks.Active().KeyID())
-	a.say("the keyset is now at version %d, epoch %d", ks.Version, ks.Epoch)
+	a.printMessage("the keyset is now at version %d, epoch %d", ks.Version, ks.Epoch)
 	return nil
 }

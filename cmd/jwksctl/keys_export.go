@@ -61,7 +61,7 @@ func (a *app) keysExport(ctx context.Context, cfg settings, o keysExportOptions,
 	if err := createFile(o.out, data, mode); err != nil {
 		return err
 	}
-	a.say("wrote %s", o.out)
+	a.printMessage("wrote %s", o.out)
 	return nil
 }
 

@@ -79,9 +79,9 @@ func (a *app) keysImport(ctx context.Context, cfg settings, o keysImportOptions,
 		}{rowOf(k, after, a.now()), replaced})
 	}
 	a.print("%s\n", k.KeyID())
-	a.say("%s (%s) is pending; it may sign from %s on", k.KeyID(), k.JWK.Algorithm(), k.ReadyAt.UTC().Format(time.RFC3339))
+	a.printMessage("%s (%s) is pending; it may sign from %s on", k.KeyID(), k.JWK.Algorithm(), k.ReadyAt.UTC().Format(time.RFC3339))
 	if replaced != "" {
-		a.say("%s, which never signed, was replaced", replaced)
+		a.printMessage("%s, which never signed, was replaced", replaced)
 	}
 	return nil
 }

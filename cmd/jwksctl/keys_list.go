@@ -62,7 +62,7 @@ func (a *app) keysList(ctx context.Context, cfg settings, o keysListOptions) err
 	var unreadable map[string]error
 	if o.check {
 		if unreadable, err = unreadableKeys(ctx, cfg.places, s); err != nil {
-			a.say("%s private keys not checked: %v", a.paint(a.stderr, yellow, "warning:"), err)
+			a.printMessage("%s private keys not checked: %v", a.paint(a.stderr, yellow, "warning:"), err)
 		}
 	}
 	now := a.now()

@@ -126,13 +126,13 @@ func (a *app) printRevocation(o keysRevokeOptions, k keys.Key, before, after key
 	}
 	stamp := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 	a.print("%s\n", k.KeyID())
-	a.say("%s %s; %s signs", k.KeyID(), verb, active.KeyID())
-	a.say("a process that reaches the store stops serving it within about a second")
-	a.say("no process serves it after                                                  %s", stamp(bounds.Served))
-	a.say("no cache that honours our headers has it after                              %s", stamp(bounds.Cached))
-	a.say("clients that ignore the Age header behind a shared cache may keep it until  %s", stamp(bounds.CachedWithNoAge))
+	a.printMessage("%s %s; %s signs", k.KeyID(), verb, active.KeyID())
+	a.printMessage("a process that reaches the store stops serving it within about a second")
+	a.printMessage("no process serves it after                                                  %s", stamp(bounds.Served))
+	a.printMessage("no cache that honours our headers has it after                              %s", stamp(bounds.Cached))
+	a.printMessage("clients that ignore the Age header behind a shared cache may keep it until  %s", stamp(bounds.CachedWithNoAge))
 	if active.Forced && before.Active().KeyID() != active.KeyID() {
-		a.say("%s the new key was not ready: some verifiers may not find it before %s",
+		a.printMessage("%s the new key was not ready: some verifiers may not find it before %s",
 			a.paint(a.stderr, yellow, "warning:"), stamp(active.ReadyAt))
 	}
 	return nil

@@ -65,14 +65,14 @@ func (a *app) printRotation(o stepFlags, before, after keys.Keyset) error {
 		signs, isRetired = "would sign", "would be retired"
 	}
 	a.print("%s\n", active.KeyID())
-	a.say("%s %s now; %s %s", active.KeyID(), signs, old.KeyID(), isRetired)
+	a.printMessage("%s %s now; %s %s", active.KeyID(), signs, old.KeyID(), isRetired)
 	for _, k := range after.Keys {
 		if k.KeyID() == old.KeyID() {
-			a.say("the retired key leaves the JWK Set at %s", k.ExpiresAt.UTC().Format(time.RFC3339))
+			a.printMessage("the retired key leaves the JWK Set at %s", k.ExpiresAt.UTC().Format(time.RFC3339))
 		}
 	}
 	if active.Forced {
-		a.say("%s the new key was not ready: some verifiers may not find it before %s",
+		a.printMessage("%s the new key was not ready: some verifiers may not find it before %s",
 			a.paint(a.stderr, yellow, "warning:"), active.ReadyAt.UTC().Format(time.RFC3339))
 	}
 	return nil

@@ -31,8 +31,8 @@ func (p *process) getenv(name string) string {
 	return ""
 }
 
-// say writes a line for people to standard error.
-func (p *process) say(format string, args ...any) {
+// printMessage writes a line for people to standard error.
+func (p *process) printMessage(format string, args ...any) {
 	_, _ = fmt.Fprintf(p.stderr, format+"\n", args...) // an error cannot be reported anywhere else
 }
 

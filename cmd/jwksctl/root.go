@@ -28,7 +28,7 @@ func execute(ctx context.Context, p *process, args []string) (code int) {
 	a := &app{process: p}
 	defer func() {
 		if fault := recover(); fault != nil {
-			p.say("jwksctl: internal fault: %v\n%s", fault, debug.Stack())
+			p.printMessage("jwksctl: internal fault: %v\n%s", fault, debug.Stack())
 			code = exitFault
 		}
 	}()
@@ -81,10 +81,10 @@ func (s silentError) Unwrap() error { return s.error }
 // printError prints an error, one line for each that is joined in it.
 func (a *app) printError(err error) {
 	for line := range strings.Lines(err.Error()) {
-		a.say("%s %s", a.paint(a.stderr, red, "jwksctl:"), strings.TrimRight(line, "\n"))
+		a.printMessage("%s %s", a.paint(a.stderr, red, "jwksctl:"), strings.TrimRight(line, "\n"))
 	}
 	if _, ok := errors.AsType[usageError](err); ok && !a.started {
-		a.say("try 'jwksctl --help'")
+		a.printMessage("try 'jwksctl --help'")
 	}
 }
 

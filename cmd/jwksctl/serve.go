@@ -151,11 +151,11 @@ func (a *app) logger(c config.Config) *slog.Logger {
 func (a *app) printBanner(url string, ring *keys.Ring) {
 	ks := ring.Keyset()
 	active := ks.Active()
-	a.say("%s %s", a.paint(a.stderr, bold, "jwksctl"), version())
-	a.say("  JWK Set    %s", a.paint(a.stderr, bold, url+"/.well-known/jwks.json"))
-	a.say("  tokens     curl -s -X POST %s/auth", url)
-	a.say("  discovery  %s/.well-known/openid-configuration", url)
-	a.say("  issuer     %s", ks.Policy.Issuer)
-	a.say("  key        %s (%s)", active.KeyID(), active.JWK.Algorithm())
-	a.say("  rotation   %s, in %s", ks.NextRotation().Local().Format(time.RFC3339), roughly(ks.NextRotation().Sub(a.now())))
+	a.printMessage("%s %s", a.paint(a.stderr, bold, "jwksctl"), version())
+	a.printMessage("  JWK Set    %s", a.paint(a.stderr, bold, url+"/.well-known/jwks.json"))
+	a.printMessage("  tokens     curl -s -X POST %s/auth", url)
+	a.printMessage("  discovery  %s/.well-known/openid-configuration", url)
+	a.printMessage("  issuer     %s", ks.Policy.Issuer)
+	a.printMessage("  key        %s (%s)", active.KeyID(), active.JWK.Algorithm())
+	a.printMessage("  rotation   %s, in %s", ks.NextRotation().Local().Format(time.RFC3339), roughly(ks.NextRotation().Sub(a.now())))
 }

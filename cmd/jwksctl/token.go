@@ -128,7 +128,7 @@ func (a *app) token(ctx context.Context, o tokenOptions) error {
 	}
 	if !ring.created || o.expired { // a first token must not wait for a specimen that nobody asked for
 		if err := ring.Step(ctx); err != nil {
-			a.say("jwksctl: a step that is due was not taken: %v", err)
+			a.printMessage("jwksctl: a step that is due was not taken: %v", err)
 		}
 	}
 	if request.Issuer == "" {

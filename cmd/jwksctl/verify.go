@@ -264,7 +264,7 @@ func (a *app) tell(o verifyOptions, v verdict, err error) error {
 		return a.printJSON(v.Verdict.Claims)
 	default:
 		for _, failed := range v.Errors {
-			a.say("%s %v", a.paint(a.stderr, red, "rejected:"), failed)
+			a.printMessage("%s %v", a.paint(a.stderr, red, "rejected:"), failed)
 		}
 	}
 	if err != nil {

@@ -67,10 +67,10 @@ func (l lazyKeys) Keys(ctx context.Context, kid string) ([]jwk.PublicKey, error)
 func (a *app) tellProblems(problems []jwk.Problem) {
 	const most = 10
 	for _, p := range problems[:min(most, len(problems))] {
-		a.say("jwksctl: JWK Set: %s", p)
+		a.printMessage("jwksctl: JWK Set: %s", p)
 	}
 	if more := len(problems) - most; more > 0 {
-		a.say("jwksctl: JWK Set: %d more cannot be used; 'jwksctl jwks lint' lists them", more)
+		a.printMessage("jwksctl: JWK Set: %d more cannot be used; 'jwksctl jwks lint' lists them", more)
 	}
 }
 
