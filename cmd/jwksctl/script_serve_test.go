@@ -120,11 +120,9 @@ func (s *running) end(ts *testscript.TestScript, signal, code string) {
 	case <-time.After(storyTimeout):
 		ts.Fatalf("%s did not end it", signal)
 	}
-	got := s.cmd.ProcessState.ExitCode()
-	if strconv.Itoa(got) != code {
+	if got := s.cmd.ProcessState.ExitCode(); strconv.Itoa(got) != code {
 		ts.Fatalf("exit code %d, want %s", got, code)
 	}
-	addCode(ts, got)
 }
 
 func signals(ts *testscript.TestScript, name string) os.Signal {

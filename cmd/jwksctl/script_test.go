@@ -6,9 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -35,14 +35,8 @@ func faulty() {
 //	DB     the file of the default store
 //
 // New keys are ES256 unless a story says otherwise, because RSA keys take long to
-// generate. The stories together must check every exit code of the table.
+// generate.
 func TestScript(t *testing.T) {
-	scripts, err := filepath.Glob("testdata/script/*.txtar")
-	if err != nil {
-		t.Fatal(err)
-	}
-	codes := &checkedCodes{codes: map[int]bool{}}
-	t.Cleanup(func() { codes.compareToTable(t, len(scripts)) }) // the stories run after this function returns
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
@@ -56,8 +50,6 @@ func TestScript(t *testing.T) {
 			e.Setenv("JWKSCTL_ALGORITHM", "ES256")
 			e.Setenv("GORACE", "atexit_sleep_ms=0") // otherwise each process waits for a second before it ends
 			e.Values[serversKey{}] = servers{}
-			e.Values[checkedCodesKey{}] = codes
-			codes.countStory()
 			return os.Mkdir(home, 0o700)
 		},
 		Condition: func(name string) (bool, error) {
@@ -90,48 +82,32 @@ func commands() map[string]scriptCommand {
 	}
 }
 
-// checkedCodes are the exit codes that stories check with the commands code, end and
-// signal.
-type (
-	checkedCodes struct {
-		mu      sync.Mutex
-		stories int
-		codes   map[int]bool
+// Each exit code of the table is checked by a story, and stories check no other.
+func TestScriptsCheckEveryExitCode(t *testing.T) {
+	scripts, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil {
+		t.Fatal(err)
 	}
-	checkedCodesKey struct{}
-)
-
-// countStory counts a story that runs.
-func (c *checkedCodes) countStory() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.stories++
-}
-
-// addCode records that a story checks an exit code of jwksctl.
-func addCode(ts *testscript.TestScript, code int) {
-	checked, _ := ts.Value(checkedCodesKey{}).(*checkedCodes)
-	checked.mu.Lock()
-	defer checked.mu.Unlock()
-	checked.codes[code] = true
-}
-
-// compareToTable compares the codes to the table, if all stories ran.
-func (c *checkedCodes) compareToTable(t *testing.T, stories int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if t.Failed() || c.stories < stories {
-		return
+	checked := map[string]bool{}
+	line := regexp.MustCompile(`(?m)^(?:\[.*?\] )?(?:code|signal \w+|end \w+) (\d+) `)
+	for _, script := range scripts {
+		text, err := os.ReadFile(script)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range line.FindAllSubmatch(text, -1) {
+			checked[string(match[1])] = true
+		}
 	}
 	for _, row := range exitCodes() {
-		if !c.codes[row.code] {
-			t.Errorf("no story checks exit code %d: %s", row.code, row.text)
+		if code := strconv.Itoa(row.code); !checked[code] {
+			t.Errorf("no story checks exit code %s: %s", code, row.text)
+		} else {
+			delete(checked, code)
 		}
-		delete(c.codes, row.code)
 	}
-	delete(c.codes, -1) // of a process that a signal ended
-	for code := range c.codes {
-		t.Errorf("a story checks exit code %d, which is not in the table", code)
+	if len(checked) > 0 {
+		t.Errorf("stories check exit codes that are not in the table: %v", checked)
 	}
 }
 
@@ -143,8 +119,6 @@ func code(ts *testscript.TestScript, neg bool, args []string) {
 	err := ts.Exec(args[1], args[2:]...)
 	if got := exitCodeOf(ts, err); strconv.Itoa(got) != want[0] {
 		ts.Fatalf("exit code %d, want %s", got, want[0])
-	} else if strings.HasSuffix(want[1], "jwksctl") {
-		addCode(ts, got)
 	}
 }
 
