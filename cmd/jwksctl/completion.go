@@ -3,7 +3,6 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/jwksctl/jwksctl/pkg/config"
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
@@ -36,14 +35,14 @@ func (a *app) newCompletion() *cobra.Command {
 	return c
 }
 
-// completeKeys offers the kids of the local store. Completion must never fail
-// in anybody's face: without a keyset there is nothing to offer.
+// completeKeys offers the kids of the local keyset. It offers none if the keyset cannot
+// be read, because a shell shows no errors of completion.
 func (a *app) completeKeys(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	const none = cobra.ShellCompDirectiveNoFileComp
 	if len(args) > 0 {
 		return nil, none
 	}
-	cfg, err := config.Load(a.configFile, c.Flags(), a.environ)
+	cfg, err := a.settings(c.Flags())
 	if err != nil {
 		return nil, none
 	}

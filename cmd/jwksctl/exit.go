@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"slices"
 	"syscall"
 
 	"github.com/jwksctl/jwksctl/pkg/config"
@@ -12,120 +14,110 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/token"
 )
 
-// The exit codes. They are part of the interface: a code never changes its
-// meaning, and new reasons to reject a token take free numbers from 10 to 19.
+// The exit codes that have a name. The table below has them all.
 const (
 	exitDone        = 0
 	exitFailed      = 1
 	exitUsage       = 2
 	exitUnavailable = 3
-	exitNotFound    = 4
-	exitRefused     = 5
-
-	exitMalformed    = 10
-	exitAlgorithm    = 11
-	exitNoKey        = 12
-	exitKeyWithdrawn = 13
-	exitExpired      = 14
-	exitNotYetValid  = 15
-	exitClaim        = 16
-	exitClaimMissing = 17
-
-	exitFault      = 70
-	exitInterrupt  = 130
-	exitTerminated = 143
+	exitFault       = 70
+	exitInterrupt   = 130
 )
 
-// exitCode is one row of the table that the help topic prints.
+// exitCode is a row of the table of exit codes.
 type exitCode struct {
 	code   int
-	verify bool // about a token: verify gives it, and inspect the first
 	text   string
+	errors func(error) bool // the errors that give it; nil if none does
 }
 
-// exitCodes is the whole table.
+// exitCodes is the one table of exit codes. The first row that an error matches gives
+// its code, so that a mistake that the user can correct wins over other causes.
+//
+// The codes are part of the interface: a code never changes its meaning, and new
+// reasons to reject a token take free numbers from 10 to 19.
 func exitCodes() []exitCode {
 	return []exitCode{
-		{exitDone, false, "done; of verify: every requested check passed"},
-		{exitFailed, false, "failed; of verify: the signature is wrong"},
-		{exitUsage, false, "usage or settings: nothing was done; of verify: nothing was verified"},
-		{exitUnavailable, false, "unavailable: the store or the network; worth a retry; of verify: no verdict"},
-		{exitNotFound, false, "not found: no keyset, or no such key"},
-		{exitRefused, false, "refused by a guard that protects verifiers; the message says until when"},
-		{exitMalformed, true, "rejected: malformed; of inspect: no token at all"},
-		{exitAlgorithm, true, "rejected: algorithm, or an extension that crit demands"},
-		{exitNoKey, true, "rejected: no key for this kid, or none can be told"},
-		{exitKeyWithdrawn, true, "rejected: the key was revoked or has expired"},
-		{exitExpired, true, "rejected: expired, too little time left, or too old"},
-		{exitNotYetValid, true, "rejected: not valid yet"},
-		{exitClaim, true, "rejected: a claim or typ has the wrong value"},
-		{exitClaimMissing, true, "rejected: a required claim is missing"},
-		{exitFault, false, "a fault of jwksctl itself; please report it"},
-		{exitInterrupt, false, "interrupted (SIGINT); serve drains and gives 0"},
-		{exitTerminated, false, "terminated (SIGTERM); serve drains and gives 0"},
+		{exitInterrupt, "interrupted (SIGINT); serve drains and gives 0", isInterrupt(os.Interrupt)},
+		{143, "terminated (SIGTERM); serve drains and gives 0", isInterrupt(syscall.SIGTERM)},
+		{
+			exitUsage, "usage or settings: nothing was done; of verify: nothing was verified",
+			either(isA[usageError], isA[*config.Error], isA[*token.RequestError], isA[*token.TTLError],
+				is(remote.ErrAddress, keys.ErrSealingKey, keys.ErrWitness)),
+		},
+
+		{10, "rejected: malformed; of inspect: no token at all", isRejection(token.ClassMalformed)},
+		{11, "rejected: algorithm, or an extension that crit demands", isRejection(token.ClassAlgorithm)},
+		{12, "rejected: the token's key is unknown, or more than one key could be meant", isRejection(token.ClassNoKey)},
+		{13, "rejected: the key was revoked or has expired", isRejection(token.ClassKeyWithdrawn)},
+		{14, "rejected: expired, too little time left, or too old", isRejection(token.ClassExpired)},
+		{15, "rejected: not valid yet", isRejection(token.ClassNotYetValid)},
+		{16, "rejected: a claim or typ has the wrong value", isRejection(token.ClassClaim)},
+		{17, "rejected: a required claim is missing", isRejection(token.ClassClaimMissing)},
+		{exitFailed, "failed; of verify: the signature is wrong", isRejection(token.ClassSignature)},
+
+		{
+			5, "refused by a guard that protects verifiers; the message says until when",
+			either(isA[*keys.Refusal], is(keys.ErrNoSpecimen)),
+		},
+		{4, "not found: no keyset, or no such key", is(keys.ErrNoKeyset, keys.ErrUnknownKey)},
+		{
+			exitUnavailable, "unavailable: the store or the network; worth a retry; of verify: no verdict",
+			is(keys.ErrUnavailable, keys.ErrStale, remote.ErrUnavailable, token.ErrKeysUnavailable, errListen, context.DeadlineExceeded),
+		},
+
+		{exitDone, "done; of verify: every requested check passed", nil},
+		{exitFault, "a fault of jwksctl itself; please report it", nil},
 	}
 }
 
-// usageError is bad input, found by us; cobra's own errors count as one too.
+// codeOf is the exit code for an error. One that is not in the table gives exitFailed.
+func codeOf(err error) int {
+	if err == nil {
+		return exitDone
+	}
+	for _, row := range exitCodes() {
+		if row.errors != nil && row.errors(err) {
+			return row.code
+		}
+	}
+	return exitFailed
+}
+
+// usageError is a mistake in how a command was called, found by the command itself.
+// cobra's own errors become one too.
 type usageError struct{ error }
 
 func (u usageError) Unwrap() error { return u.error }
 
-// codeOf is the one table from errors to exit codes.
-func codeOf(err error) int {
-	var (
-		signalled interrupted
-		refusal   *keys.Refusal
-		verdict   *token.Refusal
-		setting   *config.Error
-		usage     usageError
-		request   *token.RequestError
-		ttl       *token.TTLError
-	)
-	switch {
-	case err == nil:
-		return exitDone
-	case errors.As(err, &signalled) && signalled.signal == os.Interrupt:
-		return exitInterrupt
-	case errors.As(err, &signalled) && signalled.signal == syscall.SIGTERM:
-		return exitTerminated
-	case errors.As(err, &usage), errors.As(err, &setting), errors.As(err, &request), errors.As(err, &ttl),
-		errors.Is(err, remote.ErrAddress), errors.Is(err, keys.ErrSealingKey), errors.Is(err, keys.ErrWitness):
-		return exitUsage
-	case errors.As(err, &verdict):
-		return verdictCode(verdict.Reason.Class())
-	case errors.As(err, &refusal), errors.Is(err, keys.ErrNoSpecimen):
-		return exitRefused
-	case errors.Is(err, keys.ErrNoKeyset), errors.Is(err, keys.ErrUnknownKey):
-		return exitNotFound
-	case errors.Is(err, keys.ErrUnavailable), errors.Is(err, keys.ErrStale), errors.Is(err, remote.ErrUnavailable),
-		errors.Is(err, errListen), errors.Is(err, token.ErrKeysUnavailable), errors.Is(err, context.DeadlineExceeded):
-		return exitUnavailable
-	default:
-		return exitFailed
+// badUsage makes a usageError.
+func badUsage(format string, args ...any) error {
+	return usageError{fmt.Errorf(format, args...)}
+}
+
+func isA[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}
+
+func is(targets ...error) func(error) bool {
+	return func(err error) bool {
+		return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
 	}
 }
 
-// verdictCode gives each class of refusal its code.
-func verdictCode(c token.Class) int {
-	switch c {
-	case token.ClassMalformed:
-		return exitMalformed
-	case token.ClassAlgorithm:
-		return exitAlgorithm
-	case token.ClassNoKey:
-		return exitNoKey
-	case token.ClassKeyWithdrawn:
-		return exitKeyWithdrawn
-	case token.ClassExpired:
-		return exitExpired
-	case token.ClassNotYetValid:
-		return exitNotYetValid
-	case token.ClassClaimMissing:
-		return exitClaimMissing
-	case token.ClassClaim:
-		return exitClaim
-	case token.ClassSignature:
+func either(tests ...func(error) bool) func(error) bool {
+	return func(err error) bool {
+		return slices.ContainsFunc(tests, func(test func(error) bool) bool { return test(err) })
 	}
-	return exitFailed
+}
+
+func isInterrupt(s os.Signal) func(error) bool { return is(interrupted{s}) }
+
+// isRejection matches the verdict that a token was rejected for a reason of a class.
+func isRejection(class token.Class) func(error) bool {
+	return func(err error) bool {
+		verdict, ok := errors.AsType[*token.Refusal](err)
+		return ok && verdict.Reason.Class() == class
+	}
 }

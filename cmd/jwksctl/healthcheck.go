@@ -31,16 +31,16 @@ func (a *app) newHealthcheck() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "healthcheck [URL]",
 		Short: "Ask a server whether it is ready; for images without a shell",
-		Long: `Ask a server whether it is ready. URL is its base URL; the default is what the
-settings host, port and tls_cert say, and then the certificate in tls_cert is trusted,
-under its own name. It exits with 0 or 1 and nothing else, as container health checks
-want it.`,
+		Long: `Ask a server whether it is ready. URL is the server's base URL. Without it, the URL
+comes from the settings host, port and tls_cert, and the certificate in tls_cert is
+trusted under any name that it has. The exit code is always 0 or 1, because container
+health checks reserve the others.`,
 		Example: `  jwksctl healthcheck
   jwksctl healthcheck https://auth.example.com --timeout 5s
   HEALTHCHECK CMD ["/jwksctl", "healthcheck"]        # in a Dockerfile`,
 		Args: func(c *cobra.Command, args []string) error {
 			if err := cobra.MaximumNArgs(1)(c, args); err != nil {
-				a.started = true // 2 is no exit code of this command
+				a.started = true // so that the exit code is not 2
 				return err
 			}
 			return nil
@@ -52,7 +52,7 @@ want it.`,
 	})
 	o.flags = c.Flags()
 	o.flags.Var(&o.timeout, "timeout", "how long to wait for the answer")
-	o.flags.StringVar(&o.caFile, "ca-file", "", "trust the authorities in this PEM file, in place of the system's")
+	o.flags.StringVar(&o.caFile, "ca-file", "", "trust the authorities in this PEM file instead of the system's")
 	outputFlag(c, &o.out, "text")
 	config.Flags(o.flags, "host", "port", "tls_cert", "tls_key")
 	c.RunE = a.run(func(ctx context.Context, args []string) error {
@@ -64,7 +64,7 @@ want it.`,
 	return c
 }
 
-// plainError hides the kind of an error, so that its exit code is 1.
+// plainError hides the type of an error, so that the exit code is 1.
 type plainError struct{ error }
 
 func (a *app) healthcheck(ctx context.Context, o healthcheckOptions, args []string) error {
@@ -72,11 +72,11 @@ func (a *app) healthcheck(ctx context.Context, o healthcheckOptions, args []stri
 	if err != nil {
 		return err
 	}
-	url, own := baseURL(cfg, cfg.Port), cfg.TLSCert
+	url, certificate := baseURL(cfg.Config, cfg.Port), cfg.TLSCert
 	if len(args) == 1 {
-		url, own = strings.TrimSuffix(args[0], "/"), ""
+		url, certificate = strings.TrimSuffix(args[0], "/"), ""
 	}
-	trust, err := trusting(o.caFile, own)
+	trust, err := clientTLS(o.caFile, certificate)
 	if err != nil {
 		return err
 	}
@@ -103,25 +103,25 @@ func (a *app) healthcheck(ctx context.Context, o healthcheckOptions, args []stri
 	return nil
 }
 
-// trusting is whom to believe: the authorities in a file, the system's, or the one
-// certificate that the server itself has, which may be for another name than the
-// loopback address that it is asked at. Either path may be "".
-func trusting(caFile, own string) (trust *tls.Config, err error) {
+// clientTLS trusts the authorities in caFile, or the server's own certificate, or, if
+// both paths are empty, the system's authorities. The server's certificate need not
+// have the address at which the server is asked.
+func clientTLS(caFile, certificate string) (trust *tls.Config, err error) {
 	trust = &tls.Config{MinVersion: tls.VersionTLS12}
-	if own != "" {
-		chain, err := os.ReadFile(own)
+	if certificate != "" {
+		chain, err := os.ReadFile(certificate)
 		if err != nil {
 			return nil, badUsage("tls_cert: %v", err)
 		}
 		block, _ := pem.Decode(chain)
 		if block == nil {
-			return nil, badUsage("tls_cert: %s holds no certificate in PEM", own)
+			return nil, badUsage("tls_cert: %s contains no certificate in PEM", certificate)
 		}
 		leaf, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, badUsage("tls_cert: %s: %v", own, err)
+			return nil, badUsage("tls_cert: %s: %v", certificate, err)
 		}
-		trust.ServerName = nameOf(leaf)
+		trust.ServerName = serverName(leaf)
 		trust.RootCAs = x509.NewCertPool()
 		trust.RootCAs.AppendCertsFromPEM(chain)
 	}
@@ -131,8 +131,8 @@ func trusting(caFile, own string) (trust *tls.Config, err error) {
 	return trust, err
 }
 
-// nameOf is a name that a certificate is for, "" if it has none.
-func nameOf(leaf *x509.Certificate) string {
+// serverName is a name that a certificate is valid for, "" if it has none.
+func serverName(leaf *x509.Certificate) string {
 	switch {
 	case len(leaf.DNSNames) > 0:
 		return strings.Replace(leaf.DNSNames[0], "*", "any", 1)

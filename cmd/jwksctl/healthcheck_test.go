@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// The server's own certificate is trusted where the settings name it, or an
-// authority is named; no other is.
+// A certificate is trusted if it is the one of tls_cert, or if its authority is in the
+// file of --ca-file.
 func TestHealthcheckOverTLS(t *testing.T) {
 	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }))
 	defer s.Close()

@@ -35,7 +35,7 @@ func (a *app) inspect(out output, args []string) error {
 	if err != nil {
 		return err
 	}
-	a.say("%s", a.paint(a.stderr, yellow, "nothing was verified: anybody can write such a token"))
+	a.printMessage("%s", a.paint(a.stderr, yellow, "nothing was verified: anybody can write such a token"))
 	u := token.Inspect(compact)
 	var result error
 	if u.Header == nil && u.Claims == nil {
@@ -45,7 +45,7 @@ func (a *app) inspect(out output, args []string) error {
 		return errors.Join(result, a.printJSON(u))
 	}
 	for _, problem := range u.Problems {
-		a.say("%s %s", a.paint(a.stderr, red, "problem:"), problem)
+		a.printMessage("%s %s", a.paint(a.stderr, red, "problem:"), problem)
 	}
 	a.print("header %s\n", indented(u.Header))
 	if u.Claims == nil {

@@ -5,7 +5,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/jwksctl/jwksctl/pkg/config"
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 )
 
@@ -29,10 +28,10 @@ func (a *app) newJWKS() *cobra.Command {
 
 func (a *app) jwksCommand(c *cobra.Command) *cobra.Command {
 	outputFlag(c, new(output), "json")
-	return a.keysCommand(c, a.jwksShow)
+	return a.withSettings(c, a.jwksShow)
 }
 
-func (a *app) jwksShow(ctx context.Context, cfg config.Config, _ []string) error {
+func (a *app) jwksShow(ctx context.Context, cfg settings, _ []string) error {
 	ks, err := readKeyset(ctx, cfg)
 	if err != nil {
 		return err

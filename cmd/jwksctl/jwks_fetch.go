@@ -82,10 +82,10 @@ func (a *app) jwksFetch(ctx context.Context, o jwksFetchOptions, address string)
 		{"last-modified", doc.LastModified},
 	} {
 		if header.value != "" {
-			a.say("%s: %s", header.name, printable(header.value))
+			a.printMessage("%s: %s", header.name, printable(header.value))
 		}
 	}
-	a.say("%s; verifiers ask again after %s", members(doc.Set, doc.Problems), roughly(doc.FreshUntil.Sub(doc.FetchedAt)))
+	a.printMessage("%s; verifiers ask again after %s", members(doc.Set, doc.Problems), roughly(doc.FreshUntil.Sub(doc.FetchedAt)))
 	a.print("%s\n", indented(doc.Raw))
 	return nil
 }

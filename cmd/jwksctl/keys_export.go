@@ -4,14 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"encoding/pem"
-	"errors"
 	"io/fs"
-	"os"
+	"time"
 
 	"github.com/spf13/cobra"
-
-	"github.com/jwksctl/jwksctl/pkg/config"
-	"github.com/jwksctl/jwksctl/pkg/jwk"
 )
 
 type keysExportOptions struct {
@@ -24,9 +20,10 @@ func (a *app) newKeysExport() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "export KID",
 		Short: "Print a key as a JWK or PEM",
-		Long: `Print the public half of a key as a JWK or PEM. With --private it is the private half,
-which only the active and the pending key have: it goes to a new file that only you can
-read, or into a pipe, never to a terminal. The beginning of a kid is enough, if it is unique.`,
+		Long: `Print a public key as a JWK or PEM. With --private it is the private key, which the
+store has only for some keys, such as the active and the pending one: it goes to a new
+file that only you can read, or into a pipe, never to a terminal. The beginning of a kid
+is enough, if it is unique.`,
 		Example: `  jwksctl keys export Fb3k --format pem > public.pem
   jwksctl keys export Fb3k --private --format pem --out key.pem
   jwksctl keys export Fb3k --private | age -r "$RECIPIENT" > key.jwk.age`,
@@ -34,34 +31,26 @@ read, or into a pipe, never to a terminal. The beginning of a kid is enough, if 
 		ValidArgsFunction: a.completeKeys,
 	}
 	c.Flags().StringVar(&o.format, "format", "jwk", "jwk or pem")
-	c.Flags().BoolVar(&o.private, "private", false, "the private half, not encrypted")
+	c.Flags().BoolVar(&o.private, "private", false, "export the private key, not encrypted")
 	c.Flags().StringVar(&o.out, "out", "", "write to this file, which must not exist yet")
 	complete(c, "format", "jwk", "pem")
-	return a.keysCommand(c, func(ctx context.Context, cfg config.Config, args []string) error {
+	return a.withSettings(c, func(ctx context.Context, cfg settings, args []string) error {
 		return a.keysExport(ctx, cfg, o, args[0])
 	})
 }
 
-func (a *app) keysExport(ctx context.Context, cfg config.Config, o keysExportOptions, prefix string) error {
+func (a *app) keysExport(ctx context.Context, cfg settings, o keysExportOptions, prefix string) error {
 	switch {
 	case o.format != "jwk" && o.format != "pem":
 		return badUsage("--format: %q is neither jwk nor pem", o.format)
 	case o.private && o.out == "" && a.terminal(a.stdout):
-		return badUsage("a private key does not go to a terminal: name a file with --out, or use a pipe")
+		return badUsage("--private: a private key is not printed on a terminal: name a file with --out, or use a pipe")
 	}
-	ks, err := readKeyset(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	k, err := findKey(ks, prefix, a.now())
-	if err != nil {
-		return err
-	}
-	encode := func() ([]byte, error) { return encodePublic(k.JWK, o.format) }
+	export, mode := exportPublic, fs.FileMode(0o644)
 	if o.private {
-		encode = func() ([]byte, error) { return a.encodePrivate(ctx, cfg, k.KeyID(), o.format) }
+		export, mode = exportPrivate, 0o600
 	}
-	data, err := encode()
+	data, err := export(ctx, cfg, o.format, prefix, a.now())
 	if err != nil {
 		return err
 	}
@@ -69,32 +58,40 @@ func (a *app) keysExport(ctx context.Context, cfg config.Config, o keysExportOpt
 		_, err := a.stdout.Write(data)
 		return err
 	}
-	mode := fs.FileMode(0o644)
-	if o.private {
-		mode = 0o600
-	}
-	if err := writeNew(o.out, data, mode); err != nil {
+	if err := createFile(o.out, data, mode); err != nil {
 		return err
 	}
-	a.say("wrote %s", o.out)
+	a.printMessage("wrote %s", o.out)
 	return nil
 }
 
-func encodePublic(key jwk.PublicKey, format string) ([]byte, error) {
-	if format == "pem" {
-		return key.PEM()
+func exportPublic(ctx context.Context, cfg settings, format, prefix string, now time.Time) ([]byte, error) {
+	ks, err := readKeyset(ctx, cfg)
+	if err != nil {
+		return nil, err
 	}
-	data, err := json.Marshal(key)
+	k, err := findKey(ks, prefix, now)
+	if err != nil {
+		return nil, err
+	}
+	if format == "pem" {
+		return k.JWK.PEM()
+	}
+	data, err := json.Marshal(k.JWK)
 	return append(data, '\n'), err
 }
 
-func (a *app) encodePrivate(ctx context.Context, cfg config.Config, kid, format string) ([]byte, error) {
+func exportPrivate(ctx context.Context, cfg settings, format, prefix string, now time.Time) ([]byte, error) {
 	ring, err := openRing(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = ring.Close() }() // nothing was written
-	key, err := ring.Export(kid)
+	k, err := findKey(ring.Keyset(), prefix, now)
+	if err != nil {
+		return nil, err
+	}
+	key, err := ring.Export(k.KeyID())
 	if err != nil {
 		return nil, err
 	}
@@ -104,21 +101,4 @@ func (a *app) encodePrivate(ctx context.Context, cfg config.Config, kid, format 
 	}
 	data, err := key.MarshalJWK()
 	return append(data, '\n'), err
-}
-
-// writeNew writes a file that must not exist yet.
-func writeNew(path string, data []byte, mode fs.FileMode) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if errors.Is(err, fs.ErrExist) {
-		return badUsage("--out: %s exists already; move it away first", path)
-	}
-	if err != nil {
-		return badUsage("--out: %v", err)
-	}
-	_, err = f.Write(data)
-	if err := errors.Join(err, f.Close()); err != nil {
-		_ = os.Remove(path)
-		return err
-	}
-	return nil
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/jwksctl/jwksctl/pkg/config"
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 )
 
@@ -20,26 +19,26 @@ func (a *app) newKeysImport() *cobra.Command {
 	var o keysImportOptions
 	c := &cobra.Command{
 		Use:   "import FILE | -",
-		Short: "Make a key from elsewhere the next one to sign",
-		Long: `Make a private key from elsewhere the pending key, in place of the one that was made
-here. It is published at once and signs when caches have it, like any other key. The
-file is PEM (PKCS#8, PKCS#1 or SEC 1, not encrypted) or a JWK, as its content tells.
+		Short: "Import a private key as the next one to sign",
+		Long: `Import a private key as the pending key, in place of the one that jwksctl generated. It
+is published at once and signs when caches have it, like any other key. The file is PEM
+(PKCS#8, PKCS#1 or SEC 1, not encrypted) or a JWK; its content decides.
 
-The copy that you import from is not touched: destroy it.`,
+The file stays where it is: delete it.`,
 		Example: `  jwksctl keys import key.pem --alg PS256
   vault kv get -field=key secret/jwt | jwksctl keys import -
   jwksctl keys import key.jwk && jwksctl keys plan`,
 		Args: cobra.ExactArgs(1),
 	}
-	c.Flags().StringVar(&o.alg, "alg", "", "algorithm to sign for; default: what a JWK says, or RS256 for an RSA key")
+	c.Flags().StringVar(&o.alg, "alg", "", "algorithm to sign with; default: what a JWK says, or RS256 for an RSA key")
 	completeAlgorithms(c, "alg")
 	outputFlag(c, &o.out, "text")
-	return a.keysCommand(c, func(ctx context.Context, cfg config.Config, args []string) error {
+	return a.withSettings(c, func(ctx context.Context, cfg settings, args []string) error {
 		return a.keysImport(ctx, cfg, o, args[0])
 	})
 }
 
-func (a *app) keysImport(ctx context.Context, cfg config.Config, o keysImportOptions, name string) error {
+func (a *app) keysImport(ctx context.Context, cfg settings, o keysImportOptions, name string) error {
 	var alg jwk.Algorithm
 	if o.alg != "" {
 		var err error
@@ -59,7 +58,7 @@ func (a *app) keysImport(ctx context.Context, cfg config.Config, o keysImportOpt
 	if err != nil {
 		return err
 	}
-	defer func() { _ = ring.Close() }() // every write was committed by itself
+	defer func() { _ = ring.Close() }() // each write is committed when it is made
 	before := ring.Keyset()
 	if err := ring.Import(ctx, key); err != nil {
 		return err
@@ -80,9 +79,9 @@ func (a *app) keysImport(ctx context.Context, cfg config.Config, o keysImportOpt
 		}{rowOf(k, after, a.now()), replaced})
 	}
 	a.print("%s\n", k.KeyID())
-	a.say("%s (%s) is pending; it may sign from %s on", k.KeyID(), k.JWK.Algorithm(), k.ReadyAt.UTC().Format(time.RFC3339))
+	a.printMessage("%s (%s) is pending; it may sign from %s on", k.KeyID(), k.JWK.Algorithm(), k.ReadyAt.UTC().Format(time.RFC3339))
 	if replaced != "" {
-		a.say("%s, which never signed, was replaced", replaced)
+		a.printMessage("%s, which never signed, was replaced", replaced)
 	}
 	return nil
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/jwksctl/jwksctl/pkg/config"
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
 
@@ -21,19 +20,19 @@ func (a *app) newKeysPlan() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "plan",
 		Short: "Show what the schedule will do, and when",
-		Long: `Show what the schedule will do, and when, if nobody asks for anything. It is the
-schedule itself that is run, on keys that are yet to be made. On a terminal the lives
-of the keys are drawn; piped, each step is a line: TIME, STEP, KID.`,
+		Long: `Show what the schedule will do, and when, if no command changes anything. This runs
+the schedule itself, with placeholders for keys that do not exist yet. On a terminal it
+draws a timeline for each key; piped, each step is a line: TIME, STEP, KID.`,
 		Example: `  jwksctl keys plan
   jwksctl keys plan --until +7d -o json`,
 		Args: cobra.NoArgs,
 	}
-	c.Flags().StringVar(&o.until, "until", "", "how far to look: RFC 3339, Unix seconds, or +7d (default: three rotations)")
+	c.Flags().StringVar(&o.until, "until", "", "end of the plan: RFC 3339, Unix seconds, or +7d (default: three rotations)")
 	outputFlag(c, &o.out, "table")
-	return a.keysCommand(c, func(ctx context.Context, cfg config.Config, _ []string) error { return a.keysPlan(ctx, cfg, o) })
+	return a.withSettings(c, func(ctx context.Context, cfg settings, _ []string) error { return a.keysPlan(ctx, cfg, o) })
 }
 
-func (a *app) keysPlan(ctx context.Context, cfg config.Config, o keysPlanOptions) error {
+func (a *app) keysPlan(ctx context.Context, cfg settings, o keysPlanOptions) error {
 	ks, err := readKeyset(ctx, cfg)
 	if err != nil {
 		return err
@@ -49,7 +48,7 @@ func (a *app) keysPlan(ctx context.Context, cfg config.Config, o keysPlanOptions
 		return badUsage("--until: %s has passed", until.UTC().Format(time.RFC3339))
 	}
 	if most := now.Add(maxPlanned * ks.Policy.RotationInterval); until.After(most) {
-		return badUsage("--until: more than %d rotations ahead; the furthest is %s", maxPlanned, most.UTC().Format(time.RFC3339))
+		return badUsage("--until: more than %d rotations ahead; the latest possible time is %s", maxPlanned, most.UTC().Format(time.RFC3339))
 	}
 	events, err := ks.Forecast(now, until)
 	if err != nil {
@@ -76,11 +75,12 @@ func (a *app) keysPlan(ctx context.Context, cfg config.Config, o keysPlanOptions
 	return nil
 }
 
+// maxPlanned is the longest plan, in rotations, so that it ends within seconds.
 const maxPlanned = 1000
 
-// drawPlan draws a line for each known key: what it does over the planned time.
+// drawPlan draws a line for each published key: its state over the planned time.
 func (a *app) drawPlan(ks keys.Keyset, events []keys.Event, now, until time.Time) {
-	const label = 10 // the beginning of a kid is enough to tell keys apart
+	const label = 10 // characters of a kid, enough to distinguish keys
 	columns := min(max(a.width(a.stdout), 40), 100) - label - 2
 	at := func(column int) time.Time {
 		return now.Add(time.Duration(int64(until.Sub(now)) / int64(columns) * int64(column)))
@@ -90,10 +90,9 @@ func (a *app) drawPlan(ks keys.Keyset, events []keys.Event, now, until time.Time
 		if !rowOf(k, ks, now).Published {
 			continue
 		}
-		life := foreseen(k, events)
 		var line strings.Builder
 		for column := range columns {
-			line.WriteString(symbols[life(at(column), now)])
+			line.WriteString(symbols[plannedState(k, events, now, at(column))])
 		}
 		a.print("%-*s  %s\n", label, k.KeyID()[:label], line.String())
 	}
@@ -103,23 +102,20 @@ func (a *app) drawPlan(ks keys.Keyset, events []keys.Event, now, until time.Time
 	a.print("%-*s  · pending   █ active   ░ retired\n\n", label, "")
 }
 
-// foreseen is a key's state as a function of time, by its stamps as they are
-// now and by the planned steps.
-func foreseen(k keys.Key, events []keys.Event) func(at, now time.Time) keys.State {
-	return func(at, now time.Time) keys.State {
-		state := k.State(now)
-		for _, e := range events {
-			switch {
-			case e.At.After(at):
-				return state
-			case e.Step == keys.StepActivate && e.KeyID == k.KeyID():
-				state = keys.Active
-			case e.Step == keys.StepActivate && state == keys.Active:
-				state = keys.Retired
-			case e.Step == keys.StepExpire && e.KeyID == k.KeyID():
-				state = keys.Expired
-			}
+// plannedState is the state that a key will have at a time in the planned future.
+func plannedState(k keys.Key, events []keys.Event, now, at time.Time) keys.State {
+	state := k.State(now)
+	for _, e := range events {
+		switch {
+		case e.At.After(at):
+			return state
+		case e.Step == keys.StepActivate && e.KeyID == k.KeyID():
+			state = keys.Active
+		case e.Step == keys.StepActivate && state == keys.Active:
+			state = keys.Retired
+		case e.Step == keys.StepExpire && e.KeyID == k.KeyID():
+			state = keys.Expired
 		}
-		return state
 	}
+	return state
 }

@@ -9,12 +9,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/jwksctl/jwksctl/pkg/config"
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
 
 type keysRevokeOptions struct {
-	orderFlags
+	stepFlags
 	confirm string
 }
 
@@ -22,13 +21,14 @@ func (a *app) newKeysRevoke() *cobra.Command {
 	var o keysRevokeOptions
 	c := &cobra.Command{
 		Use:   "revoke KID",
-		Short: "Pull a key at once: every token that it signed becomes worthless",
-		Long: `Pull a key out of the JWK Set at once and destroy its private half. If it is the
-active key, the pending one signs from the same commit; if that one is not ready,
-revoking is refused (exit code 5) unless it is forced.
+		Short: "Revoke a key at once: verifiers reject every token that it signed",
+		Long: `Remove a key from the JWK Set at once and destroy its private key. If it is the active
+key, the pending key signs from the same commit on; if that one is not ready, revoking
+is refused (exit code 5) unless --force is given.
 
-It prints from when no process serves the key any more and from when no cache that
-honours our headers can hold it. Verifiers that ignore those headers are beyond reach.
+It prints the time after which no process serves the key, and the time after which no
+cache that honours our headers can still have it. Verifiers that ignore those headers
+may keep the key for longer.
 
 On a terminal it asks you to type the kid; elsewhere --confirm KID must repeat it.`,
 		Example: `  jwksctl keys revoke Fb3k --reason "laptop stolen"
@@ -40,17 +40,17 @@ On a terminal it asks you to type the kid; elsewhere --confirm KID must repeat i
 	o.register(c.Flags())
 	c.Flags().StringVar(&o.confirm, "confirm", "", "the whole kid once more, in place of the question")
 	outputFlag(c, &o.out, "text")
-	return a.keysCommand(c, func(ctx context.Context, cfg config.Config, args []string) error {
+	return a.withSettings(c, func(ctx context.Context, cfg settings, args []string) error {
 		return a.keysRevoke(ctx, cfg, o, args[0])
 	})
 }
 
-func (a *app) keysRevoke(ctx context.Context, cfg config.Config, o keysRevokeOptions, prefix string) error {
+func (a *app) keysRevoke(ctx context.Context, cfg settings, o keysRevokeOptions, prefix string) error {
 	ring, err := openRing(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = ring.Close() }() // every write was committed by itself
+	defer func() { _ = ring.Close() }() // each write is committed when it is made
 	before := ring.Keyset()
 	k, err := findKey(before, prefix, a.now())
 	if err != nil {
@@ -59,51 +59,50 @@ func (a *app) keysRevoke(ctx context.Context, cfg config.Config, o keysRevokeOpt
 	if s := before.Specimen; s != nil && s.KeyID() == k.KeyID() {
 		return badUsage("key %s was never published and signs expired tokens only: there is nothing to revoke", k.KeyID())
 	}
-	asking := o.confirm == "" && a.terminal(a.stdin)
-	if o.dryRun || asking { // nobody should be asked for what is refused then
-		next, err := ring.Preview(func(ks keys.Keyset, now time.Time, m keys.StepInput) (keys.Keyset, keys.Effect, error) {
-			return ks.Revoke(now, k.KeyID(), m, o.order())
+	asks := o.confirm == "" && a.terminal(a.stdin)
+	if o.dryRun || asks { // a revocation that will be refused must not ask first
+		next, err := ring.Preview(func(ks keys.Keyset, now time.Time, in keys.StepInput) (keys.Keyset, keys.Effect, error) {
+			return ks.Revoke(now, k.KeyID(), in, o.request())
 		})
 		if err != nil {
 			return err
 		}
 		if o.dryRun {
-			return a.tellRevocation(o, k, before, next)
+			return a.printRevocation(o, k, before, next)
 		}
 	}
-	if err := a.confirmed(o, k); err != nil {
+	if err := a.confirm(o, k); err != nil {
 		return err
 	}
-	if err := ring.Revoke(ctx, k.KeyID(), o.order()); err != nil {
+	if err := ring.Revoke(ctx, k.KeyID(), o.request()); err != nil {
 		return err
 	}
-	return a.tellRevocation(o, k, before, ring.Keyset())
+	return a.printRevocation(o, k, before, ring.Keyset())
 }
 
-// confirmed has a person, or a script, name the key once more.
-func (a *app) confirmed(o keysRevokeOptions, k keys.Key) error {
-	given := o.confirm
-	if given == "" {
+// confirm makes sure that the user, or a script, means this key.
+func (a *app) confirm(o keysRevokeOptions, k keys.Key) error {
+	typed := o.confirm
+	if typed == "" {
 		if !a.terminal(a.stdin) {
 			return badUsage("revoking cannot be undone: repeat the whole kid with --confirm %s", k.KeyID())
 		}
-		_, _ = fmt.Fprintf(a.stderr, "%s key %s (%s) stops verifying for good. Type its kid to go on: ",
+		_, _ = fmt.Fprintf(a.stderr, "%s verifiers will reject every token of key %s (%s), and this cannot be undone. Type its kid to go on: ",
 			a.paint(a.stderr, red, "revoke:"), k.KeyID(), k.State(a.now()))
 		line, err := bufio.NewReader(a.stdin).ReadString('\n')
 		if err != nil {
 			return badUsage("not confirmed: %v", err)
 		}
-		given = strings.TrimSpace(line)
+		typed = strings.TrimSpace(line)
 	}
-	if given != k.KeyID() {
-		return badUsage("not confirmed: %q is not the kid %s", given, k.KeyID())
+	if typed != k.KeyID() {
+		return badUsage("not confirmed: %q is not the kid %s", typed, k.KeyID())
 	}
 	return nil
 }
 
-// tellRevocation says until when the key may still be seen, in the worst case
-// and with the store in reach.
-func (a *app) tellRevocation(o keysRevokeOptions, k keys.Key, before, after keys.Keyset) error {
+// printRevocation prints until when processes and caches may have the key.
+func (a *app) printRevocation(o keysRevokeOptions, k keys.Key, before, after keys.Keyset) error {
 	now := a.now()
 	for _, old := range after.History {
 		if old.KeyID() == k.KeyID() && !old.RevokedAt.IsZero() {
@@ -127,13 +126,13 @@ func (a *app) tellRevocation(o keysRevokeOptions, k keys.Key, before, after keys
 	}
 	stamp := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 	a.print("%s\n", k.KeyID())
-	a.say("%s %s; %s signs", k.KeyID(), verb, active.KeyID())
-	a.say("a process that reaches the store stops serving it within about a second")
-	a.say("no process serves it after                        %s", stamp(bounds.Served))
-	a.say("no cache that honours our headers has it after    %s", stamp(bounds.Cached))
-	a.say("  nor one behind a proxy whose Age it ignores     %s", stamp(bounds.CachedWithNoAge))
+	a.printMessage("%s %s; %s signs", k.KeyID(), verb, active.KeyID())
+	a.printMessage("a process that reaches the store stops serving it within about a second")
+	a.printMessage("no process serves it after                                                  %s", stamp(bounds.Served))
+	a.printMessage("no cache that honours our headers has it after                              %s", stamp(bounds.Cached))
+	a.printMessage("clients that ignore the Age header behind a shared cache may keep it until  %s", stamp(bounds.CachedWithNoAge))
 	if active.Forced && before.Active().KeyID() != active.KeyID() {
-		a.say("%s the new key was not ready: some verifiers may not find it before %s",
+		a.printMessage("%s the new key was not ready: some verifiers may not find it before %s",
 			a.paint(a.stderr, yellow, "warning:"), stamp(active.ReadyAt))
 	}
 	return nil

@@ -1,10 +1,13 @@
 // Command jwksctl owns the life of JWT signing keys: it makes them, publishes
 // them as a JWK Set, signs tokens, rotates and revokes, and verifies.
 //
-// One file holds one command: its flags, its help and what it does. Results go
-// to standard output and everything else to standard error; exit.go has the
-// exit codes. This is the only package that knows all the others, and the only
-// place where settings become the options of a package.
+// Each file is one command: its flags, its help and its code; the files of a group's
+// commands begin with its name. Other files are named after what the commands share:
+// places.go says where a keyset is, open.go opens it, exit.go has the exit codes.
+// Results go to standard output and everything else to standard error.
+//
+// This is the only package that imports all the others, and the only place where
+// settings become the options of a package.
 package main
 
 import (
@@ -19,20 +22,20 @@ import (
 )
 
 func main() {
-	ctx, stop := interruptible()
+	ctx, stop := cancelOnSignal()
 	code := execute(ctx, system(), os.Args[1:])
 	stop()
 	os.Exit(code)
 }
 
-// interrupted is why a context ended, if a signal ended it.
+// interrupted is the cause of a context that a signal ended.
 type interrupted struct{ signal os.Signal }
 
 func (i interrupted) Error() string { return "interrupted by " + i.signal.String() }
 
-// interruptible ends the context on the first SIGINT or SIGTERM. A second one
-// meets the default action and ends the process.
-func interruptible() (context.Context, context.CancelFunc) {
+// cancelOnSignal returns a context that ends with the first SIGINT or SIGTERM. A
+// second signal ends the process, as is its default.
+func cancelOnSignal() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -47,14 +50,15 @@ func interruptible() (context.Context, context.CancelFunc) {
 	return ctx, func() { cancel(errors.New("done")) }
 }
 
-// system is the process as the operating system made it.
+// system is the real process.
 func system() *process {
 	return &process{
-		stdin:   os.Stdin,
-		stdout:  os.Stdout,
-		stderr:  os.Stderr,
-		environ: os.Environ(),
-		now:     time.Now,
+		stdin:       os.Stdin,
+		stdout:      os.Stdout,
+		stderr:      os.Stderr,
+		environ:     os.Environ(),
+		stateFolder: stateFolder(os.Getenv),
+		now:         time.Now,
 		terminal: func(stream any) bool {
 			f, ok := stream.(*os.File)
 			return ok && term.IsTerminal(int(f.Fd()))

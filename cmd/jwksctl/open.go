@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
-	"os"
 	"strings"
 	"sync"
 
@@ -19,13 +17,12 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/store"
 )
 
-// openStore opens the store, and makes its file if there is none.
-func openStore(ctx context.Context, c config.Config) (keys.Store, error) {
-	url := storeURL(c)
-	if url == "" {
-		return nil, badUsage("there is no folder to keep keys in, HOME and XDG_STATE_HOME are empty: name a store with --store")
+// openStore opens the store. If it is a file that does not exist, the file is made.
+func openStore(ctx context.Context, p places) (keys.Store, error) {
+	if p.err != nil {
+		return nil, p.err
 	}
-	s, err := store.Open(ctx, url)
+	s, err := store.Open(ctx, p.store)
 	if errors.Is(err, store.ErrURL) {
 		return nil, usageError{err}
 	}
@@ -35,139 +32,136 @@ func openStore(ctx context.Context, c config.Config) (keys.Store, error) {
 	return s, nil
 }
 
-// openExisting opens the store for a command that makes no keyset. Where there
-// is no store it creates nothing, not even the file.
-func openExisting(ctx context.Context, c config.Config) (keys.Store, error) {
-	if missing(c) {
-		return nil, noKeyset(c)
+// openExistingStore opens the store for a command that never creates a keyset. It
+// makes no file.
+func openExistingStore(ctx context.Context, p places) (keys.Store, error) {
+	if p.err == nil && p.storeIsMissing() {
+		return nil, noKeyset(p)
 	}
-	return openStore(ctx, c)
+	return openStore(ctx, p)
 }
 
-// missing tells whether the store is a file that does not exist.
-func missing(c config.Config) bool {
-	path, ok := store.Path(storeURL(c))
-	if !ok {
-		return false
-	}
-	_, err := os.Stat(path)
-	return errors.Is(err, fs.ErrNotExist)
+func noKeyset(p places) error {
+	return fmt.Errorf("%w (%s): 'jwksctl serve' or 'jwksctl token' makes one", keys.ErrNoKeyset, config.Masked(p.store))
 }
 
-func noKeyset(c config.Config) error {
-	return fmt.Errorf("%w (%s): 'jwksctl serve' or 'jwksctl token' makes one", keys.ErrNoKeyset, config.Masked(storeURL(c)))
-}
-
-// readKeyset reads the keyset for a command that only looks.
-func readKeyset(ctx context.Context, c config.Config) (keys.Keyset, error) {
-	s, err := openExisting(ctx, c)
+// readKeyset reads the keyset. It opens no private key and needs no sealing key.
+func readKeyset(ctx context.Context, c settings) (keys.Keyset, error) {
+	s, err := openExistingStore(ctx, c.places)
 	if err != nil {
 		return keys.Keyset{}, err
 	}
 	defer func() { _ = s.Close() }() // nothing was written
-	ks, err := keys.Read(ctx, s, openWitness(c))
+	return readKeysetIn(ctx, c, s)
+}
+
+// readKeysetIn is readKeyset for a store that is open.
+func readKeysetIn(ctx context.Context, c settings, s keys.Store) (keys.Keyset, error) {
+	ks, err := keys.Read(ctx, s, c.places.witness)
 	if errors.Is(err, keys.ErrNoKeyset) {
-		return ks, noKeyset(c)
+		return ks, noKeyset(c.places)
 	}
 	if err != nil {
 		return ks, err
 	}
-	return ks, agree(c, ks)
+	return ks, checkPolicySettings(c.Config, ks)
 }
 
-// opened is a ring with what must be closed after it.
-type opened struct {
+// openedRing is a ring and its store. Closing it closes the store.
+type openedRing struct {
 	*keys.Ring
 	io.Closer
-	founded bool // this command may have made the keyset
+	created bool // the store was empty: this command created the keyset, or another process did at the same time
 }
 
-// openRing opens the keyset to act on it, for a command that makes none.
-func openRing(ctx context.Context, c config.Config) (opened, error) {
-	s, err := openExisting(ctx, c)
+// openRing opens the keyset for a command that changes or signs, and never creates one.
+func openRing(ctx context.Context, c settings) (openedRing, error) {
+	s, err := openExistingStore(ctx, c.places)
 	if err != nil {
-		return opened{}, err
+		return openedRing{}, err
 	}
-	ring, err := enter(ctx, c, s, nil, func(keys.Options) (*keys.Ring, error) { return nil, noKeyset(c) })
+	ring, err := openRingIn(ctx, c, s, nil, func(keys.Options) (*keys.Ring, error) { return nil, noKeyset(c.places) })
 	if err != nil {
-		return opened{}, err
+		return openedRing{}, err
 	}
-	if err := agree(c, ring.Keyset()); err != nil {
-		return opened{}, errors.Join(err, ring.Close())
+	if err := checkPolicySettings(c.Config, ring.Keyset()); err != nil {
+		return openedRing{}, errors.Join(err, ring.Close())
 	}
 	return ring, nil
 }
 
-// founding is what a command needs of a keyset that it may have to make.
-type founding struct {
-	issuer string                  // unless one was stated
-	fits   func(keys.Policy) error // whether the command can do its work under the policy
+// newKeyset is what a command asks of a keyset that it may have to create.
+type newKeyset struct {
+	issuer string                  // if the settings name none
+	check  func(keys.Policy) error // an error if the command cannot do its work under the policy
 }
 
-// foundRing opens the keyset to act on it, and makes it where there is none. What
-// is wrong with the request for one is found before anything is made.
-func foundRing(ctx context.Context, c config.Config, log *slog.Logger, f founding) (opened, error) {
-	policy := sync.OnceValues(func() (keys.Policy, error) { return f.policy(c) }) // it may make a key to try with
-	if missing(c) {
+// openOrCreateRing opens the keyset, and creates it if there is none. What is wrong
+// with the settings or the command's arguments is found before anything is created.
+func openOrCreateRing(ctx context.Context, c settings, log *slog.Logger, n newKeyset) (openedRing, error) {
+	policy := sync.OnceValues(func() (keys.Policy, error) { return n.policy(c.Config) }) // the check may generate a key
+	if c.places.err == nil && c.places.storeIsMissing() {
 		if _, err := policy(); err != nil {
-			return opened{}, err
+			return openedRing{}, err
 		}
 	}
-	s, err := openStore(ctx, c)
+	s, err := openStore(ctx, c.places)
 	if err != nil {
-		return opened{}, err
+		return openedRing{}, err
 	}
-	return enter(ctx, c, s, log, func(o keys.Options) (*keys.Ring, error) {
+	return openRingIn(ctx, c, s, log, func(o keys.Options) (*keys.Ring, error) {
 		p, err := policy()
 		if err != nil {
 			return nil, err
 		}
-		if o.Sealer, err = openSealer(c, true); err != nil {
+		if o.Sealer, err = openSealer(c.places, true); err != nil {
 			return nil, err
 		}
 		return keys.Create(ctx, o, p)
 	})
 }
 
-// policy is the first policy of a keyset, if it is one.
-func (f founding) policy(c config.Config) (keys.Policy, error) {
-	stated, err := policySettings(c)
+// policy is the first policy of the keyset.
+func (n newKeyset) policy(c config.Config) (keys.Policy, error) {
+	given, err := policySettings(c)
 	if err != nil {
 		return keys.Policy{}, err
 	}
-	stated.Issuer = cmp.Or(stated.Issuer, f.issuer)
-	p, err := keys.NewPolicy(stated)
+	given.Issuer = cmp.Or(given.Issuer, n.issuer)
+	p, err := keys.NewPolicy(given)
 	if err != nil {
 		return p, usageError{err}
 	}
-	return p, f.fits(p)
+	return p, n.check(p)
 }
 
-// enter opens the keyset in a store. Where there is none, empty decides. The ring
-// is closed with the store, which an error closes at once.
-func enter(ctx context.Context, c config.Config, s keys.Store, log *slog.Logger, empty func(keys.Options) (*keys.Ring, error)) (_ opened, err error) {
+// openRingIn opens the keyset in an open store, which it closes if it fails. If the
+// store is empty, the ring comes from ifEmpty.
+func openRingIn(
+	ctx context.Context, c settings, s keys.Store, log *slog.Logger, ifEmpty func(keys.Options) (*keys.Ring, error),
+) (_ openedRing, err error) {
 	defer func() {
 		if err != nil {
 			_ = s.Close()
 		}
 	}()
-	o := keys.Options{Store: s, Witness: openWitness(c), Log: log, Generate: newKey}
+	o := keys.Options{Store: s, Witness: c.places.witness, Log: log, Generate: newKey}
 	switch _, err := s.Load(ctx); {
 	case errors.Is(err, keys.ErrNoKeyset):
-		ring, err := empty(o)
-		return opened{Ring: ring, Closer: s, founded: true}, err
+		ring, err := ifEmpty(o)
+		return openedRing{Ring: ring, Closer: s, created: true}, err
 	case err != nil:
-		return opened{}, fmt.Errorf("%w: %w", keys.ErrUnavailable, err)
+		return openedRing{}, fmt.Errorf("%w: %w", keys.ErrUnavailable, err)
 	}
-	if o.Sealer, err = openSealer(c, false); err != nil {
-		return opened{}, err
+	if o.Sealer, err = openSealer(c.places, false); err != nil {
+		return openedRing{}, err
 	}
 	ring, err := keys.Open(ctx, o)
-	return opened{Ring: ring, Closer: s}, err
+	return openedRing{Ring: ring, Closer: s}, err
 }
 
-// newKey makes a key whose kid can stand on a command line: one that begins with
-// a dash would be taken for a flag.
+// newKey generates a key whose kid can be an argument: one that begins with a dash
+// would be taken for a flag.
 func newKey(alg jwk.Algorithm, size int) (jwk.PrivateKey, error) {
 	for {
 		k, err := jwk.Generate(alg, size)
@@ -177,21 +171,17 @@ func newKey(alg jwk.Algorithm, size int) (jwk.PrivateKey, error) {
 	}
 }
 
-// openSealer makes a sealing key only where there is nothing yet that another
-// one may have sealed.
-func openSealer(c config.Config, empty bool) (keys.Sealer, error) {
-	if strings.HasPrefix(storeURL(c), "memory:") && c.SealKeyFile == "" {
+// openSealer reads the sealing key. It makes one only if the store is empty: keys in
+// the store would be sealed under another one.
+func openSealer(p places, storeIsEmpty bool) (keys.Sealer, error) {
+	open := seal.Load
+	switch {
+	case p.sealKey == "":
 		return seal.NewKey()
+	case storeIsEmpty:
+		open = seal.Create
 	}
-	path := sealKeyPath(c)
-	if empty {
-		k, err := seal.Create(path)
-		if err != nil {
-			return nil, usageError{err}
-		}
-		return k, nil
-	}
-	k, err := seal.Load(path)
+	k, err := open(p.sealKey)
 	if err != nil {
 		return nil, usageError{err}
 	}

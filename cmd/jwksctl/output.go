@@ -8,15 +8,15 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// outputFlag adds -o to a command whose result has a JSON form; other is "json" if
-// that is its only one.
+// outputFlag adds the flag -o. The formats are JSON and other, which is "json" if the
+// command has no other.
 func outputFlag(c *cobra.Command, to *output, other string) {
 	to.other = other
 	c.Flags().VarP(to, "output", "o", "output format: "+strings.Join(to.formats(), " or "))
 	complete(c, "output", to.formats()...)
 }
 
-// output is a format: JSON, or the one form that a command has besides, if any.
+// output is the value of -o: json, or the other format of the command.
 type output struct {
 	json  bool
 	other string

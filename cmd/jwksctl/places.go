@@ -1,11 +1,11 @@
 package main
 
 import (
-	"net"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
 
 	"github.com/adrg/xdg"
 
@@ -15,64 +15,52 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/store/witness"
 )
 
-// storeURL is the store that the settings name, "" if they name none and the
-// user has no place for one either.
-func storeURL(c config.Config) string {
-	if c.Store != "" {
-		return c.Store
-	}
-	if homeless() {
-		return ""
-	}
-	return "sqlite:" + filepath.Join(stateFolder(), "keyset.db")
+// places say where a command finds its keyset and what belongs to it.
+type places struct {
+	store   string       // URL
+	sealKey string       // path of the sealing key; empty for one that is as short-lived as a store in memory
+	witness keys.Witness // nil if the store is not a file
+	err     error        // why the other fields are not set; only commands that use the keyset fail with it
 }
 
-func stateFolder() string { return filepath.Join(xdg.StateHome, "jwksctl") }
+// findPlaces works out the places from the settings. If the store is a file, the sealing
+// key and the witness are beside it, so that all three are mounted and moved together.
+func findPlaces(c config.Config, stateFolder string) places {
+	p := places{store: c.Store, sealKey: c.SealKeyFile}
+	if p.store == "" {
+		if stateFolder == "" {
+			return places{err: badUsage("no home directory to keep keys in: HOME and XDG_STATE_HOME are empty: name a store with --store")}
+		}
+		p.store = "sqlite:" + filepath.Join(stateFolder, "keyset.db")
+	}
+	if path, ok := store.Path(p.store); ok {
+		if p.sealKey == "" {
+			p.sealKey = filepath.Join(filepath.Dir(path), "seal.key")
+		}
+		p.witness = witness.Folder(filepath.Dir(p.sealKey))
+	}
+	return p
+}
 
-// homeless tells whether the state folder would be at the root of the file
-// system, for want of anything that says where it should be. It looks where xdg
-// has looked.
-func homeless() bool {
+// storeIsMissing tells whether the store is a file that does not exist.
+func (p places) storeIsMissing() bool {
+	path, ok := store.Path(p.store)
+	if !ok {
+		return false
+	}
+	_, err := os.Stat(path)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// stateFolder is our folder among the user's state, "" if nothing says where that is.
+// Without a home directory, package xdg would name a folder at the root of the file system.
+func stateFolder(getenv func(string) string) string {
 	home := "HOME"
 	if runtime.GOOS == "windows" {
 		home = "USERPROFILE"
 	}
-	return os.Getenv(home) == "" && !filepath.IsAbs(os.Getenv("XDG_STATE_HOME"))
-}
-
-// sealKeyPath is where the sealing key lies: beside the store, if that is a
-// file, so that the two are mounted and moved together.
-func sealKeyPath(c config.Config) string {
-	if c.SealKeyFile != "" {
-		return c.SealKeyFile
+	if getenv(home) == "" && !filepath.IsAbs(getenv("XDG_STATE_HOME")) {
+		return ""
 	}
-	if path, ok := store.Path(storeURL(c)); ok {
-		return filepath.Join(filepath.Dir(path), "seal.key")
-	}
-	return filepath.Join(stateFolder(), "seal.key")
-}
-
-// openWitness is the folder of the sealing key, where a file remembers what a
-// restored store would have forgotten. A store without a place needs none.
-func openWitness(c config.Config) keys.Witness {
-	if _, ok := store.Path(storeURL(c)); !ok {
-		return nil
-	}
-	return witness.Folder(filepath.Dir(sealKeyPath(c)))
-}
-
-// baseURL is the server's own URL as the settings have it. A wildcard address
-// is none that anybody can call, so loopback stands in for it.
-func baseURL(c config.Config, port int) string {
-	scheme, host := "http", c.Host
-	if c.TLSCert != "" {
-		scheme = "https"
-	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	if host == "" {
-		host = "127.0.0.1"
-	}
-	return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(port))
+	return filepath.Join(xdg.StateHome, "jwksctl")
 }

@@ -10,19 +10,17 @@ import (
 	"time"
 )
 
-// process is all that a command may touch of the process it runs in.
+// process is all that a command uses of the process that it runs in.
 type process struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	environ        []string
+	stateFolder    string // where the default store is; empty if there is no home directory
 	now            func() time.Time
 	terminal       func(stream any) bool // whether a stream is a terminal
 	width          func(stream any) int  // columns of a terminal, 0 if unknown
-	color          colorMode             // set by --no-color
+	noColor        bool                  // --no-color
 }
-
-// colorMode is what the command line says about colours.
-type colorMode struct{ off bool }
 
 func (p *process) getenv(name string) string {
 	for _, pair := range slices.Backward(p.environ) {
@@ -33,13 +31,12 @@ func (p *process) getenv(name string) string {
 	return ""
 }
 
-// say writes a line for people to standard error.
-func (p *process) say(format string, args ...any) {
-	_, _ = fmt.Fprintf(p.stderr, format+"\n", args...) // there is nobody left to tell
+// printMessage writes a line for people to standard error.
+func (p *process) printMessage(format string, args ...any) {
+	_, _ = fmt.Fprintf(p.stderr, format+"\n", args...) // an error cannot be reported anywhere else
 }
 
-// print writes a result. A result that does not arrive is a failure, whatever
-// the command achieved: see resultWriter.
+// print writes a result. If that fails, the whole command has failed: see resultWriter.
 func (p *process) print(format string, args ...any) {
 	_, _ = fmt.Fprintf(p.stdout, format, args...)
 }
@@ -52,7 +49,8 @@ func (p *process) printJSON(v any) error {
 	return e.Encode(v)
 }
 
-// resultWriter remembers the first error of standard output.
+// resultWriter is standard output. It keeps the first error, so that writers need not
+// check for one.
 type resultWriter struct {
 	io.Writer
 	err error
@@ -66,8 +64,8 @@ func (w *resultWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// table writes rows: aligned and with its heading on a terminal, one line a row
-// with tabs between the cells when piped, for cut and awk.
+// table writes rows: aligned under a heading on a terminal, and when piped as lines
+// with tabs between the cells, for cut and awk.
 func (p *process) table(heading []string, rows [][]string) {
 	if !p.terminal(p.stdout) {
 		for _, row := range rows {
@@ -82,9 +80,10 @@ func (p *process) table(heading []string, rows [][]string) {
 	_ = w.Flush()
 }
 
-// paint wraps text in a colour if the stream takes it: https://no-color.org.
+// paint puts text in a colour if the stream is a terminal that shows colours and the
+// user has not turned them off: see https://no-color.org.
 func (p *process) paint(stream io.Writer, code, text string) string {
-	if p.color.off || p.getenv("NO_COLOR") != "" || p.getenv("TERM") == "dumb" || !p.terminal(stream) {
+	if p.noColor || p.getenv("NO_COLOR") != "" || p.getenv("TERM") == "dumb" || !p.terminal(stream) {
 		return text
 	}
 	return "\x1b[" + code + "m" + text + "\x1b[0m"

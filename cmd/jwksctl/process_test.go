@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// newProcess is a process that nothing of the real one leaks into; it is on no
-// terminal.
+// newProcess is a process without a terminal that shares nothing with the real one.
 func newProcess(t *testing.T, stdin string) (p *process, stdout, stderr *bytes.Buffer) {
 	t.Helper()
 	stdout, stderr = new(bytes.Buffer), new(bytes.Buffer)
@@ -23,18 +22,18 @@ func newProcess(t *testing.T, stdin string) (p *process, stdout, stderr *bytes.B
 	}, stdout, stderr
 }
 
-// brokenWriter fails after it has taken so many bytes.
-type brokenWriter struct{ room int }
+// brokenWriter fails after a number of bytes.
+type brokenWriter struct{ bytes int }
 
 func (w *brokenWriter) Write(b []byte) (int, error) {
-	n := min(w.room, len(b))
-	if w.room -= n; n < len(b) {
+	n := min(w.bytes, len(b))
+	if w.bytes -= n; n < len(b) {
 		return n, errors.New("no space left")
 	}
 	return n, nil
 }
 
-// A result that did not arrive is a failure, whichever way a command prints it.
+// A result that cannot be written is a failure, however a command prints it.
 func TestResultThatCannotBeWritten(t *testing.T) {
 	p, _, _ := newProcess(t, "")
 	if code := execute(t.Context(), p, []string{"token"}); code != exitDone {
@@ -58,11 +57,11 @@ func TestResultThatCannotBeWritten(t *testing.T) {
 		{"--version"},
 		{"__complete", "keys", ""},
 	} {
-		for _, room := range []int{0, 7} {
+		for _, limit := range []int{0, 7} {
 			p, _, stderr := newProcess(t, "")
-			p.environ, p.stdout = store, &brokenWriter{room}
+			p.environ, p.stdout = store, &brokenWriter{limit}
 			if code := execute(t.Context(), p, args); code != exitFailed {
-				t.Errorf("%q with room for %d bytes gives %d, want %d", args, room, code, exitFailed)
+				t.Errorf("%q after %d bytes gives %d, want %d", args, limit, code, exitFailed)
 			}
 			if !strings.Contains(stderr.String(), "no space left") {
 				t.Errorf("%q does not say why: %s", args, stderr)
@@ -71,7 +70,7 @@ func TestResultThatCannotBeWritten(t *testing.T) {
 	}
 }
 
-func TestPanicIsAFaultOfOurs(t *testing.T) {
+func TestExitCodeOfPanic(t *testing.T) {
 	p, stdout, stderr := newProcess(t, "")
 	p.now = func() time.Time { panic("the clock is gone") }
 	if code := execute(t.Context(), p, []string{"verify", "a.b.c"}); code != exitFault {
@@ -116,8 +115,7 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// A stream takes colours if it is a terminal and nobody asked for none; one
-// stream says nothing about the other.
+// A stream gets colours if it is a terminal and the user did not turn them off.
 func TestPaint(t *testing.T) {
 	const painted = "\x1b[31mtext\x1b[0m"
 	onTerminal := func(stream any) bool { _, ok := stream.(*bytes.Buffer); return ok }
@@ -136,7 +134,7 @@ func TestPaint(t *testing.T) {
 		"piped":             {io.Discard, nil, false, "text"},
 		"colours by number": {new(bytes.Buffer), []string{"TERM=xterm-256color"}, false, painted},
 	} {
-		p := &process{environ: tt.environ, terminal: onTerminal, color: colorMode{tt.off}}
+		p := &process{environ: tt.environ, terminal: onTerminal, noColor: tt.off}
 		if got := p.paint(tt.stream, red, "text"); got != tt.want {
 			t.Errorf("%s: got %q, want %q", name, got, tt.want)
 		}

@@ -13,13 +13,13 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/config"
 )
 
-// app is what all commands of one run share.
+// app is what the commands of one command line share.
 type app struct {
 	*process
 	configFile string
-	started    bool // a command's own code has begun; errors before that are usage errors
-	judging    bool // failing means that a token was rejected, so nothing else may look like it
-	stdinRead  bool // by one input; there is nothing left for another
+	started    bool // the code of a command has begun; errors before that are usage errors
+	judging    bool // exit code 1 says that a token was rejected, so no other failure may give it
+	stdinRead  bool // one input has read standard input, so no other one can
 }
 
 // execute runs one command line and returns its exit code.
@@ -28,7 +28,7 @@ func execute(ctx context.Context, p *process, args []string) (code int) {
 	a := &app{process: p}
 	defer func() {
 		if fault := recover(); fault != nil {
-			p.say("jwksctl: internal fault: %v\n%s", fault, debug.Stack())
+			p.printMessage("jwksctl: internal fault: %v\n%s", fault, debug.Stack())
 			code = exitFault
 		}
 	}()
@@ -39,21 +39,21 @@ func execute(ctx context.Context, p *process, args []string) (code int) {
 	root.SetErr(p.stderr)
 	a.stdin, a.stdout = &interruptibleReader{ctx, p.stdin}, out
 	isTerminal, width := p.terminal, p.width
-	p.terminal = func(stream any) bool { return isTerminal(unwrapped(stream)) }
-	p.width = func(stream any) int { return width(unwrapped(stream)) }
+	p.terminal = func(stream any) bool { return isTerminal(unwrap(stream)) }
+	p.width = func(stream any) int { return width(unwrap(stream)) }
 
 	err := root.ExecuteContext(ctx)
 	if err != nil && !a.started && out.err == nil {
 		err = usageError{err}
 	}
 	if err == nil && out.err != nil {
-		err = fmt.Errorf("the result could not be written: %w", out.err)
+		err = fmt.Errorf("standard output: the result could not be written: %w", out.err)
 	}
 	if cause, ok := errors.AsType[interrupted](context.Cause(ctx)); ok && err != nil {
 		err = cause
 	}
 	if _, silent := errors.AsType[silentError](err); err != nil && !silent {
-		a.complain(err)
+		a.printError(err)
 	}
 	if a.judging && !rejects(err) && codeOf(err) == exitFailed {
 		return exitUnavailable
@@ -61,8 +61,8 @@ func execute(ctx context.Context, p *process, args []string) (code int) {
 	return codeOf(err)
 }
 
-// unwrapped is the stream as the system made it.
-func unwrapped(stream any) any {
+// unwrap returns the stream of the operating system that a wrapper writes to or reads from.
+func unwrap(stream any) any {
 	switch s := stream.(type) {
 	case *resultWriter:
 		return s.Writer
@@ -72,18 +72,19 @@ func unwrapped(stream any) any {
 	return stream
 }
 
-// silentError was already told to the user, or must not be told.
+// silentError is an error that was printed already, or must not be printed. It still
+// gives the exit code.
 type silentError struct{ error }
 
 func (s silentError) Unwrap() error { return s.error }
 
-// complain prints an error once, one line a problem.
-func (a *app) complain(err error) {
+// printError prints an error, one line for each that is joined in it.
+func (a *app) printError(err error) {
 	for line := range strings.Lines(err.Error()) {
-		a.say("%s %s", a.paint(a.stderr, red, "jwksctl:"), strings.TrimRight(line, "\n"))
+		a.printMessage("%s %s", a.paint(a.stderr, red, "jwksctl:"), strings.TrimRight(line, "\n"))
 	}
 	if _, ok := errors.AsType[usageError](err); ok && !a.started {
-		a.say("try 'jwksctl --help'")
+		a.printMessage("try 'jwksctl --help'")
 	}
 }
 
@@ -91,7 +92,7 @@ func (a *app) complain(err error) {
 func (a *app) newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "jwksctl",
-		Short: "Own the whole life of JWT signing keys",
+		Short: "Make, publish, rotate and revoke JWT signing keys",
 		Long: `jwksctl makes JWT signing keys, publishes them as a JWK Set, signs tokens with
 them, rotates and revokes them, and verifies tokens.`,
 		Example: `  jwksctl serve                            # a JWK Set and tokens on http://127.0.0.1:8080
@@ -112,7 +113,7 @@ them, rotates and revokes them, and verifies tokens.`,
 	root.SetVersionTemplate("jwksctl {{.Version}}\n")
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.configFile, "config", "", "settings file (YAML, TOML or JSON)")
-	flags.BoolVar(&a.color.off, "no-color", false, "print no colours")
+	flags.BoolVar(&a.noColor, "no-color", false, "print no colours")
 	config.Flags(flags, "store", "seal_key_file")
 
 	root.AddGroup(&cobra.Group{ID: "issue", Title: "Issue:"}, &cobra.Group{ID: "check", Title: "Check:"},
@@ -131,8 +132,8 @@ them, rotates and revokes them, and verifies tokens.`,
 	return root
 }
 
-// run adapts a command's own code: it marks that the command began, so that
-// errors from here on are no longer about how it was called.
+// run makes a command's code what cobra runs. It notes that the code began, because
+// errors before that are about how the command was called.
 func (a *app) run(do func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
 		a.started = true
@@ -140,19 +141,19 @@ func (a *app) run(do func(ctx context.Context, args []string) error) func(*cobra
 	}
 }
 
-// group is a command that only holds others.
+// group is a command that only has subcommands.
 func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{
 		Use: use, Short: short, Args: noCommand,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return fmt.Errorf("%s needs a command: %s", c.CommandPath(), strings.Join(names(c), ", "))
+			return fmt.Errorf("%s needs a command: %s", c.CommandPath(), strings.Join(subcommandNames(c), ", "))
 		},
 	}
 	c.AddCommand(commands...)
 	return c
 }
 
-func names(c *cobra.Command) []string {
+func subcommandNames(c *cobra.Command) []string {
 	var out []string
 	for _, sub := range c.Commands() {
 		if sub.IsAvailableCommand() || sub.IsAdditionalHelpTopicCommand() {
@@ -162,20 +163,20 @@ func names(c *cobra.Command) []string {
 	return out
 }
 
-// noCommand is the Args of a command that only holds others: what is left over
-// was meant as a command.
+// noCommand is the Args of a command that only has subcommands: it refuses any
+// argument as an unknown command.
 func noCommand(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
 	hint := "see '" + c.CommandPath() + " --help'"
-	if near := config.Nearest(args[0], names(c)); near != "" {
+	if near := config.Nearest(args[0], subcommandNames(c)); near != "" {
 		hint = "did you mean " + near + "?"
 	}
 	return fmt.Errorf("unknown command %q for %q; %s", args[0], c.CommandPath(), hint)
 }
 
-// flagError adds the nearest flag to the complaint about an unknown one.
+// flagError adds the most similar flag to the error for an unknown one.
 func flagError(c *cobra.Command, err error) error {
 	unknown, ok := errors.AsType[*pflag.NotExistError](err)
 	if !ok {
@@ -187,9 +188,4 @@ func flagError(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w; did you mean --%s?", err, near)
 	}
 	return fmt.Errorf("%w; see '%s --help'", err, c.CommandPath())
-}
-
-// badUsage is bad input that was found by a command itself.
-func badUsage(format string, args ...any) error {
-	return usageError{fmt.Errorf(format, args...)}
 }

@@ -14,10 +14,10 @@ import (
 //
 //	json stdout claims.aud.0 api   the member has this text
 //	json stdout keys.len 2
-//	json stdout kid -> KID         the variable takes its text
+//	json stdout kid -> KID         sets the variable to its text
 //	! json stdout claims           there is no such member
 //
-// A file of lines, such as a log, is an array of them.
+// A file of several JSON values, such as a log, counts as an array of them.
 func jsonMember(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) < 2 {
 		ts.Fatalf("usage: json FILE PATH [TEXT | -> VARIABLE]")
@@ -36,8 +36,8 @@ func jsonMember(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// member finds the member that a path names and gives its text, which is
-// compact JSON unless it is a string.
+// member returns the text of the member at a path: a string as it is, anything else as
+// compact JSON.
 func member(text, path string) (string, error) {
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()
@@ -49,40 +49,40 @@ func member(text, path string) (string, error) {
 		}
 		values = append(values, v)
 	}
-	var at any = values
+	var value any = values
 	if len(values) == 1 {
-		at = values[0]
+		value = values[0]
 	}
 	for name := range strings.SplitSeq(path, ".") {
-		next, ok := step(at, name)
+		child, ok := childOf(value, name)
 		if !ok {
 			return "", fmt.Errorf("there is no %s (looking for %s)", name, path)
 		}
-		at = next
+		value = child
 	}
-	if s, ok := at.(string); ok {
+	if s, ok := value.(string); ok {
 		return s, nil
 	}
-	compact, err := json.Marshal(at)
+	compact, err := json.Marshal(value)
 	return string(compact), err
 }
 
-func step(at any, name string) (any, bool) {
-	switch at := at.(type) {
+func childOf(value any, name string) (any, bool) {
+	switch value := value.(type) {
 	case map[string]any:
-		if v, ok := at[name]; ok || name != "len" {
+		if v, ok := value[name]; ok || name != "len" {
 			return v, ok
 		}
-		return len(at), true
+		return len(value), true
 	case []any:
 		if name == "len" {
-			return len(at), true
+			return len(value), true
 		}
 		i, err := strconv.Atoi(name)
-		if err != nil || i < 0 || i >= len(at) {
+		if err != nil || i < 0 || i >= len(value) {
 			return nil, false
 		}
-		return at[i], true
+		return value[i], true
 	}
 	return nil, false
 }

@@ -18,23 +18,22 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// patience is how long a story waits for another process; it ends a story that
-// has failed and delays none that has not.
-const patience = 30 * time.Second
+// storyTimeout is how long a story waits for another process before it fails.
+const storyTimeout = 30 * time.Second
 
-// servers are the servers that a story started and did not end.
+// servers are the running servers of a story, by name.
 type (
 	servers    map[string]*running
 	serversKey struct{}
 	running    struct {
 		cmd   *exec.Cmd
-		ended chan struct{} // closed once the process has ended and err is set
+		ended chan struct{} // closed when the process has ended and err is set
 		err   error
 	}
 )
 
-// serve starts a server on a free port and goes on when it answers. $NAME is its
-// URL from then on, and the file NAME.log receives its standard error.
+// serve starts a server on a free port and waits until it answers. The variable NAME is
+// then its URL, and the file NAME.log receives its standard error.
 //
 //	serve one --rotation-interval 10s
 func serve(ts *testscript.TestScript, neg bool, args []string) {
@@ -47,7 +46,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	late := time.After(patience)
+	deadline := time.After(storyTimeout)
 	for {
 		url, err := os.ReadFile(ready)
 		if err == nil {
@@ -58,14 +57,14 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 		case <-tick.C:
 		case <-s.ended:
 			ts.Fatalf("the server ended: %v\n%s", s.err, ts.ReadFile(name+".log"))
-		case <-late:
+		case <-deadline:
 			ts.Fatalf("the server is not ready:\n%s", ts.ReadFile(name+".log"))
 		}
 	}
 }
 
-// start runs jwksctl beside the story, and kills it if the story ends first. The
-// file NAME.log receives its standard error.
+// start runs jwksctl in the background and kills it if the story ends first. The file
+// NAME.log receives its standard error.
 func start(ts *testscript.TestScript, name string, stdin *os.File, args []string) *running {
 	log, err := os.Create(ts.MkAbs(name + ".log"))
 	ts.Check(err)
@@ -80,13 +79,13 @@ func start(ts *testscript.TestScript, name string, stdin *os.File, args []string
 		s.err = errors.Join(s.cmd.Wait(), log.Close())
 	}()
 	ts.Defer(func() {
-		_ = s.cmd.Process.Kill() // most have ended by themselves
+		_ = s.cmd.Process.Kill() // most have ended already
 		<-s.ended
 	})
 	return s
 }
 
-// jwksctl is a command line as the story would run it.
+// jwksctl is a command that runs jwksctl in the folder and environment of the story.
 func jwksctl(ts *testscript.TestScript, args []string) *exec.Cmd {
 	path, _, _ := strings.Cut(ts.Getenv("PATH"), string(filepath.ListSeparator)) // testscript.Main has put it first
 	cmd := exec.CommandContext(context.Background(), filepath.Join(path, "jwksctl"+ts.Getenv("exe")), args...)
@@ -118,14 +117,12 @@ func (s *running) end(ts *testscript.TestScript, signal, code string) {
 	ts.Check(s.cmd.Process.Signal(signals(ts, signal)))
 	select {
 	case <-s.ended:
-	case <-time.After(patience):
+	case <-time.After(storyTimeout):
 		ts.Fatalf("%s did not end it", signal)
 	}
-	got := s.cmd.ProcessState.ExitCode()
-	if strconv.Itoa(got) != code {
+	if got := s.cmd.ProcessState.ExitCode(); strconv.Itoa(got) != code {
 		ts.Fatalf("exit code %d, want %s", got, code)
 	}
-	meets(ts, got)
 }
 
 func signals(ts *testscript.TestScript, name string) os.Signal {
@@ -146,14 +143,14 @@ func signalled(ts *testscript.TestScript, neg bool, args []string) {
 	defer func() { _ = input.Close() }()
 	s := start(ts, "signal", in, args[2:])
 	ts.Check(in.Close())
-	// This is more than a pipe holds: once it is written, somebody has read.
+	// This is more than a pipe can buffer: when it is written, the process has read a part.
 	_, err = input.WriteString(strings.Repeat(" ", 256<<10))
 	ts.Check(err)
 	s.end(ts, args[0], args[1])
 }
 
-// request sends an HTTP request, with a body of "-" for none, and demands a
-// status. stdout takes the body of the response and stderr its header.
+// request sends an HTTP request and checks the status; the body "-" is none. stdout is
+// then the body of the response and stderr its header.
 //
 //	http POST $one/auth 200 username=alice 'Accept: application/jwt'
 func request(ts *testscript.TestScript, neg bool, args []string) {
@@ -177,7 +174,7 @@ func awaits(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	late := time.After(patience)
+	deadline := time.After(storyTimeout)
 	began := time.Now()
 	for {
 		_, body, err := send(args[0], args[1], nil)
@@ -187,14 +184,14 @@ func awaits(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		select {
 		case <-tick.C:
-		case <-late:
-			ts.Fatalf("it did not happen; last: %v\n%s", err, body)
+		case <-deadline:
+			ts.Fatalf("it did not happen; the last response: %v\n%s", err, body)
 		}
 	}
 }
 
 func send(method, url string, rest []string) (*http.Response, []byte, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), storyTimeout)
 	defer cancel()
 	var content io.Reader = http.NoBody
 	if len(rest) > 0 && rest[0] != "-" {
@@ -212,7 +209,7 @@ func send(method, url string, rest []string) (*http.Response, []byte, error) {
 			r.Header.Set(name, strings.TrimSpace(value))
 		}
 	}
-	// A connection of its own, so that no idle one keeps a server from draining.
+	// Without keep-alive, because an idle connection would delay the drain of a server.
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Do(r)
 	if err != nil {

@@ -6,9 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,29 +21,22 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"jwksctl": main, "faulty-jwksctl": faulty})
 }
 
-// faulty is jwksctl with a fault of its own, which no command line is known to meet.
+// faulty is jwksctl with a bug that makes it panic.
 func faulty() {
 	p := system()
 	p.now = func() time.Time { panic("the clock is gone") }
 	os.Exit(execute(context.Background(), p, os.Args[1:]))
 }
 
-// TestScript runs the stories in testdata/script. Besides the commands that
-// testscript has, they use those of commands below, and these variables:
+// TestScript runs the stories in testdata/script. Besides the commands of testscript,
+// they use those of the function commands, and these variables:
 //
 //	STATE  the folder of the default store
 //	DB     the file of the default store
 //
-// New keys are ES256 unless a story says otherwise, since RSA keys take long to make.
-//
-// Together they must meet every exit code of the table.
+// New keys are ES256 unless a story says otherwise, because RSA keys take long to
+// generate.
 func TestScript(t *testing.T) {
-	scripts, err := filepath.Glob("testdata/script/*.txtar")
-	if err != nil {
-		t.Fatal(err)
-	}
-	codes := &exitCodesMet{met: map[int]bool{}}
-	t.Cleanup(func() { codes.check(t, len(scripts)) }) // the stories run after this function
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
@@ -55,10 +48,8 @@ func TestScript(t *testing.T) {
 			e.Setenv("STATE", filepath.Join(state, "jwksctl"))
 			e.Setenv("DB", filepath.Join(state, "jwksctl", "keyset.db"))
 			e.Setenv("JWKSCTL_ALGORITHM", "ES256")
-			e.Setenv("GORACE", "atexit_sleep_ms=0") // else each process waits for a second at its end
+			e.Setenv("GORACE", "atexit_sleep_ms=0") // otherwise each process waits for a second before it ends
 			e.Values[serversKey{}] = servers{}
-			e.Values[exitCodesKey{}] = codes
-			codes.begin()
 			return os.Mkdir(home, 0o700)
 		},
 		Condition: func(name string) (bool, error) {
@@ -68,7 +59,7 @@ func TestScript(t *testing.T) {
 			return os.Geteuid() == 0, nil
 		},
 		Cmds:                commands(),
-		Deadline:            time.Now().Add(5 * time.Minute), // a server that must refuse to start does not end by itself
+		Deadline:            time.Now().Add(5 * time.Minute), // a server that starts although it must not would run for ever
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})
@@ -76,7 +67,7 @@ func TestScript(t *testing.T) {
 
 type scriptCommand = func(ts *testscript.TestScript, neg bool, args []string)
 
-// commands are the stories' own commands.
+// commands are the commands that stories have besides those of testscript.
 func commands() map[string]scriptCommand {
 	return map[string]scriptCommand{
 		"code":    code,
@@ -91,48 +82,32 @@ func commands() map[string]scriptCommand {
 	}
 }
 
-// exitCodesMet collects the exit codes that stories meet. A story that checks one in a
-// way of its own, such as in a shell script, adds nothing.
-type (
-	exitCodesMet struct {
-		mu      sync.Mutex
-		stories int
-		met     map[int]bool
+// Each exit code of the table is checked by a story, and stories check no other.
+func TestScriptsCheckEveryExitCode(t *testing.T) {
+	scripts, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil {
+		t.Fatal(err)
 	}
-	exitCodesKey struct{}
-)
-
-// begin counts a story.
-func (c *exitCodesMet) begin() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.stories++
-}
-
-// meets notes an exit code of jwksctl in a story that demands it.
-func meets(ts *testscript.TestScript, code int) {
-	codes, _ := ts.Value(exitCodesKey{}).(*exitCodesMet)
-	codes.mu.Lock()
-	defer codes.mu.Unlock()
-	codes.met[code] = true
-}
-
-// check holds what was met against the table, if all stories ran.
-func (c *exitCodesMet) check(t *testing.T, stories int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if t.Failed() || c.stories < stories {
-		return
+	checked := map[string]bool{}
+	line := regexp.MustCompile(`(?m)^(?:\[.*?\] )?(?:code|signal \w+|end \w+) (\d+) `)
+	for _, script := range scripts {
+		text, err := os.ReadFile(script)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range line.FindAllSubmatch(text, -1) {
+			checked[string(match[1])] = true
+		}
 	}
 	for _, row := range exitCodes() {
-		if !c.met[row.code] {
-			t.Errorf("no story meets exit code %d: %s", row.code, row.text)
+		if code := strconv.Itoa(row.code); !checked[code] {
+			t.Errorf("no story checks exit code %s: %s", code, row.text)
+		} else {
+			delete(checked, code)
 		}
-		delete(c.met, row.code)
 	}
-	delete(c.met, -1) // of a process that a signal ended
-	for code := range c.met {
-		t.Errorf("a story meets exit code %d, which is not in the table", code)
+	if len(checked) > 0 {
+		t.Errorf("stories check exit codes that are not in the table: %v", checked)
 	}
 }
 
@@ -144,12 +119,10 @@ func code(ts *testscript.TestScript, neg bool, args []string) {
 	err := ts.Exec(args[1], args[2:]...)
 	if got := exitCodeOf(ts, err); strconv.Itoa(got) != want[0] {
 		ts.Fatalf("exit code %d, want %s", got, want[0])
-	} else if strings.HasSuffix(want[1], "jwksctl") {
-		meets(ts, got)
 	}
 }
 
-// exitCodeOf is the exit code of a program that ran, -1 if a signal ended it.
+// exitCodeOf is the exit code of a program, -1 if a signal ended it.
 func exitCodeOf(ts *testscript.TestScript, err error) int {
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return exit.ExitCode()
@@ -158,8 +131,8 @@ func exitCodeOf(ts *testscript.TestScript, err error) int {
 	return 0
 }
 
-// capture keeps the text of a file, or of stdout or stderr, in a variable,
-// without the newline at its end:
+// capture sets a variable to the content of a file, or of stdout or stderr, without the
+// newline at its end:
 //
 //	capture TOKEN stdout
 func capture(ts *testscript.TestScript, neg bool, args []string) {
@@ -181,9 +154,9 @@ func permissions(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// arguments refuses a command that is called in another way than its usage says.
-func arguments(ts *testscript.TestScript, neg bool, args []string, least int, usage string) []string {
-	if neg || len(args) < least {
+// arguments fails the story if a command is negated or has too few arguments.
+func arguments(ts *testscript.TestScript, neg bool, args []string, minimum int, usage string) []string {
+	if neg || len(args) < minimum {
 		ts.Fatalf("usage: %s", usage)
 	}
 	return args

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -11,30 +10,24 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/jwksctl/jwksctl/pkg/config"
 	"github.com/jwksctl/jwksctl/pkg/keys"
 	"github.com/jwksctl/jwksctl/pkg/server"
 )
 
-type serveOptions struct {
-	flags *pflag.FlagSet
-}
-
 func (a *app) newServe() *cobra.Command {
-	var o serveOptions
 	c := &cobra.Command{
 		Use:   "serve",
-		Short: "Publish the JWK Set and give out tokens over HTTP",
-		Long: `Publish the JWK Set and give out tokens over HTTP. On an empty store it makes the
-keys first. Keys rotate by themselves; several servers may share one store.
-A setting of the policy that is stated and differs from what the keyset records
-changes the policy for every process that uses the store.
+		Short: "Publish the JWK Set and issue tokens over HTTP",
+		Long: `Publish the JWK Set and issue tokens over HTTP. If the store is empty, serve creates the
+keys first. Keys rotate by themselves; several servers may share one store. If a setting
+of the policy is given and differs from what the keyset records, the policy changes for
+every process that uses the store.
 
-On SIGTERM and SIGINT it stops being ready, finishes the requests in flight and
-exits with 0. --drain-delay has it go on answering for as long as a load balancer
-takes to notice that it is not ready.`,
+On SIGTERM and SIGINT the server stops being ready, finishes the requests in flight and
+exits with 0. With --drain-delay it goes on answering for that long, so that a load
+balancer notices that it is not ready before the port closes.`,
 		Example: `  jwksctl serve
   jwksctl serve --port 0 --ready-file /run/jwksctl.url     # any free port
   jwksctl serve --rotation-interval 10s                    # watch keys rotate
@@ -43,24 +36,17 @@ takes to notice that it is not ready.`,
   curl -s -X POST http://127.0.0.1:8080/auth -d username=alice`,
 		Args: cobra.NoArgs,
 	}
-	config.Flags(c.Flags(), append(policyKeys(), "host", "port", "tls_cert", "tls_key", "insecure_anonymous", "ready_file",
-		"audience", "log_format", "log_level", "rate_limit", "max_connections", "drain_delay", "drain_timeout", "pprof_port")...)
-	o.flags = c.Flags()
+	settingsFlags(c.Flags())
 	completeAlgorithms(c, "algorithm")
 	complete(c, "log-format", "text", "json")
 	complete(c, "log-level", "debug", "info", "warn", "error")
-	c.RunE = a.run(func(ctx context.Context, _ []string) error { return a.serve(ctx, o) })
-	return c
+	return a.withSettings(c, func(ctx context.Context, cfg settings, _ []string) error { return a.serve(ctx, cfg) })
 }
 
 // serve builds the parts and runs them until ctx ends.
-func (a *app) serve(ctx context.Context, o serveOptions) error {
-	cfg, err := a.settings(o.flags)
-	if err != nil {
-		return err
-	}
-	log := a.logger(cfg)
-	tlsConfig, err := tlsOf(cfg)
+func (a *app) serve(ctx context.Context, cfg settings) error {
+	log := a.logger(cfg.Config)
+	tlsConfig, err := loadTLS(cfg.Config)
 	if err != nil {
 		return err
 	}
@@ -68,43 +54,43 @@ func (a *app) serve(ctx context.Context, o serveOptions) error {
 	if err := ready.check(); err != nil {
 		return err
 	}
-	listener, err := listen(ctx, cfg)
+	listener, err := listen(ctx, cfg.Config)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = listener.Close() }() // Serve has closed it, unless the start failed
-	if err := ready.clear(); err != nil {
+	defer func() { _ = listener.Close() }() // closed already, unless the start failed
+	if err := ready.removeOld(); err != nil {
 		return err
 	}
-	url := baseURL(cfg, portOf(listener))
+	url := baseURL(cfg.Config, portOf(listener))
 
-	ring, err := foundRing(ctx, cfg, log, founding{issuer: url, fits: func(keys.Policy) error { return nil }})
+	ring, err := openOrCreateRing(ctx, cfg, log, newKeyset{issuer: url, check: func(keys.Policy) error { return nil }})
 	if err != nil {
 		return err
 	}
-	defer func() { _ = ring.Close() }() // every write was committed by itself
-	if err := adopt(ctx, ring, cfg, log, url); err != nil {
+	defer func() { _ = ring.Close() }() // each write is committed when it is made
+	if err := a.applyPolicySettings(ctx, ring.Ring, cfg.Config, log, url); err != nil {
 		return err
 	}
 	s := server.New(server.Options{
 		Ring: ring.Ring, Audience: cfg.Audience, RateLimit: cfg.RateLimit, MaxConnections: cfg.MaxConnections,
 		DrainDelay: cfg.DrainDelay, DrainTimeout: cfg.DrainTimeout, TLS: tlsConfig, Log: log, Version: version(), Crowded: reserveThreads(),
 	})
-	// The ring outlives the context, so that requests in flight are still signed.
-	rotating, stop := context.WithCancel(context.WithoutCancel(ctx))
+	// The ring runs on while requests in flight are drained, because they need signatures.
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		ring.Run(rotating)
+		ring.Run(running)
 	}()
 	defer func() {
 		stop()
 		<-done
 	}()
-	if err := servePprof(ctx, cfg, log); err != nil {
+	if err := servePprof(ctx, cfg.Config, log); err != nil {
 		return err
 	}
-	return a.answer(ctx, s, listener, cfg, url, ring.Ring, log)
+	return a.serveHTTP(ctx, s, listener, cfg.Config, url, ring.Ring, log)
 }
 
 // reserveThreads has Go run twice as many threads as before while requests for
@@ -129,19 +115,20 @@ func reserveThreads() (crowded func(bool)) {
 	}
 }
 
-// answer serves until ctx ends, and tells everybody that it does.
-func (a *app) answer(ctx context.Context, s *server.Server, l net.Listener, cfg config.Config, url string, ring *keys.Ring, log *slog.Logger) error {
+// serveHTTP serves until ctx ends. It announces the server on the terminal, in the log
+// and in the ready file.
+func (a *app) serveHTTP(ctx context.Context, s *server.Server, l net.Listener, cfg config.Config, url string, ring *keys.Ring, log *slog.Logger) error {
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ctx, l) }()
 	if a.terminal(a.stderr) && cfg.LogFormat == "" {
-		a.greet(url, ring)
+		a.printBanner(url, ring)
 	}
 	log.InfoContext(ctx, "listening", "url", url, "issuer", ring.Policy().Issuer, "kid", ring.Keyset().Active().KeyID())
 	ready := readyFile(cfg.ReadyFile)
-	if err := ready.announce(url); err != nil {
+	if err := ready.write(url); err != nil {
 		return err
 	}
-	defer ready.withdraw(url)
+	defer ready.remove(url)
 	if err := <-served; err != nil {
 		return err
 	}
@@ -149,10 +136,10 @@ func (a *app) answer(ctx context.Context, s *server.Server, l net.Listener, cfg 
 	return nil
 }
 
-// logger writes to standard error as the settings say.
+// logger returns a log on standard error, in the format and from the level of the settings.
 func (a *app) logger(c config.Config) *slog.Logger {
 	var level slog.Level
-	_ = level.UnmarshalText([]byte(c.LogLevel)) // config has checked it
+	_ = level.UnmarshalText([]byte(c.LogLevel)) // config.Load has checked it
 	o := &slog.HandlerOptions{Level: level}
 	if c.LogFormat == "text" || (c.LogFormat == "" && a.terminal(a.stderr)) {
 		return slog.New(slog.NewTextHandler(a.stderr, o))
@@ -160,45 +147,15 @@ func (a *app) logger(c config.Config) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(a.stderr, o))
 }
 
-// greet shows a person where things are.
-func (a *app) greet(url string, ring *keys.Ring) {
+// printBanner shows the server's URLs and its key on a terminal.
+func (a *app) printBanner(url string, ring *keys.Ring) {
 	ks := ring.Keyset()
 	active := ks.Active()
-	a.say("%s %s", a.paint(a.stderr, bold, "jwksctl"), version())
-	a.say("  JWK Set    %s", a.paint(a.stderr, bold, url+"/.well-known/jwks.json"))
-	a.say("  tokens     curl -s -X POST %s/auth", url)
-	a.say("  discovery  %s/.well-known/openid-configuration", url)
-	a.say("  issuer     %s", ks.Policy.Issuer)
-	a.say("  key        %s (%s)", active.KeyID(), active.JWK.Algorithm())
-	a.say("  rotation   %s, in %s", ks.NextRotation().Local().Format(time.RFC3339), roughly(ks.NextRotation().Sub(a.now())))
-}
-
-// adopt brings the policy of the keyset, which another process may have made, in
-// line with what was stated, and says what that changes.
-func adopt(ctx context.Context, ring opened, cfg config.Config, log *slog.Logger, url string) error {
-	stated, err := policySettings(cfg)
-	if err != nil {
-		return err
-	}
-	if _, err := ring.Policy().With(stated); err != nil {
-		return usageError{err}
-	}
-	leeway := ring.Policy().Leeway
-	changed, err := ring.SetPolicy(ctx, stated)
-	if err != nil {
-		return fmt.Errorf("the policy was not changed: %w", err)
-	}
-	for _, d := range changed {
-		log.WarnContext(ctx, "policy changed", "setting", d.Setting, "old", d.Old, "new", d.New)
-	}
-	ks := ring.Keyset()
-	if ks.Policy.Leeway > leeway {
-		log.WarnContext(ctx, "verifiers may allow the longer leeway from this time on",
-			"leeway", ks.Policy.Leeway.String(), "from", ks.LeewayValidFrom(time.Now()).UTC().Format(time.RFC3339))
-	}
-	if issuer := ks.Policy.Issuer; cfg.Issuer == "" && issuer != url {
-		log.WarnContext(ctx, "the keyset records another issuer than this server's URL; tokens and discovery carry the recorded one; --issuer changes it",
-			"issuer", issuer, "url", url)
-	}
-	return nil
+	a.printMessage("%s %s", a.paint(a.stderr, bold, "jwksctl"), version())
+	a.printMessage("  JWK Set    %s", a.paint(a.stderr, bold, url+"/.well-known/jwks.json"))
+	a.printMessage("  tokens     curl -s -X POST %s/auth", url)
+	a.printMessage("  discovery  %s/.well-known/openid-configuration", url)
+	a.printMessage("  issuer     %s", ks.Policy.Issuer)
+	a.printMessage("  key        %s (%s)", active.KeyID(), active.JWK.Algorithm())
+	a.printMessage("  rotation   %s, in %s", ks.NextRotation().Local().Format(time.RFC3339), roughly(ks.NextRotation().Sub(a.now())))
 }

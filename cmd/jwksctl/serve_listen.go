@@ -15,10 +15,11 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/server"
 )
 
-// listen takes the address before anything is made, so that a port in use costs
-// nothing and an issuer that was not stated can be the real URL.
+// listen opens the server's port. This comes before anything is created, so that
+// nothing is left behind if the port is in use, and so that the server's URL, port
+// included, is known when it becomes the issuer.
 func listen(ctx context.Context, cfg config.Config) (net.Listener, error) {
-	if err := mayListen(ctx, cfg); err != nil {
+	if err := checkAnonymous(ctx, cfg); err != nil {
 		return nil, err
 	}
 	var lc net.ListenConfig
@@ -29,17 +30,18 @@ func listen(ctx context.Context, cfg config.Config) (net.Listener, error) {
 	return l, nil
 }
 
-// portOf is the port that the system gave.
+// portOf is the port that the system chose or was asked for.
 func portOf(l net.Listener) int {
 	address, _ := l.Addr().(*net.TCPAddr) // listen asked for TCP
 	return address.Port
 }
 
-// errListen says that the server's address cannot be had.
+// errListen matches the error for an address that cannot be listened on.
 var errListen = errors.New("cannot listen")
 
-// mayListen refuses to hand tokens to a whole network by oversight.
-func mayListen(ctx context.Context, cfg config.Config) error {
+// checkAnonymous refuses an address that others on the network can reach, because
+// /auth issues tokens without asking who the client is.
+func checkAnonymous(ctx context.Context, cfg config.Config) error {
 	if cfg.InsecureAnonymous {
 		return nil
 	}
@@ -49,14 +51,14 @@ func mayListen(ctx context.Context, cfg config.Config) error {
 	}
 	for _, address := range addresses {
 		if !address.IP.IsLoopback() {
-			return badUsage("host %s is not a loopback address, and whoever reaches /auth gets a token; "+
-				"use 127.0.0.1, or say --insecure-anonymous if a proxy in front decides who may", cfg.Host)
+			return badUsage("host %s is not a loopback address, and every client that reaches /auth gets a token; "+
+				"use 127.0.0.1, or --insecure-anonymous if a proxy in front controls access", cfg.Host)
 		}
 	}
 	return nil
 }
 
-func tlsOf(cfg config.Config) (*tls.Config, error) {
+func loadTLS(cfg config.Config) (*tls.Config, error) {
 	if cfg.TLSCert == "" {
 		return nil, nil //nolint:nilnil // no TLS is no configuration
 	}
@@ -67,7 +69,7 @@ func tlsOf(cfg config.Config) (*tls.Config, error) {
 	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
 }
 
-// servePprof answers profiles on a loopback port of their own, if asked to.
+// servePprof serves profiles on a loopback port if pprof_port is set.
 func servePprof(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	if cfg.PprofPort == 0 {
 		return nil
@@ -80,6 +82,19 @@ func servePprof(ctx context.Context, cfg config.Config, log *slog.Logger) error 
 	srv := &http.Server{Handler: server.PprofHandler(), ReadHeaderTimeout: 10 * time.Second}
 	context.AfterFunc(ctx, func() { _ = srv.Close() })
 	go func() { _ = srv.Serve(l) }() // it ends with the process
-	log.InfoContext(ctx, "profiles", "url", "http://"+l.Addr().String()+"/debug/pprof/")
+	log.InfoContext(ctx, "serving profiles", "url", "http://"+l.Addr().String()+"/debug/pprof/")
 	return nil
+}
+
+// baseURL is the URL of a server that listens on a port with these settings. If it
+// listens on every address, the URL has the loopback one.
+func baseURL(c config.Config, port int) string {
+	scheme, host := "http", c.Host
+	if c.TLSCert != "" {
+		scheme = "https"
+	}
+	if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
+		host = "127.0.0.1"
+	}
+	return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(port))
 }

@@ -7,14 +7,16 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/jwksctl/jwksctl/pkg/atomicfile"
 )
 
-// readyFile is the path of the file that tells where a server answers: its URL
-// and a newline. "" is no file.
+// readyFile is the path of a file that says that the server answers: its content is
+// the server's URL and a newline. The empty path is no file.
 type readyFile string
 
-// check refuses a path where the file cannot be written, or where there is
-// something else that must not be lost.
+// check refuses a path where the file cannot be written, or where another file would
+// be lost.
 func (f readyFile) check() error {
 	if f == "" {
 		return nil
@@ -24,18 +26,17 @@ func (f readyFile) check() error {
 	case err != nil:
 		return badUsage("ready_file: %v", err)
 	case !info.Mode().IsRegular():
-		return badUsage("ready_file: %s is not a regular file", f)
+		return badUsage("ready_file: %s is not a regular file: name another path", f)
 	default:
 		if text, err := os.ReadFile(string(f)); err != nil || (len(text) > 0 && !isReadyText(string(text))) {
-			return badUsage("ready_file: %s exists and no server has written it; name another, or move it away", f)
+			return badUsage("ready_file: %s exists and was not written by a server; name another file, or move it away", f)
 		}
 	}
-	trial, err := f.temporary()
+	trial, err := os.CreateTemp(filepath.Dir(string(f)), "."+filepath.Base(string(f))+".*")
 	if err != nil {
 		return badUsage("ready_file: %v", err)
 	}
-	_ = trial.Close() // empty
-	if err := os.Remove(trial.Name()); err != nil {
+	if err := errors.Join(trial.Close(), os.Remove(trial.Name())); err != nil {
 		return badUsage("ready_file: %v", err)
 	}
 	return nil
@@ -46,12 +47,8 @@ func isReadyText(text string) bool {
 	return newline && isURL(url) && !strings.ContainsAny(url, " \n")
 }
 
-func (f readyFile) temporary() (*os.File, error) {
-	return os.CreateTemp(filepath.Dir(string(f)), filepath.Base(string(f))+".*")
-}
-
-// clear takes away what a server that was killed left behind.
-func (f readyFile) clear() error {
+// removeOld removes the file of a server that was killed.
+func (f readyFile) removeOld() error {
 	if f == "" {
 		return nil
 	}
@@ -61,31 +58,24 @@ func (f readyFile) clear() error {
 	return nil
 }
 
-// announce writes the file. It appears whole or not at all, so that whoever waits
-// for it can read it at once.
-func (f readyFile) announce(url string) error {
+// write writes the file. A process that waits for it never reads a part of it.
+func (f readyFile) write(url string) error {
 	if f == "" {
 		return nil
 	}
-	t, err := f.temporary()
-	if err != nil {
-		return fmt.Errorf("ready_file: %w", err)
-	}
-	_, err = t.WriteString(url + "\n")
-	if err := errors.Join(err, t.Chmod(0o644), t.Close(), os.Rename(t.Name(), string(f))); err != nil {
-		_ = os.Remove(t.Name())
+	if err := atomicfile.Replace(string(f), []byte(url+"\n"), 0o644); err != nil {
 		return fmt.Errorf("ready_file: %w", err)
 	}
 	return nil
 }
 
-// withdraw takes the file away, which would name a server that is gone. One that
-// names another server, or is something else by now, stays.
-func (f readyFile) withdraw(url string) {
+// remove removes the file at the end, unless its content has been changed since, such
+// as by another server.
+func (f readyFile) remove(url string) {
 	if f == "" {
 		return
 	}
 	if text, err := os.ReadFile(string(f)); err == nil && string(text) == url+"\n" {
-		_ = os.Remove(string(f)) // whoever reads it finds nobody there
+		_ = os.Remove(string(f)) // the process ends; a file that stays names a server that does not answer
 	}
 }

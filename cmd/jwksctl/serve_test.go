@@ -12,42 +12,42 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 )
 
-// endOn ends a command once it has written a text.
-type endOn struct {
-	mu      sync.Mutex // the log and the greeting come from several goroutines
+// cancelOnText cancels a context when a text has been written.
+type cancelOnText struct {
+	mu      sync.Mutex // several goroutines write
 	written bytes.Buffer
 	text    string
-	end     context.CancelFunc
+	cancel  context.CancelFunc
 }
 
-func (w *endOn) Write(b []byte) (int, error) {
+func (w *cancelOnText) Write(b []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n, err := w.written.Write(b)
 	if strings.Contains(w.written.String(), w.text) {
-		w.end()
+		w.cancel()
 	}
 	return n, err
 }
 
-// A person at a terminal is told where things are; a machine gets its log alone.
-func TestServeGreetsAPerson(t *testing.T) {
+// The banner is printed on a terminal, and not in a log.
+func TestServePrintsBannerOnTerminal(t *testing.T) {
 	for _, terminal := range []bool{true, false} {
 		p, stdout, _ := newProcess(t, "")
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		stderr := &endOn{text: "listening", end: cancel}
+		stderr := &cancelOnText{text: "listening", cancel: cancel}
 		p.stderr = stderr
 		p.terminal = func(any) bool { return terminal }
 		if code := execute(ctx, p, []string{"serve", "--port", "0", "--issuer", "https://auth.example.com", "--no-color"}); code != exitDone {
 			t.Fatalf("got %d\n%s", code, stderr.written.String())
 		}
-		greeting := stderr.written.String()
+		banner := stderr.written.String()
 		for _, want := range []string{
 			"/.well-known/jwks.json\n", "curl -s -X POST http://127.0.0.1:", "issuer     https://auth.example.com\n", "(ES256)\n", "  rotation   20",
 		} {
-			if strings.Contains(greeting, want) != terminal {
-				t.Errorf("terminal %t: looked for %q in\n%s", terminal, want, greeting)
+			if strings.Contains(banner, want) != terminal {
+				t.Errorf("terminal %t: looked for %q in\n%s", terminal, want, banner)
 			}
 		}
 		if stdout.Len() > 0 {
@@ -57,7 +57,7 @@ func TestServeGreetsAPerson(t *testing.T) {
 }
 
 // One kid in 64 would begin with a dash, and be taken for a flag.
-func TestKidsCanStandOnACommandLine(t *testing.T) {
+func TestNoKidLooksLikeAFlag(t *testing.T) {
 	for range 1000 {
 		k, err := newKey(jwk.EdDSA, 0)
 		if err != nil {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/jwksctl/jwksctl/pkg/config"
@@ -10,23 +12,49 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
 
-// settings loads the configuration for a command.
-func (a *app) settings(flags *pflag.FlagSet) (config.Config, error) {
-	return config.Load(a.configFile, flags, a.environ)
+// settings are the settings of one command, and the places that follow from them.
+type settings struct {
+	config.Config
+	places places
 }
 
-// policyKeys are the settings that the keyset records.
-func policyKeys() []string {
-	return []string{
-		"issuer", "algorithm", "key_size", "rotation_interval", "token_ttl", "jwks_max_age",
-		"max_staleness", "leeway", "clock_skew", "expired_tokens",
+// settings loads the settings for a command.
+func (a *app) settings(flags *pflag.FlagSet) (settings, error) {
+	c, err := config.Load(a.configFile, flags, a.environ)
+	return settings{c, findPlaces(c, a.stateFolder)}, err
+}
+
+// withSettings gives a command its code, which is called with the settings.
+func (a *app) withSettings(c *cobra.Command, do func(ctx context.Context, cfg settings, args []string) error) *cobra.Command {
+	c.RunE = a.run(func(ctx context.Context, args []string) error {
+		cfg, err := a.settings(c.Flags())
+		if err != nil {
+			return err
+		}
+		return do(ctx, cfg, args)
+	})
+	return c
+}
+
+// settingsFlags registers a flag for each setting. The root command has the flags
+// of those that say where the keyset is.
+func settingsFlags(flags *pflag.FlagSet) {
+	for _, k := range config.Keys() {
+		if k.Group != config.GroupStore {
+			config.Flags(flags, k.Name)
+		}
 	}
 }
 
-// policySettings are the stated settings of the policy. What was not stated is
-// left to the keyset, or to the defaults where there is none yet.
+// policySettings are the policy's settings that the user gave. The others stay as
+// the keyset has them, or get their defaults if there is no keyset yet.
 func policySettings(c config.Config) (keys.Settings, error) {
-	var s keys.Settings
+	s := keys.Settings{
+		Issuer: c.Issuer, KeySize: c.KeySize, TokenTTL: c.TokenTTL, JWKSMaxAge: c.JWKSMaxAge,
+		MaxStaleness: c.MaxStaleness, Leeway: c.Leeway, ClockSkew: c.ClockSkew,
+	}
+	// These have a default that does not depend on other settings, so that their
+	// value does not tell whether it was given.
 	if c.Given("algorithm") {
 		alg, err := jwk.ParseAlgorithm(c.Algorithm)
 		if err != nil {
@@ -34,26 +62,23 @@ func policySettings(c config.Config) (keys.Settings, error) {
 		}
 		s.Algorithm = alg
 	}
-	s.KeySize, s.Issuer = c.KeySize, c.Issuer
 	if c.Given("rotation_interval") {
 		s.RotationInterval = c.RotationInterval
 	}
-	s.TokenTTL, s.JWKSMaxAge, s.MaxStaleness = c.TokenTTL, c.JWKSMaxAge, c.MaxStaleness
-	s.Leeway, s.ClockSkew = c.Leeway, c.ClockSkew
 	if c.Given("expired_tokens") {
 		s.ExpiredTokens = &c.ExpiredTokens
 	}
 	return s, nil
 }
 
-// agree refuses settings that differ from the policy of the keyset: only serve
-// changes it, and anything else would be silently ignored.
-func agree(c config.Config, ks keys.Keyset) error {
-	stated, err := policySettings(c)
+// checkPolicySettings refuses settings that differ from the policy of the keyset:
+// only serve changes the policy, and another command would silently ignore them.
+func checkPolicySettings(c config.Config, ks keys.Keyset) error {
+	given, err := policySettings(c)
 	if err != nil {
 		return err
 	}
-	wanted, err := ks.Policy.With(stated)
+	wanted, err := ks.Policy.With(given)
 	if err != nil {
 		return usageError{err}
 	}

@@ -107,17 +107,17 @@ func (a *app) token(ctx context.Context, o tokenOptions) error {
 	if err != nil {
 		return err
 	}
-	ring, err := foundRing(ctx, cfg, nil, founding{baseURL(cfg, cfg.Port), func(p keys.Policy) error {
+	ring, err := openOrCreateRing(ctx, cfg, nil, newKeyset{baseURL(cfg.Config, cfg.Port), func(p keys.Policy) error {
 		return a.fits(o, request, attacker, p, func() (jwk.PrivateKey, error) { return newKey(p.Algorithm, p.KeySize) })
 	}})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = ring.Close() }() // every write was committed by itself
-	if err := agree(cfg, ring.Keyset()); err != nil {
+	if err := checkPolicySettings(cfg.Config, ring.Keyset()); err != nil {
 		return err
 	}
-	if !ring.founded {
+	if !ring.created {
 		active := func() (jwk.PrivateKey, error) {
 			key, _, _, err := ring.SigningKey(ctx)
 			return key, err
@@ -126,9 +126,9 @@ func (a *app) token(ctx context.Context, o tokenOptions) error {
 			return err
 		}
 	}
-	if !ring.founded || o.expired { // a first token must not wait for a specimen that nobody asked for
+	if !ring.created || o.expired { // a first token must not wait for a specimen that nobody asked for
 		if err := ring.Step(ctx); err != nil {
-			a.say("jwksctl: a step that is due was not taken: %v", err)
+			a.printMessage("jwksctl: a step that is due was not taken: %v", err)
 		}
 	}
 	if request.Issuer == "" {
@@ -141,7 +141,7 @@ func (a *app) token(ctx context.Context, o tokenOptions) error {
 }
 
 // mint makes the good token.
-func (a *app) mint(ctx context.Context, o tokenOptions, ring opened, request token.Request) error {
+func (a *app) mint(ctx context.Context, o tokenOptions, ring openedRing, request token.Request) error {
 	var signer token.Signer = ring
 	if o.expired {
 		signer = ring.Specimen(request.TTL)

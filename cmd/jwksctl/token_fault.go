@@ -178,7 +178,7 @@ func (a *app) writeGallery(o tokenOptions) error {
 	if err := writeFiles(dir, g); err != nil {
 		return fmt.Errorf("write the gallery: %v", err)
 	}
-	a.say("%d tokens: %s says what a verifier should answer to each", len(g.Tokens), fault.ManifestFile)
+	a.printMessage("%d tokens: %s says what a verifier should answer to each", len(g.Tokens), fault.ManifestFile)
 	if o.out.json {
 		return a.printJSON(g.Manifest)
 	}

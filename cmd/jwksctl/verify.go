@@ -134,7 +134,7 @@ func (a *app) verify(ctx context.Context, o verifyOptions, args []string) error 
 	if err != nil {
 		return err
 	}
-	v, err := o.checks(cfg, a.now)
+	v, err := o.checks(cfg.Config, a.now)
 	if err != nil {
 		return err
 	}
@@ -210,7 +210,7 @@ func (o verifyOptions) checks(cfg config.Config, now func() time.Time) (token.Ve
 
 // expectIssuer completes the issuer that the token must name: by what the source of
 // the keys speaks for, or else by what the local store records.
-func (o verifyOptions) expectIssuer(ctx context.Context, v *token.Verifier, source keySource, cfg config.Config) error {
+func (o verifyOptions) expectIssuer(ctx context.Context, v *token.Verifier, source keySource, cfg settings) error {
 	switch {
 	case v.InsecureSkipIssuer:
 	case o.discover != "" && v.Issuer != "" && v.Issuer != source.issuer:
@@ -264,7 +264,7 @@ func (a *app) tell(o verifyOptions, v verdict, err error) error {
 		return a.printJSON(v.Verdict.Claims)
 	default:
 		for _, failed := range v.Errors {
-			a.say("%s %v", a.paint(a.stderr, red, "rejected:"), failed)
+			a.printMessage("%s %v", a.paint(a.stderr, red, "rejected:"), failed)
 		}
 	}
 	if err != nil {

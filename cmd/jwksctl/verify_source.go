@@ -30,7 +30,7 @@ type keySource struct {
 // keySource is the source that the flags name. What is wrong with how it is named
 // is an error; that it has no keys to give is only said when a token needs one, so
 // that a malformed token is called that whatever becomes of the keys.
-func (a *app) keySource(ctx context.Context, o verifyOptions, cfg config.Config) (keySource, error) {
+func (a *app) keySource(ctx context.Context, o verifyOptions, cfg settings) (keySource, error) {
 	network, err := o.network.options()
 	if err != nil {
 		return keySource{}, err
@@ -67,10 +67,10 @@ func (l lazyKeys) Keys(ctx context.Context, kid string) ([]jwk.PublicKey, error)
 func (a *app) tellProblems(problems []jwk.Problem) {
 	const most = 10
 	for _, p := range problems[:min(most, len(problems))] {
-		a.say("jwksctl: JWK Set: %s", p)
+		a.printMessage("jwksctl: JWK Set: %s", p)
 	}
 	if more := len(problems) - most; more > 0 {
-		a.say("jwksctl: JWK Set: %d more cannot be used; 'jwksctl jwks lint' lists them", more)
+		a.printMessage("jwksctl: JWK Set: %d more cannot be used; 'jwksctl jwks lint' lists them", more)
 	}
 }
 
@@ -161,8 +161,8 @@ func (a *app) issuerKeys(ctx context.Context, issuer string, network remote.Opti
 	})}, nil
 }
 
-func (a *app) storeKeys(ctx context.Context, cfg config.Config) (keySource, error) {
-	from := config.Masked(storeURL(cfg))
+func (a *app) storeKeys(ctx context.Context, cfg settings) (keySource, error) {
+	from := config.Masked(cfg.places.store)
 	local := &localKeys{now: a.now, read: func() (keys.Keyset, error) { return readKeyset(ctx, cfg) }}
 	if err := local.refresh(); err != nil {
 		if _, usage := errors.AsType[usageError](err); usage {

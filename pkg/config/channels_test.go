@@ -39,15 +39,14 @@ func TestFileRefused(t *testing.T) {
 		{"null", "s.json", `{"port": null}`, []string{"port (file ", "has no value"}},
 		{"twice in YAML", "s.yaml", "port: 1\nport: 2", []string{"line 2", `"port"`}},
 		{"twice in TOML", "s.toml", "port = 1\nport = 2", []string{"port"}},
-		{"twice in JSON", "s.json", `{"port": 1, "port": 2}`, []string{`"port" is stated twice`}},
+		{"twice in JSON", "s.json", `{"port": 1, "port": 2}`, []string{"want one JSON object without duplicate names", `"port"`}},
 		{"bad YAML", "s.yaml", "port: [1", []string{"yaml: ", "line "}},
 		{"bad TOML", "s.toml", "host = 'a'\nport = =", []string{"line 2"}},
-		{"empty JSON", "s.json", ``, []string{"json: "}},
-		{"bad JSON name", "s.json", `{port: 1}`, []string{"json: "}},
-		{"bad JSON value", "s.json", `{"port": x}`, []string{`json: "port"`}},
-		{"cut JSON", "s.json", `{"port": 1`, []string{"json: "}},
-		{"JSON array", "s.json", `[]`, []string{"want an object"}},
-		{"more after JSON", "s.json", `{} {}`, []string{"nothing after"}},
+		{"empty JSON", "s.json", ``, []string{"want one JSON object"}},
+		{"bad JSON value", "s.json", `{"port": x}`, []string{"want one JSON object", "port"}},
+		{"cut JSON", "s.json", `{"port": 1`, []string{"want one JSON object"}},
+		{"JSON array", "s.json", `[]`, []string{"want one JSON object"}},
+		{"more after JSON", "s.json", `{} {}`, []string{"want one JSON object"}},
 		{"two YAML documents", "s.yaml", "port: 1\n---\nport: 2", []string{"single document"}},
 		{"YAML list", "s.yaml", "- port", []string{"yaml: "}},
 		{"no extension", "jwksctl", "port: 1", []string{"ends in .yaml"}},
@@ -66,7 +65,7 @@ func TestFileRefused(t *testing.T) {
 		{"1 for bool", "s.yaml", "expired_tokens: 1", []string{"true or false"}},
 		{"number for duration", "s.yaml", "rotation_interval: 30", []string{"with a unit", "30"}},
 		{"0 for duration", "s.yaml", "drain_timeout: 0", []string{"with a unit"}},
-		{"number in a list", "s.yaml", "audience: [a, 5]", []string{"audience (file ", "text in each place"}},
+		{"number in a list", "s.yaml", "audience: [a, 5]", []string{"audience (file ", "contains only text"}},
 		{"number for a list", "s.yaml", "audience: 5", []string{"want a list"}},
 		{"empty name in a list", "s.yaml", "audience: ['']", []string{"audience (file "}},
 	}
@@ -85,7 +84,7 @@ func TestFileRefused(t *testing.T) {
 		_, err := config.Load(dir, nil, nil)
 		refused(t, err, dir, "not a regular file")
 	})
-	t.Run("missing", func(t *testing.T) { // trap 12: one error, ours, that callers can match
+	t.Run("missing", func(t *testing.T) { // an *Error that also matches fs.ErrNotExist
 		_, err := config.Load(filepath.Join(t.TempDir(), "none.yaml"), nil, nil)
 		refused(t, err, "none.yaml")
 		if !errors.Is(err, fs.ErrNotExist) {
@@ -132,10 +131,10 @@ func TestFileFormatsAgree(t *testing.T) {
 	}
 }
 
-func TestFileIsOnlyTheOneNamed(t *testing.T) {
+func TestOnlyTheNamedFileIsRead(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
-	t.Setenv("JWKSCTL_PORT", "1") // only the environ that is passed counts
+	t.Setenv("JWKSCTL_PORT", "1") // Load reads only the environ that is passed
 	for _, name := range []string{"jwksctl", "jwksctl.yaml", "config.yaml"} {
 		if err := os.WriteFile(name, []byte("port: 1\n"), 0o600); err != nil {
 			t.Fatal(err)
@@ -167,9 +166,9 @@ func TestEnvironment(t *testing.T) {
 		entry string
 		want  string // in the error; empty if the entry is accepted
 	}{
-		{"JWKSCTL_PROT=1", "env JWKSCTL_PROT: no such setting; did you mean JWKSCTL_PORT?"}, // trap 5
+		{"JWKSCTL_PROT=1", "env JWKSCTL_PROT: no such setting; did you mean JWKSCTL_PORT?"},
 		{"JWKSCTL_CONFG=x.yaml", "did you mean JWKSCTL_CONFIG?"},
-		{"JWKSCTL_LOG=debug", "env JWKSCTL_LOG: no such setting"}, // trap 6: the name of no section
+		{"JWKSCTL_LOG=debug", "env JWKSCTL_LOG: no such setting"}, // not the section of log_format and log_level
 		{"JWKSCTL_port=1", "did you mean JWKSCTL_PORT?"},
 		{"JWKSCTL_=1", "no such setting"},
 		{"JWKSCTL_SOME_PORT=1", "no such setting"},
@@ -182,13 +181,13 @@ func TestEnvironment(t *testing.T) {
 		{"JWKSCTL_EXPIRED_TOKENS=TRUE", "want true or false"},
 
 		{"JWKSCTL_PORT=9090", ""},
-		{"JWKSCTL_PORT=", ""}, // trap 10: empty counts as unset
+		{"JWKSCTL_PORT=", ""}, // an empty variable counts as unset
 		{"JWKSCTL_PROT=", ""},
 		{"JWKSCTLX=1", ""},
 		{"OTHER_JWKSCTL_X=1", ""},
 		{"no equals sign", ""},
 
-		// A Service called jwksctl, and others whose names begin so.
+		// A Service with the name jwksctl, and others whose names begin with it.
 		{"JWKSCTL_SERVICE_HOST=10.0.0.1", ""},
 		{"JWKSCTL_SERVICE_PORT=8080", ""},
 		{"JWKSCTL_SERVICE_PORT_HTTP=8080", ""},
@@ -224,7 +223,7 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-func TestLists(t *testing.T) { // trap 9
+func TestLists(t *testing.T) {
 	want := []string{"a", "b c", "D"}
 	path := write(t, "s.yaml", "audience: a, b c ,D\n")
 	for name, load := range map[string]func() (config.Config, error){
@@ -244,7 +243,7 @@ func TestLists(t *testing.T) { // trap 9
 	}
 	c, err := config.Load(path, flags(t, "--audience="), nil)
 	if err != nil || len(c.Audience) != 0 {
-		t.Errorf("an empty flag gave %q, %v; want it to override with none", c.Audience, err)
+		t.Errorf("an empty flag gave %q, %v; want an empty list that overrides the file", c.Audience, err)
 	}
 }
 
@@ -297,7 +296,7 @@ func TestFlagsRefuseBadText(t *testing.T) {
 	}
 }
 
-func TestFlagsShowTheDefaults(t *testing.T) { // trap 10: help and Default agree
+func TestFlagsShowTheDefaults(t *testing.T) {
 	fs := allFlags()
 	defaults := config.Default()
 	for _, s := range defaults.Settings() {
@@ -321,12 +320,12 @@ func TestFlagsShowTheDefaults(t *testing.T) { // trap 10: help and Default agree
 	}
 }
 
-// A command's flag set holds more than settings: traps 2 and 3.
+// The flag set of a command contains other flags too.
 func TestLoadLooksOnlyAtItsOwnFlags(t *testing.T) {
 	first := pflag.NewFlagSet("first", pflag.ContinueOnError)
 	first.Bool("help", false, "")
 	first.String("config", "", "")
-	first.Duration("leeway", 0, "a command's own, not the setting")
+	first.Duration("leeway", 0, "a flag of the command, not the setting")
 	config.Flags(first, "port", "host")
 	second := pflag.NewFlagSet("second", pflag.ContinueOnError)
 	config.Flags(second, "port")
@@ -340,7 +339,7 @@ func TestLoadLooksOnlyAtItsOwnFlags(t *testing.T) {
 	}
 }
 
-func TestUnknownKeysOfOurOwnPanic(t *testing.T) {
+func TestUnknownKeyInCodePanics(t *testing.T) {
 	for name, f := range map[string]func(){
 		"Given": func() { config.Default().Given("prot") },
 		"Flags": func() { config.Flags(pflag.NewFlagSet("", pflag.ContinueOnError), "prot") },

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,8 +11,8 @@ import (
 	"github.com/spf13/viper"
 )
 
-// Config is every setting. Where the default is derived (Key.Default is
-// "auto"), the zero value means "not stated".
+// Config is all settings. If a default is derived from others (Key.Default is
+// "auto"), the zero value means "not given".
 type Config struct {
 	Host              string // an IP address or a name, without port
 	Port              int    // 0 lets the system choose
@@ -23,9 +24,9 @@ type Config struct {
 	Issuer           string   // empty is the server's own base URL
 	Audience         []string // nil if there is none
 	Algorithm        string   // a name of RFC 7518 or RFC 8037; not checked here
-	KeySize          int      // bits; 0 is the algorithm's default
+	KeySize          int      // in bits; 0 is the algorithm's default
 	RotationInterval time.Duration
-	TokenTTL         time.Duration // 0 is derived, as for the next four
+	TokenTTL         time.Duration // 0 is derived from others, as are the next four
 	JWKSMaxAge       time.Duration
 	MaxStaleness     time.Duration
 	Leeway           time.Duration
@@ -44,10 +45,10 @@ type Config struct {
 	DrainTimeout   time.Duration
 	PprofPort      int // 0 is off
 
-	sources map[string]Source // what Load found stated, by key
+	sources map[string]Source // of the settings that were given, by key
 }
 
-// Default returns the settings that hold when nothing is stated.
+// Default returns the settings if none is given.
 func Default() Config {
 	return Config{
 		Host:             "127.0.0.1",
@@ -61,17 +62,17 @@ func Default() Config {
 	}
 }
 
-// Source says where a value was stated: "flag --port", "env JWKSCTL_PORT",
+// Source says where a value comes from: "flag --port", "env JWKSCTL_PORT",
 // "file PATH", or SourceDefault.
 type Source string
 
-// SourceDefault is the Source of a value that was not stated.
+// SourceDefault is the Source of a value that was not given.
 const SourceDefault Source = "default"
 
-// Error is one thing that is wrong with the settings. Load and Validate join
-// one for each problem, so errors.As finds it in whatever they return.
+// Error is one problem with the settings. Load and Validate join one for each
+// problem, so errors.As finds it in their errors.
 type Error struct {
-	Key    string // as written; empty if the problem is not one key's
+	Key    string // as written; empty if the problem is not about one key
 	Source Source // empty if unknown
 	Err    error
 }
@@ -90,38 +91,35 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // Load reads the settings: flag over environment over file over default. The
-// file is path, or what JWKSCTL_CONFIG names if path is empty, or none. Of fs,
-// which may be nil, it looks only at flags that Flags registered; environ is
-// shaped like os.Environ. All problems are reported at once, each an *Error.
+// file is path, or the one that JWKSCTL_CONFIG names if path is empty, or none.
+// Load reads only those flags of fs that Flags registered; fs may be nil. environ
+// has the form of os.Environ. All problems are reported at once, each an *Error.
 func Load(path string, fs *pflag.FlagSet, environ []string) (Config, error) {
 	env, problems := readEnviron(environ)
-	named := ""
+	namedBy := ""
 	if path == "" && env[FileVariable] != "" {
-		path, named = env[FileVariable], " named by "+FileVariable
+		path, namedBy = env[FileVariable], " named by "+FileVariable
 	}
-	file := &settingsFile{source: Source("file " + path + named)}
-	v := viper.NewWithOptions(viper.WithDecoderRegistry(file))
+	file := Source("file " + path + namedBy)
+	v := viper.New()
 	if path != "" {
-		if err := file.read(v, path); err != nil {
-			problems = append(problems, &Error{Source: file.source, Err: err})
-		}
-		problems = append(problems, file.problems...)
+		problems = append(problems, readFile(v, path, file)...)
 	}
 
 	c := Default()
 	c.sources = map[string]Source{}
 	for _, s := range table() {
-		if text, source, ok := s.stated(fs, env); ok {
+		if text, source, ok := s.given(fs, env); ok {
 			v.Set(s.key, text)
 			c.sources[s.key] = source
 		} else if v.InConfig(s.key) {
-			c.sources[s.key] = file.source
+			c.sources[s.key] = file
 		} else {
 			continue
 		}
 		raw := v.Get(s.key)
 		if err := s.set(&c, raw); err != nil {
-			problems = append(problems, c.problem(s.key, fmt.Errorf("%w%s", err, not(raw))))
+			problems = append(problems, c.problem(s.key, fmt.Errorf("%w%s", err, notThis(raw))))
 		}
 	}
 	if err := errors.Join(append(problems, c.Validate())...); err != nil {
@@ -130,8 +128,8 @@ func Load(path string, fs *pflag.FlagSet, environ []string) (Config, error) {
 	return c, nil
 }
 
-// stated returns what the command line, or else the environment, says of s.
-func (s setting) stated(fs *pflag.FlagSet, env map[string]string) (text string, source Source, ok bool) {
+// given returns the value of s on the command line, or else in the environment.
+func (s setting) given(fs *pflag.FlagSet, env map[string]string) (text string, source Source, ok bool) {
 	if fs != nil {
 		if f := fs.Lookup(s.flag()); f != nil && f.Changed {
 			if _, ours := f.Value.(*flagValue); ours {
@@ -143,14 +141,14 @@ func (s setting) stated(fs *pflag.FlagSet, env map[string]string) (text string, 
 	return text, Source("env " + s.env()), ok
 }
 
-// Given reports whether the setting was stated by flag, environment or file,
-// and not as auto. It panics if there is no such key.
+// Given reports whether the setting was given by flag, environment or file, with
+// another value than auto. It panics if there is no such key.
 func (c Config) Given(key string) bool {
 	s := lookup(key)
 	return c.sources[key] != "" && (!s.auto || s.text(&c) != auto)
 }
 
-// Setting is one line of what is in force, for people.
+// Setting is the value of a setting as people read it.
 type Setting struct {
 	Key    string `json:"key"`
 	Value  string `json:"value"` // passwords in URLs are masked
@@ -161,19 +159,16 @@ type Setting struct {
 func (c Config) Settings() []Setting {
 	var all []Setting
 	for _, s := range table() {
-		value, source := s.text(&c), SourceDefault
+		value := s.text(&c)
 		if s.key == "store" {
 			value = Masked(value)
 		}
-		if stated := c.sources[s.key]; stated != "" {
-			source = stated
-		}
-		all = append(all, Setting{s.key, value, source})
+		all = append(all, Setting{s.key, value, cmp.Or(c.sources[s.key], SourceDefault)})
 	}
 	return all
 }
 
-// lookup panics on a key that does not exist: only our own code names keys.
+// lookup panics if there is no such key, because keys are constants in the code.
 func lookup(key string) setting {
 	all := table()
 	i := slices.IndexFunc(all, func(s setting) bool { return s.key == key })

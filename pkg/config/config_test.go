@@ -18,8 +18,8 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/config"
 )
 
-// values has three values for each setting, none of them the default where the
-// kind has so many, as they are written in a file, a variable and a flag.
+// values has three values for each setting: for a file, a variable and a flag. They
+// differ from the default, except where a kind has too few values.
 func values() map[string][3]string {
 	return map[string][3]string{
 		"host":               {"10.0.0.1", "localhost", "::1"},
@@ -89,7 +89,7 @@ func setting(t *testing.T, c config.Config, key string) config.Setting {
 	return all[i]
 }
 
-// refused asserts that Load failed with an *Error whose text holds all of want.
+// refused asserts that err is an *Error whose text contains all of want.
 func refused(t *testing.T, err error, want ...string) {
 	t.Helper()
 	if _, ok := errors.AsType[*config.Error](err); !ok {
@@ -124,7 +124,7 @@ func TestPrecedence(t *testing.T) {
 					args = append(args, key.Flag+"="+v[2])
 					wantValue, wantSource = v[2], "flag "+key.Flag
 				}
-				switch { // the one pair that needs its other half
+				switch { // these two go together
 				case channels != 0 && key.Name == "tls_cert":
 					environ = append(environ, "JWKSCTL_TLS_KEY=k")
 				case channels != 0 && key.Name == "tls_key":
@@ -169,19 +169,19 @@ func TestLoadFillsEachField(t *testing.T) {
 	}
 }
 
-func TestAutoIsNotStated(t *testing.T) {
+func TestAutoCountsAsNotGiven(t *testing.T) {
 	for _, key := range config.Keys() {
 		if key.Default != "auto" {
 			continue
 		}
 		t.Run(key.Name, func(t *testing.T) {
-			stated := values()[key.Name][0]
+			other := values()[key.Name][0]
 			path := write(t, "s.yaml", key.Name+": auto\n")
 			for _, load := range []func() (config.Config, error){
 				func() (config.Config, error) { return config.Load(path, nil, nil) },
 				func() (config.Config, error) { return config.Load("", nil, []string{key.Variable + "=auto"}) },
 				func() (config.Config, error) {
-					return config.Load("", flags(t, key.Flag, "auto"), []string{key.Variable + "=" + stated})
+					return config.Load("", flags(t, key.Flag, "auto"), []string{key.Variable + "=" + other})
 				},
 			} {
 				c, err := load()
@@ -198,14 +198,14 @@ func TestAutoIsNotStated(t *testing.T) {
 					t.Errorf("got %+v", s)
 				}
 			}
-			// What would read as auto but was not written so is a mistake.
-			for _, zero := range map[config.Kind][]string{
-				config.KindInt: {"0"}, config.KindDuration: {"0s", "0d"},
+			// The zero value would be shown as auto, so it must not be accepted in another form.
+			for _, zero := range map[string][]string{
+				"int": {"0"}, "duration": {"0s", "0d"},
 			}[key.Kind] {
 				_, err := config.Load("", nil, []string{key.Variable + "=" + zero})
 				refused(t, err, key.Name, "env "+key.Variable, "or auto")
 			}
-			if key.Kind == config.KindString {
+			if key.Kind == "string" {
 				_, err := config.Load(write(t, "s.yaml", key.Name+`: ""`), nil, nil)
 				refused(t, err, key.Name, "or auto")
 			}

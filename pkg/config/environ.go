@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// readEnviron picks our variables that are not empty out of environ and reports
-// those that name no setting.
+// readEnviron returns the settings' variables that are not empty, and a problem for
+// each JWKSCTL_ variable that is not a setting.
 func readEnviron(environ []string) (env map[string]string, problems []error) {
 	known := []string{FileVariable}
 	for _, s := range table() {
@@ -31,9 +31,9 @@ func readEnviron(environ []string) (env map[string]string, problems []error) {
 	return env, problems
 }
 
-// isService reports whether Kubernetes or a container link set the variable,
-// for a service called jwksctl or jwksctl-anything. JWKSCTL_PORT is ours unless
-// it holds an address.
+// isService reports whether Kubernetes or a container link set the variable, for a
+// service with the name jwksctl or jwksctl-anything. JWKSCTL_PORT is a setting unless
+// its value is an address.
 func isService(name, value string) bool {
 	if regexp.MustCompile(`^JWKSCTL_(\w+_)?PORT$`).MatchString(name) && regexp.MustCompile(`^(tcp|udp|sctp)://`).MatchString(value) {
 		return true
@@ -41,17 +41,17 @@ func isService(name, value string) bool {
 	return regexp.MustCompile(`^JWKSCTL_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`).MatchString(name)
 }
 
-// didYouMean ends a message about an unknown name with the known one nearest to
-// it, if one is near enough to have been meant.
+// didYouMean is the end of a message about an unknown name: the most similar known
+// name, if one is similar enough.
 func didYouMean(name string, known []string) string {
 	if near := Nearest(name, known); near != "" {
 		return fmt.Sprintf("; did you mean %s?", near)
 	}
-	return "; see jwksctl help config for what there is"
+	return "; see jwksctl help config for all settings"
 }
 
-// Nearest returns the known name that was most likely meant by one that is not
-// known, "" if none comes near.
+// Nearest returns the known name that is most similar to an unknown one, "" if none
+// is similar enough.
 func Nearest(name string, known []string) string {
 	fold := func(s string) string { return strings.ReplaceAll(strings.ToLower(s), "-", "_") }
 	best, least := "", min(1+len(strings.TrimPrefix(name, prefix))/3, 4)
@@ -63,8 +63,8 @@ func Nearest(name string, known []string) string {
 	return best
 }
 
-// distance is Levenshtein's: how many bytes to insert, delete or replace to
-// make b of a.
+// distance is the Levenshtein distance: how many bytes to insert, delete or replace
+// to turn a into b.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -29,7 +29,7 @@ func TestDefaultFile(t *testing.T) {
 	if diff := cmp.Diff(config.YAML(), string(data)); diff != "" {
 		t.Errorf("not what YAML returns: %s", diff)
 	}
-	// Every key once, in order, each under its one line of comment.
+	// Each key once, in order, each after one line of comment.
 	var want, lines []string
 	for _, k := range config.Keys() {
 		want = append(want, "# "+k.Usage, k.Name)
@@ -59,7 +59,7 @@ func TestExamples(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		// An example that states the policy's durations must be one that serve takes.
+		// If an example has the durations of a policy, serve must accept them.
 		if c.MaxStaleness == 0 {
 			continue
 		}
@@ -72,8 +72,8 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// FuzzLoadFile: no file makes Load panic; what it accepts is valid, and can be
-// said by environment variables just as well; what it refuses is an *Error.
+// FuzzLoadFile checks that Load never panics, that its errors are *Errors, and that the
+// settings of an accepted file are valid and can be given by the environment too.
 func FuzzLoadFile(f *testing.F) {
 	f.Add(uint8(0), []byte(config.YAML()))
 	f.Add(uint8(0), []byte("port: 80\nport: 81\n"))
@@ -97,9 +97,9 @@ func FuzzLoadFile(f *testing.F) {
 		var environ []string
 		for i, s := range c.Settings() {
 			switch s.Key {
-			case "store": // shown masked
+			case "store": // the shown value is masked
 				s.Value = c.Store
-			case "audience": // a list in a file may hold commas
+			case "audience": // an item in a file may contain commas
 				if strings.Count(s.Value, ",") != max(0, len(c.Audience)-1) {
 					return
 				}

@@ -2,7 +2,6 @@ package config
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,40 +12,40 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-json-experiment/json"
 	"github.com/spf13/viper"
 	"go.yaml.in/yaml/v3"
 )
 
-// maxFile is far more than the settings can fill, in bytes.
+// maxFile is the largest settings file, in bytes: far more than settings can fill.
 const maxFile = 64 << 10
 
-// settingsFile decodes the settings file for viper, which by itself would
-// lower-case keys, drop keys without a value, flatten maps, read only the first
-// of several YAML documents and let the last of two JSON keys win.
-type settingsFile struct {
-	source   Source
-	problems []error // with single keys, which are left out of what is decoded
-}
-
-// read loads the file at path into v.
-func (f *settingsFile) read(v *viper.Viper, path string) error {
-	format := strings.ToLower(strings.TrimPrefix(filepath.Ext(path), "."))
-	if !slices.Contains([]string{"yaml", "yml", "toml", "json"}, format) {
-		return errors.New("want a file whose name ends in .yaml, .yml, .toml or .json")
+// readFile reads the settings file at path into v. It does not use viper's reader, which
+// lower-cases keys, drops keys without a value, flattens maps, reads only the first of
+// several YAML documents and takes the last of two JSON keys.
+func readFile(v *viper.Viper, path string, source Source) (problems []error) {
+	decode, ok := map[string]func(data []byte, into map[string]any) error{
+		".yaml": decodeYAML, ".yml": decodeYAML, ".toml": decodeTOML, ".json": decodeJSON,
+	}[strings.ToLower(filepath.Ext(path))]
+	if !ok {
+		return []error{&Error{Source: source, Err: errors.New("want a file whose name ends in .yaml, .yml, .toml or .json")}}
 	}
+	values := map[string]any{}
 	data, err := readRegular(path)
+	if err == nil {
+		err = decode(data, values)
+	}
 	if err != nil {
-		return err
+		return []error{&Error{Source: source, Err: err}}
 	}
-	v.SetConfigType(format)
-	err = v.ReadConfig(bytes.NewReader(data))
-	if parse, ok := errors.AsType[viper.ConfigParseError](err); ok {
-		return parse.Unwrap()
+	problems = checkKeys(values, source)
+	if err := v.MergeConfigMap(values); err != nil {
+		problems = append(problems, &Error{Source: source, Err: err})
 	}
-	return err
+	return problems
 }
 
-// readRegular refuses what would block or never end, such as a pipe.
+// readRegular reads a regular file. Others, such as a pipe, could block or never end.
 func readRegular(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -65,7 +64,7 @@ func readRegular(path string) ([]byte, error) {
 	return data, nil
 }
 
-// reason drops the path from err: the Source names it already.
+// reason removes the path from err, because the Source has it already.
 func reason(err error) error {
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return p.Err
@@ -73,54 +72,33 @@ func reason(err error) error {
 	return err
 }
 
-// Decoder makes f the viper.DecoderRegistry of its one file.
-func (f *settingsFile) Decoder(format string) (viper.Decoder, error) {
-	decode := decodeYAML
-	switch format {
-	case "json":
-		decode = decodeJSON
-	case "toml":
-		decode = decodeTOML
-	}
-	return decoderFunc(func(data []byte, into map[string]any) error {
-		if err := decode(data, into); err != nil {
-			return err
-		}
-		f.checkKeys(into)
-		return nil
-	}), nil
-}
-
-type decoderFunc func(data []byte, into map[string]any) error
-
-func (d decoderFunc) Decode(data []byte, into map[string]any) error { return d(data, into) }
-
-// checkKeys moves the keys that cannot be used from the map to f.problems.
-func (f *settingsFile) checkKeys(into map[string]any) {
+// checkKeys removes the keys that cannot be used, and returns a problem for each.
+func checkKeys(values map[string]any, source Source) (problems []error) {
 	var known []string
 	for _, s := range table() {
 		known = append(known, s.key)
 	}
-	for _, key := range slices.Sorted(maps.Keys(into)) {
+	for _, key := range slices.Sorted(maps.Keys(values)) {
 		var err error
-		section, nested := into[key].(map[string]any)
+		section, nested := values[key].(map[string]any)
 		switch {
 		case nested:
 			path := key
 			if len(section) > 0 {
 				path += "_" + slices.Min(slices.Collect(maps.Keys(section)))
 			}
-			err = fmt.Errorf("settings are not nested, they stand in one flat map%s", didYouMean(path, known))
+			err = fmt.Errorf("settings are not nested: write them in one flat map%s", didYouMean(path, known))
 		case !slices.Contains(known, key):
 			err = fmt.Errorf("no such setting%s", didYouMean(key, known))
-		case into[key] == nil:
+		case values[key] == nil:
 			err = errors.New("has no value: give one, or remove the key for the default")
 		default:
 			continue
 		}
-		delete(into, key)
-		f.problems = append(f.problems, &Error{Key: key, Source: f.source, Err: err})
+		delete(values, key)
+		problems = append(problems, &Error{Key: key, Source: source, Err: err})
 	}
+	return problems
 }
 
 func decodeYAML(data []byte, into map[string]any) error {
@@ -159,35 +137,8 @@ func decodeTOML(data []byte, into map[string]any) error {
 }
 
 func decodeJSON(data []byte, into map[string]any) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	open, err := d.Token()
-	if err != nil {
-		return fmt.Errorf("json: %v", err)
-	}
-	if open != json.Delim('{') {
-		return errors.New("json: want an object")
-	}
-	for d.More() {
-		name, err := d.Token()
-		if err != nil {
-			return fmt.Errorf("json: %v", err)
-		}
-		key, _ := name.(string) // a name, or Token had failed
-		if _, twice := into[key]; twice {
-			return fmt.Errorf("json: %q is stated twice", key)
-		}
-		var value any
-		if err := d.Decode(&value); err != nil {
-			return fmt.Errorf("json: %q: %v", key, err)
-		}
-		into[key] = value
-	}
-	if _, err := d.Token(); err != nil {
-		return fmt.Errorf("json: %v", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("json: want nothing after the object")
+	if err := json.Unmarshal(data, &into); err != nil {
+		return fmt.Errorf("want one JSON object without duplicate names: %v", err)
 	}
 	return nil
 }

@@ -9,18 +9,18 @@ import (
 )
 
 const (
-	// FileVariable names the settings file when --config does not.
+	// FileVariable is the variable that names the settings file if --config is not given.
 	FileVariable = "JWKSCTL_CONFIG"
 
 	prefix = "JWKSCTL_"
 	auto   = "auto"
 )
 
-// Group is a heading that settings are listed under.
+// Group is the heading under which a setting is listed.
 type Group string
 
-// The groups, in order. All of GroupPolicy but the audience is what the keyset
-// records.
+// The groups, in order. The keyset records the settings of GroupPolicy, except the
+// audience.
 const (
 	GroupListen Group = "listen"
 	GroupPolicy Group = "policy"
@@ -29,13 +29,13 @@ const (
 	GroupLimits Group = "limits"
 )
 
-// setting is one row of the table. Its default is what field finds in
-// Default(); its kind is the type that field points to.
+// setting is one row of the table. Its default is the value of its field in Default(),
+// and its kind follows from the field's type.
 type setting struct {
 	key   string
 	group Group
-	auto  bool // the default is derived: zero in Config, "auto" in text
-	field func(*Config) any
+	auto  bool              // the default is derived from others: zero in Config, "auto" in text
+	field func(*Config) any // a pointer to the field
 	usage string
 }
 
@@ -53,12 +53,12 @@ func table() []setting {
 		{"algorithm", GroupPolicy, false, func(c *Config) any { return &c.Algorithm }, "signing algorithm (alg) of new keys"},
 		{"key_size", GroupPolicy, true, func(c *Config) any { return &c.KeySize }, "bits of new RSA keys; auto is the algorithm's default"},
 		{"rotation_interval", GroupPolicy, false, func(c *Config) any { return &c.RotationInterval }, "how long a key signs before the next one takes over"},
-		{"token_ttl", GroupPolicy, true, func(c *Config) any { return &c.TokenTTL }, "longest life of a token; auto is 1h, at most rotation_interval"},
+		{"token_ttl", GroupPolicy, true, func(c *Config) any { return &c.TokenTTL }, "longest lifetime of a token; auto is 1h, at most rotation_interval"},
 		{"jwks_max_age", GroupPolicy, true, func(c *Config) any { return &c.JWKSMaxAge }, "how long caches may keep the JWKS; auto is 5m, at most rotation_interval/12"},
 		{"max_staleness", GroupPolicy, true, func(c *Config) any { return &c.MaxStaleness }, "how long a process acts without reaching the store; auto is 1h, at most rotation_interval/4"},
 		{"leeway", GroupPolicy, true, func(c *Config) any { return &c.Leeway }, "what verifiers allow on exp; auto is 1m, at most rotation_interval/12"},
 		{"clock_skew", GroupPolicy, true, func(c *Config) any { return &c.ClockSkew }, "how far clocks may differ, slow writes included; auto is 5s, at most rotation_interval/10"},
-		{"expired_tokens", GroupPolicy, false, func(c *Config) any { return &c.ExpiredTokens }, "give out expired tokens, signed by an unpublished key, to who asks for one"},
+		{"expired_tokens", GroupPolicy, false, func(c *Config) any { return &c.ExpiredTokens }, "issue expired tokens, signed by an unpublished key, on request"},
 
 		{"store", GroupStore, true, func(c *Config) any { return &c.Store }, "URL of the store; auto is a SQLite file in the user's state folder"},
 		{"seal_key_file", GroupStore, true, func(c *Config) any { return &c.SealKeyFile }, "file with the key that seals private keys; auto is beside the store"},
@@ -77,48 +77,35 @@ func table() []setting {
 func (s setting) flag() string { return strings.ReplaceAll(s.key, "_", "-") }
 func (s setting) env() string  { return prefix + strings.ToUpper(s.key) }
 
-// Kind is the type of a value, as flags name it in their help.
-type Kind string
-
-// The kinds of values.
-const (
-	KindString   Kind = "string"
-	KindInt      Kind = "int"
-	KindFloat    Kind = "float"
-	KindBool     Kind = "bool"
-	KindDuration Kind = "duration"
-	KindList     Kind = "list"
-)
-
-func (s setting) kind() Kind {
+// kind names the type of the value, as the help of its flag shows it.
+func (s setting) kind() string {
 	switch p := s.field(&Config{}).(type) {
 	case *string:
-		return KindString
+		return "string"
 	case *int:
-		return KindInt
+		return "int"
 	case *float64:
-		return KindFloat
+		return "float"
 	case *bool:
-		return KindBool
+		return "bool"
 	case *time.Duration:
-		return KindDuration
+		return "duration"
 	case *[]string:
-		return KindList
+		return "list"
 	default:
 		panic(fmt.Sprintf("config: %s has a field of type %T", s.key, p))
 	}
 }
 
-// Key describes a setting: its names, its default as text and one line of
-// help.
+// Key describes a setting.
 type Key struct {
-	Name     string `json:"key"`
-	Flag     string `json:"flag"`     // with the dashes
-	Variable string `json:"variable"` // the environment's
-	Kind     Kind   `json:"kind"`
-	Default  string `json:"default"`
-	Usage    string `json:"usage"`
-	Group    Group  `json:"group"`
+	Name     string // in a file
+	Flag     string // with the dashes
+	Variable string // of the environment
+	Kind     string // string, int, float, bool, duration or list
+	Default  string
+	Usage    string // one line of help
+	Group    Group
 }
 
 // Keys returns all settings, ordered by group.
@@ -134,8 +121,7 @@ func Keys() []Key {
 	return keys
 }
 
-// YAML returns the whole default configuration as a settings file, with one
-// line of comment for each key.
+// YAML returns a settings file with every default, and a line of comment for each key.
 func YAML() string {
 	var b strings.Builder
 	last := GroupListen
@@ -146,7 +132,7 @@ func YAML() string {
 		}
 		value := k.Default
 		switch {
-		case value == "" && k.Kind == KindList:
+		case value == "" && k.Kind == "list":
 			value = "[]"
 		case value == "":
 			value = `""`
@@ -156,38 +142,36 @@ func YAML() string {
 	return b.String()
 }
 
-// Flags registers the flags of these settings. It panics if there is no such
-// key.
+// Flags registers the flags of settings. It panics if there is no such key.
 func Flags(fs *pflag.FlagSet, keys ...string) {
 	for _, key := range keys {
 		s := lookup(key)
 		defaults := Default()
-		f := fs.VarPF(&flagValue{setting: s, shown: s.text(&defaults)}, s.flag(), "", s.usage)
-		if s.kind() == KindBool {
+		f := fs.VarPF(&flagValue{setting: s, value: s.text(&defaults)}, s.flag(), "", s.usage)
+		if s.kind() == "bool" {
 			f.NoOptDefVal = "true"
 		}
 	}
 }
 
-// flagValue is a setting on the command line. It keeps the text as written,
-// having checked that it can be used.
+// flagValue is a setting on the command line.
 type flagValue struct {
 	setting
-	shown string
-	given bool
+	value   string // as written, or the default
+	changed bool   // the value is not the default
 }
 
-func (f *flagValue) String() string { return f.shown }
-func (f *flagValue) Type() string   { return string(f.kind()) }
+func (f *flagValue) String() string { return f.value }
+func (f *flagValue) Type() string   { return f.kind() }
 
 func (f *flagValue) Set(text string) error {
 	var scratch Config
 	if err := f.set(&scratch, text); err != nil {
 		return err
 	}
-	if f.given && f.kind() == KindList {
-		text = f.shown + "," + text
+	if f.changed && f.kind() == "list" {
+		text = f.value + "," + text
 	}
-	f.shown, f.given = text, true
+	f.value, f.changed = text, true
 	return nil
 }

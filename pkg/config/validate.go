@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// Validate joins all that is wrong with the settings by themselves, each an
-// *Error that names the key and, if known, where the value was stated. Whether
-// the algorithm exists and the policy's durations fit together is not judged.
+// Validate joins all problems with the values of settings, each an *Error that names
+// the key and, if known, the source of the value. It does not check whether the
+// algorithm exists or whether the policy's durations fit together.
 func (c Config) Validate() error {
 	var problems []error
 	for _, s := range table() {
@@ -26,7 +26,7 @@ func (c Config) Validate() error {
 
 func (s setting) check(c Config) error {
 	if d, ok := s.field(&c).(*time.Duration); ok && *d < 0 {
-		return fmt.Errorf("%s is negative", *d)
+		return fmt.Errorf("%s is negative: give 0s or more", *d)
 	}
 	switch s.key {
 	case "host":
@@ -60,9 +60,9 @@ func (s setting) check(c Config) error {
 	case "max_connections":
 		return atLeast(1, c.MaxConnections)
 	case "rate_limit":
-		const least, most = 0.001, 10000 // a window of a quarter of an hour; what a limiter can remember
+		const least, most = 0.001, 10000 // less is a request in a quarter of an hour; more is no limit that one client reaches
 		if c.RateLimit != 0 && !(least <= c.RateLimit && c.RateLimit <= most) {
-			return fmt.Errorf("%v is neither 0, for no limit, nor from %v to %v", c.RateLimit, least, most)
+			return fmt.Errorf("%v is out of range: give 0 for no limit, or %v to %v", c.RateLimit, least, most)
 		}
 	case "log_format":
 		return oneOf(c.LogFormat, "", "text", "json")
@@ -74,7 +74,7 @@ func (s setting) check(c Config) error {
 
 func checkHost(host string) error {
 	if host == "" {
-		return errors.New("is empty: give 0.0.0.0 or :: for every address")
+		return errors.New("is empty: give 0.0.0.0 or :: to listen on every address")
 	}
 	if _, err := netip.ParseAddr(host); err == nil {
 		return nil
@@ -94,29 +94,29 @@ func checkPort(port int) error {
 
 func checkPair(this, other string) error {
 	if this == "" && other != "" {
-		return errors.New("tls_cert and tls_key go together: give this one too, or neither")
+		return errors.New("is missing: give both tls_cert and tls_key, or neither")
 	}
 	return nil
 }
 
-// checkName holds a name to StringOrURI of RFC 7519 section 2: text, which is a
-// URI if a colon is in it.
+// checkName checks that a name is a StringOrURI of RFC 7519 section 2: text, which
+// must be a URI if it contains a colon.
 func checkName(name string) error {
 	if name == "" || strings.TrimSpace(name) != name {
-		return fmt.Errorf("%q is empty or has space around it", name)
+		return fmt.Errorf("%q is empty or has a space before or after it", name)
 	}
 	if !strings.Contains(name, ":") {
 		return nil
 	}
 	if u, err := url.Parse(name); err != nil || u.Scheme == "" {
-		return fmt.Errorf("%q has a colon but is no URI (RFC 7519 section 2)", name)
+		return fmt.Errorf("%q contains a colon but is not a URI (RFC 7519 section 2)", name)
 	}
 	return nil
 }
 
 func atLeast[T int | time.Duration](least, value T) error {
 	if value < least {
-		return fmt.Errorf("%v is less than %v", value, least)
+		return fmt.Errorf("%v is too small: give at least %v", value, least)
 	}
 	return nil
 }
@@ -125,5 +125,5 @@ func oneOf(value string, allowed ...string) error {
 	if slices.Contains(allowed, value) {
 		return nil
 	}
-	return fmt.Errorf("%q is not one of %s", value, strings.TrimPrefix(strings.Join(allowed, ", "), ", "))
+	return fmt.Errorf("%q is unknown: give one of %s", value, strings.TrimPrefix(strings.Join(allowed, ", "), ", "))
 }

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -10,12 +9,11 @@ import (
 	"time"
 )
 
-// set parses raw, which is text or what a file's decoder made of it, into the
-// setting's field. The error says what is wanted; the caller adds what was
-// found and where.
+// set parses raw, which is text or a value from the decoder of a file, and sets the
+// field. The error says what is wanted; the caller adds the value and its source.
 func (s setting) set(c *Config, raw any) error {
 	if s.auto && raw == auto {
-		return nil // the field holds its zero value, which is the default
+		return nil // the field is zero, which is the default
 	}
 	err := s.parse(c, raw)
 	switch {
@@ -32,11 +30,11 @@ func (s setting) parse(c *Config, raw any) error {
 	var err error
 	switch p := s.field(c).(type) {
 	case *string:
-		written, ok := raw.(string)
+		text, ok := raw.(string)
 		if !ok {
 			return errors.New("want text, in quotes if it looks like something else")
 		}
-		*p = written
+		*p = text
 	case *[]string:
 		*p, err = parseList(raw)
 	case *bool:
@@ -62,14 +60,11 @@ func (s setting) parse(c *Config, raw any) error {
 	return err
 }
 
-// scalarText returns the text of a scalar as decoders of YAML, TOML and JSON
-// give it.
+// scalarText returns the text of a scalar from a decoder of YAML, TOML or JSON.
 func scalarText(raw any) (text string, ok bool) {
 	switch r := raw.(type) {
 	case string:
 		return r, true
-	case json.Number:
-		return r.String(), true
 	case float64:
 		return strconv.FormatFloat(r, 'f', -1, 64), true
 	case bool, int, int64, uint64:
@@ -79,8 +74,8 @@ func scalarText(raw any) (text string, ok bool) {
 	}
 }
 
-// not returns the end of a sentence that says what was wanted.
-func not(raw any) string {
+// notThis is the end of a message that says what was wanted instead of raw.
+func notThis(raw any) string {
 	const most = 40
 	text, ok := scalarText(raw)
 	switch {
@@ -93,13 +88,13 @@ func not(raw any) string {
 	}
 }
 
-// ParseDuration reads what time.ParseDuration does, with days in front, but
-// demands a unit: 30s, 1h30m, 7d, 1d12h.
+// ParseDuration is time.ParseDuration with days in front: 30s, 1h30m, 7d, 1d12h. Unlike
+// there, 0 needs a unit too.
 func ParseDuration(text string) (time.Duration, error) {
 	const day = 24 * time.Hour
 	wanted := errors.New("want a duration with a unit, as in 30s, 15m, 24h or 7d")
 	if _, err := strconv.ParseFloat(text, 64); err == nil {
-		return 0, wanted // a bare 0 is a duration to package time
+		return 0, wanted // time.ParseDuration accepts 0
 	}
 	before, after, found := strings.Cut(text, "d")
 	if !found {
@@ -140,7 +135,7 @@ func parseList(raw any) ([]string, error) {
 		for _, item := range r {
 			text, ok := item.(string)
 			if !ok {
-				return nil, errors.New("want text in each place of the list")
+				return nil, errors.New("want a list that contains only text")
 			}
 			list = append(list, text)
 		}
@@ -150,7 +145,7 @@ func parseList(raw any) ([]string, error) {
 	return list, nil
 }
 
-// text is the setting's value as it can be written in any of the three places.
+// text is the setting's value as a file, a variable or a flag can have it.
 func (s setting) text(c *Config) string {
 	var text string
 	zero := false
@@ -174,7 +169,7 @@ func (s setting) text(c *Config) string {
 	return text
 }
 
-// durationText is 24h where time.Duration has 24h0m0s.
+// durationText is d without zero minutes and seconds: 24h, not 24h0m0s.
 func durationText(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {
@@ -186,8 +181,8 @@ func durationText(d time.Duration) string {
 	return text
 }
 
-// Masked hides the passwords of a store's URL: in its user part and among its
-// parameters. What may hold one and cannot be taken apart is hidden whole.
+// Masked replaces the passwords in a store's URL: in its user part and among its
+// parameters. Text that may contain one and cannot be parsed is replaced as a whole.
 func Masked(store string) string {
 	const hidden = "(hidden)"
 	u, err := url.Parse(store)

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) newConfigView() *cobra.Command {
+	var out output
+	c := &cobra.Command{
+		Use:   "view",
+		Short: "Show every setting, its value and where it came from",
+		Long: `Show every setting, its value and where it came from: a flag, the environment, the
+file, or the default. The columns are KEY, VALUE and SOURCE. The policy is recorded in
+the keyset and may differ from these settings; only serve changes it.`,
+		Example: `  jwksctl config view
+  jwksctl config view --config prod.yaml -o json`,
+		Args: cobra.NoArgs,
+	}
+	outputFlag(c, &out, "table")
+	settingsFlags(c.Flags())
+	return a.withSettings(c, func(_ context.Context, cfg settings, _ []string) error {
+		if out.json {
+			return a.printJSON(cfg.Settings())
+		}
+		var rows [][]string
+		for _, s := range cfg.Settings() {
+			value := s.Value
+			if value == "" {
+				value = "-"
+			}
+			rows = append(rows, []string{s.Key, value, string(s.Source)})
+		}
+		a.table([]string{"KEY", "VALUE", "SOURCE"}, rows)
+		return nil
+	})
+}

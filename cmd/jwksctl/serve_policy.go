@@ -1,0 +1,41 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/config"
+	"github.com/jwksctl/jwksctl/pkg/keys"
+)
+
+// applyPolicySettings changes the policy of the keyset to the settings that were
+// given, and logs what changed. url is the server's own.
+func (a *app) applyPolicySettings(ctx context.Context, ring *keys.Ring, c config.Config, log *slog.Logger, url string) error {
+	given, err := policySettings(c)
+	if err != nil {
+		return err
+	}
+	if _, err := ring.Policy().With(given); err != nil {
+		return usageError{err}
+	}
+	oldLeeway := ring.Policy().Leeway
+	changed, err := ring.SetPolicy(ctx, given)
+	if err != nil {
+		return fmt.Errorf("the policy was not changed: %w", err)
+	}
+	for _, d := range changed {
+		log.WarnContext(ctx, "policy changed", "setting", d.Setting, "old", d.Old, "new", d.New)
+	}
+	ks := ring.Keyset()
+	if ks.Policy.Leeway > oldLeeway {
+		log.WarnContext(ctx, "verifiers may allow the longer leeway from this time on",
+			"leeway", ks.Policy.Leeway.String(), "from", ks.LeewayValidFrom(a.now()).UTC().Format(time.RFC3339))
+	}
+	if issuer := ks.Policy.Issuer; c.Issuer == "" && issuer != url {
+		log.WarnContext(ctx, "the keyset records another issuer than this server's URL; tokens and discovery carry the recorded one; --issuer changes it",
+			"issuer", issuer, "url", url)
+	}
+	return nil
+}
