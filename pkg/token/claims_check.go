@@ -2,7 +2,6 @@ package token
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -59,10 +58,15 @@ func (c *claimsCheck) fail(reason Reason, claim, hint, format string, args ...an
 
 // checkNames refuses claims that differ from a known one in case only.
 func (c *claimsCheck) checkNames() {
-	for _, name := range slices.Sorted(maps.Keys(c.claims)) {
-		if claim := confusedClaim(name); claim != "" {
-			c.fail(ReasonClaimCase, name, "names of claims are case-sensitive", "the claim %s is not %s", quote(name), claim)
+	var confused []string
+	for name := range c.claims {
+		if confusedClaim(name) != "" {
+			confused = append(confused, name)
 		}
+	}
+	slices.Sort(confused)
+	for _, name := range confused {
+		c.fail(ReasonClaimCase, name, "names of claims are case-sensitive", "the claim %s is not %s", quote(name), confusedClaim(name))
 	}
 }
 

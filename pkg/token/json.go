@@ -2,12 +2,13 @@ package token
 
 import (
 	"bytes"
-	"encoding/json"
+	stdjson "encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -25,19 +26,24 @@ func parseObject(data []byte) (map[string]any, error) {
 	case !utf8.Valid(data):
 		return nil, errors.New("it is not valid UTF-8")
 	}
-	decoder := jsontext.NewDecoder(bytes.NewBuffer(data))
-	if decoder.PeekKind() != jsontext.KindBeginObject {
+	if jsontext.Value(data).Kind() != jsontext.KindBeginObject {
 		return nil, errors.New("it is not a JSON object")
 	}
-	value, err := readValue(decoder)
-	if err != nil {
+	var value object
+	if err := json.Unmarshal(data, &value); err != nil {
 		return nil, jsonError(err)
 	}
-	if _, err := decoder.ReadToken(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("something follows the JSON object")
-	}
-	object, _ := value.(map[string]any)
-	return object, nil
+	return value, nil
+}
+
+// object is a JSON object as parseObject returns it.
+type object map[string]any
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (o *object) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
+	value, err := readValue(decoder)
+	*o, _ = value.(map[string]any)
+	return err
 }
 
 // readValue reads the next value.
@@ -57,7 +63,7 @@ func readValue(decoder *jsontext.Decoder) (any, error) {
 	case jsontext.KindString:
 		return next.String(), nil
 	case jsontext.KindNumber:
-		return json.Number(next.String()), nil // keeps every digit
+		return stdjson.Number(next.String()), nil // keeps every digit
 	case jsontext.KindNull:
 		return nil, nil
 	default:
@@ -98,6 +104,9 @@ func readArray(decoder *jsontext.Decoder) ([]any, error) {
 
 // jsonError says what jsontext found, without the text around it: that text may be secret.
 func jsonError(err error) error {
+	if semantic, ok := errors.AsType[*json.SemanticError](err); ok {
+		return semantic.Err // of readValue
+	}
 	syntax, ok := errors.AsType[*jsontext.SyntacticError](err)
 	switch {
 	case !ok:
