@@ -3,6 +3,7 @@ package keys
 import (
 	"encoding/json"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -16,16 +17,16 @@ import (
 
 const testSealingKey = "seal-0123456789abcdef"
 
-// newTestKeyset is founded at noon.
+// newTestKeyset is created at noon.
 func newTestKeyset(t testing.TB, p Policy) Keyset {
 	t.Helper()
-	ks, _ := found(p, testSealingKey, noon, newTestKey(t), newTestKey(t))
+	ks, _ := createKeyset(p, testSealingKey, noon, newTestKey(t), newTestKey(t))
 	return ks
 }
 
-// crowded is a daily keyset with every kind of key: active, pending, two
+// keysetOfAllKinds has the daily policy and every kind of key: active, pending, two
 // retired, a specimen, one expired and one revoked.
-func crowded(t testing.TB) Keyset {
+func keysetOfAllKinds(t testing.TB) Keyset {
 	t.Helper()
 	ks := newTestKeyset(t, dailyPolicy(t))
 	ks.Policy.ExpiredTokens = true
@@ -66,7 +67,7 @@ func document(t testing.TB, ks Keyset) []byte {
 }
 
 func TestDocumentIsReadAsItWasWritten(t *testing.T) {
-	want := crowded(t)
+	want := keysetOfAllKinds(t)
 	text, err := want.encode()
 	if err != nil {
 		t.Fatal(err)
@@ -83,6 +84,22 @@ func TestDocumentIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
+// The document of an existing store is read, and written with the same bytes.
+func TestAnExistingDocumentIsRead(t *testing.T) {
+	want, err := os.ReadFile("testdata/keyset-schema1.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ks, err := decodeKeyset(Record{Version: 1, Document: want})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := ks.encode()
+	if err != nil || string(got) != string(want) {
+		t.Errorf("encode = %v (-want +got):\n%s", err, cmp.Diff(string(want), string(got)))
+	}
+}
+
 func TestBrokenDocumentsAreRefused(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -94,19 +111,19 @@ func TestBrokenDocumentsAreRefused(t *testing.T) {
 		{"no sealing key", func(ks *Keyset) { ks.SealingKey = "" }, "is missing"},
 		{"no change", func(ks *Keyset) { ks.ChangedAt = time.Time{} }, "is missing"},
 		{"no version", func(ks *Keyset) { ks.Version = 0 }, "is missing"},
-		{"a policy that does not hold", func(ks *Keyset) { ks.Policy.JWKSMaxAge = 12 * time.Hour }, "does not hold"},
+		{"an invalid policy", func(ks *Keyset) { ks.Policy.JWKSMaxAge = 12 * time.Hour }, "does not hold"},
 		{"no active key", func(ks *Keyset) { ks.Keys = ks.Keys[1:] }, "0 active and 1 pending keys"},
 		{"no keys", func(ks *Keyset) { ks.Keys = nil }, "0 active and 0 pending keys"},
 		{"two active keys", func(ks *Keyset) { ks.Keys[1].ActiveAt = noon }, "2 active and 0 pending keys"},
 		{"two pending keys", func(ks *Keyset) { ks.Keys = append(ks.Keys, Key{JWK: newTestKey(t), CreatedAt: noon}) }, "1 active and 2 pending keys"},
-		{"a kid twice", func(ks *Keyset) { ks.Keys[1].JWK = ks.Keys[0].JWK }, "stands in it twice"},
-		{"a kid that has left", func(ks *Keyset) { ks.History[0].JWK = ks.Keys[0].JWK }, "stands in it twice"},
-		{"a specimen that is published", func(ks *Keyset) { ks.Specimen.JWK = ks.Keys[0].JWK }, "stands in it twice"},
-		{"revoked among the live", func(ks *Keyset) { ks.Keys[2].RevokedAt = noon }, "stands among the live ones"},
-		{"retired for ever", func(ks *Keyset) { ks.Keys[2].ExpiresAt = time.Time{} }, "is retired and never expires"},
+		{"a kid twice", func(ks *Keyset) { ks.Keys[1].JWK = ks.Keys[0].JWK }, " twice"},
+		{"a kid that has left", func(ks *Keyset) { ks.History[0].JWK = ks.Keys[0].JWK }, " twice"},
+		{"a specimen that is published", func(ks *Keyset) { ks.Specimen.JWK = ks.Keys[0].JWK }, " twice"},
+		{"a revoked key is published", func(ks *Keyset) { ks.Keys[2].RevokedAt = noon }, "is among the published keys"},
+		{"retired and never expires", func(ks *Keyset) { ks.Keys[2].ExpiresAt = time.Time{} }, "is retired and never expires"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			ks := crowded(t)
+			ks := keysetOfAllKinds(t)
 			tt.breaks(&ks)
 			_, err := decodeKeyset(Record{Version: ks.Version, Document: document(t, ks)})
 			if !errors.Is(err, ErrDocument) || !strings.Contains(err.Error(), tt.want) {
@@ -126,9 +143,13 @@ func TestForeignDocumentsAreRefused(t *testing.T) {
 	for _, tt := range []struct{ name, old, repl, want string }{
 		{"not JSON", good, "keys", "invalid character"},
 		{"empty", good, "", "EOF"},
-		{"trailing data", good, good + "{}", "trailing data"},
-		{"an unknown member", `"schema"`, `"colour":"red","schema"`, `unknown field "colour"`},
-		{"an unknown member of a key", `"created_at"`, `"x":1,"created_at"`, `unknown field "x"`},
+		{"trailing data", good, good + "{}", "after top-level value"},
+		{"an unknown member", `"schema"`, `"colour":"red","schema"`, `unknown object member name "colour"`},
+		{"an unknown member of a key", `"created_at"`, `"x":1,"created_at"`, `unknown object member name "x"`},
+		{"a member in capitals", `"schema"`, `"SCHEMA"`, `unknown object member name "SCHEMA"`},
+		{"a member twice", `"schema":1`, `"schema":1,"schema":1`, `duplicate object member name "schema"`},
+		{"a member of the policy twice", `"leeway":"1m0s"`, `"leeway":"1m0s","leeway":"1m0s"`, `duplicate object member name "leeway"`},
+		{"invalid UTF-8", "issuer.example", "issuer\xff.example", "invalid UTF-8"},
 		{"another version than the store's", `"version":1`, `"version":2`, "it says version 2, the store says 1"},
 		{"a kid that is not the thumbprint", kid, kid + "x", "is not the key's thumbprint"},
 		{"no kid", kid + `",`, "", `kid "" is not the key's thumbprint`},
@@ -148,8 +169,8 @@ func TestForeignDocumentsAreRefused(t *testing.T) {
 	}
 }
 
-func TestKeysetNamesItsKeys(t *testing.T) {
-	ks := crowded(t)
+func TestActiveAndPending(t *testing.T) {
+	ks := keysetOfAllKinds(t)
 	if got := ks.Active().KeyID(); got != ks.Keys[0].KeyID() {
 		t.Errorf("Active = %s", got)
 	}
@@ -163,8 +184,8 @@ func TestKeysetNamesItsKeys(t *testing.T) {
 	}
 }
 
-func TestPublicKeysStandInOrderAndLeaveInTime(t *testing.T) {
-	ks := crowded(t)
+func TestPublicIsSortedAndKeysLeaveOnTime(t *testing.T) {
+	ks := keysetOfAllKinds(t)
 	active, pending, older, newer := ks.Keys[0], ks.Keys[1], ks.Keys[2], ks.Keys[3]
 	for _, tt := range []struct {
 		at    time.Duration
@@ -172,7 +193,7 @@ func TestPublicKeysStandInOrderAndLeaveInTime(t *testing.T) {
 		until time.Time
 	}{
 		{0, []Key{active, pending, newer, older}, older.ExpiresAt},
-		{-300 * time.Hour, []Key{active, pending, newer, older}, older.ExpiresAt}, // a clock that is behind brings nothing back
+		{-300 * time.Hour, []Key{active, pending, newer, older}, older.ExpiresAt}, // a clock that is behind brings no key back
 		{98*time.Hour - 1, []Key{active, pending, newer, older}, older.ExpiresAt},
 		{98 * time.Hour, []Key{active, pending, newer}, newer.ExpiresAt},
 		{99 * time.Hour, []Key{active, pending}, time.Time{}},
@@ -191,7 +212,7 @@ func TestPublicKeysStandInOrderAndLeaveInTime(t *testing.T) {
 }
 
 func TestFind(t *testing.T) {
-	ks := crowded(t)
+	ks := keysetOfAllKinds(t)
 	for _, k := range ks.Keys {
 		if got, err := ks.Find(k.KeyID(), noon); err != nil || !slices.Equal(publicKids(got), kids(k)) {
 			t.Errorf("Find of a %s key = %v, %v", k.State(noon), publicKids(got), err)
@@ -212,9 +233,9 @@ func TestFind(t *testing.T) {
 		{"retired, until it expires", ks.Keys[2], 98 * time.Hour, Expired},
 		{"specimen", *ks.Specimen, 0, Expired},
 		{"expired", ks.History[1], 0, Expired},
-		{"expired, to a clock that is behind", ks.History[1], -150 * time.Hour, Expired},
+		{"expired, by a clock that is behind", ks.History[1], -150 * time.Hour, Expired},
 		{"revoked", ks.History[0], 0, Revoked},
-		{"revoked, to a clock that is behind", ks.History[0], -time.Hour, Revoked},
+		{"revoked, by a clock that is behind", ks.History[0], -time.Hour, Revoked},
 	} {
 		got, err := ks.Find(tt.k.KeyID(), noonPlus(tt.at))
 		withdrawn, ok := errors.AsType[*WithdrawnError](err)
@@ -225,7 +246,7 @@ func TestFind(t *testing.T) {
 }
 
 func FuzzDocument(f *testing.F) {
-	for _, ks := range []Keyset{newTestKeyset(f, dailyPolicy(f)), crowded(f)} {
+	for _, ks := range []Keyset{newTestKeyset(f, dailyPolicy(f)), keysetOfAllKinds(f)} {
 		f.Add(document(f, ks))
 	}
 	policy := newTestPolicy(f, Settings{RotationInterval: 4 * time.Second})
@@ -236,7 +257,7 @@ func FuzzDocument(f *testing.F) {
 	fresh := newTestKey(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var head struct{ Version uint64 }
-		_ = json.Unmarshal(data, &head) // what is no document is for decodeKeyset to refuse
+		_ = json.Unmarshal(data, &head) // decodeKeyset reports the error
 		ks, err := decodeKeyset(Record{Version: head.Version, Document: data})
 		if err != nil {
 			if !errors.Is(err, ErrDocument) {
@@ -246,28 +267,28 @@ func FuzzDocument(f *testing.F) {
 		}
 		text, err := ks.encode()
 		if err != nil {
-			t.Fatalf("what was decoded cannot be encoded: %v", err)
+			t.Fatalf("encode after decode: %v", err)
 		}
 		again, err := decodeKeyset(Record{Version: ks.Version, Document: text})
 		if err != nil {
-			t.Fatalf("what was encoded cannot be decoded: %v\n%s", err, text)
+			t.Fatalf("decode after encode: %v\n%s", err, text)
 		}
 		if diff := cmp.Diff(ks, again, cmpopts.EquateEmpty()); diff != "" {
-			t.Fatalf("it came back as another keyset (-was +is):\n%s", diff)
+			t.Fatalf("decoded, encoded and decoded again (-first +second):\n%s", diff)
 		}
-		everyStep(t, ks, fresh)
+		takeEveryStep(t, ks, fresh)
 	})
 }
 
-// anyKey is for a process that opened every private half.
-func anyKey(string) bool { return true }
+// allOpened is the StepInput.Opened of a process that opened every private key.
+func allOpened(string) bool { return true }
 
-// everyStep takes each step on a keyset and holds the result to validate.
-func everyStep(t *testing.T, ks Keyset, fresh jwk.PublicKey) {
+// takeEveryStep takes each step on a keyset and validates the result.
+func takeEveryStep(t *testing.T, ks Keyset, fresh jwk.PublicKey) {
 	t.Helper()
 	now := latest(ks.ChangedAt, ks.Next())
-	m := StepInput{Fresh: fresh, Opened: anyKey}
-	forced := StepRequest{Force: true, Reason: "because"}
+	m := StepInput{Fresh: fresh, Opened: allOpened}
+	forced := StepRequest{Force: true, Reason: "fuzz"}
 	check := func(name string, next Keyset, err error) {
 		if err == nil {
 			err = next.validate()

@@ -8,7 +8,7 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 )
 
-// noon is when the keysets of these tests are founded.
+// noon is when the keysets of these tests are created.
 var noon = time.Date(2030, time.March, 4, 12, 0, 0, 0, time.UTC)
 
 func noonPlus(d time.Duration) time.Time { return noon.Add(d) }
@@ -43,14 +43,14 @@ func TestStateFollowsFromTheStamps(t *testing.T) {
 		{"pending", pending, 0, Pending, true},
 		{"ready, and still pending", pending, 10 * time.Hour, Pending, true},
 		{"active", active, time.Hour, Active, true},
-		{"active, to a clock that is behind", active, -time.Hour, Active, true},
+		{"active, by a clock that is behind", active, -time.Hour, Active, true},
 		{"retired", retired, 2 * time.Hour, Retired, true},
-		{"retired, to a clock that is behind", retired, -time.Hour, Retired, true},
-		{"retired, half destroyed", retired, 3 * time.Hour, Retired, true},
-		{"the last moment", retired, 4*time.Hour - 1, Retired, true},
-		{"the first moment gone", retired, 4 * time.Hour, Expired, false},
+		{"retired, by a clock that is behind", retired, -time.Hour, Retired, true},
+		{"retired, private key destroyed", retired, 3 * time.Hour, Retired, true},
+		{"one nanosecond before it expires", retired, 4*time.Hour - 1, Retired, true},
+		{"when it expires", retired, 4 * time.Hour, Expired, false},
 		{"revoked", revoked, 2 * time.Hour, Revoked, false},
-		{"revoked, to a clock that is behind", revoked, 0, Revoked, false},
+		{"revoked, by a clock that is behind", revoked, 0, Revoked, false},
 		{"revoked after it expired", revokedLate, 6 * time.Hour, Revoked, false},
 	} {
 		if got := tt.k.State(noonPlus(tt.at)); got != tt.want {
@@ -62,7 +62,7 @@ func TestStateFollowsFromTheStamps(t *testing.T) {
 	}
 }
 
-func TestWithdrawnSaysWhatBecameOfTheKey(t *testing.T) {
+func TestWithdrawnErrorHasStateTimeAndReason(t *testing.T) {
 	k := newTestKey(t)
 	for _, tt := range []struct {
 		k    Key
@@ -80,9 +80,9 @@ func TestWithdrawnSaysWhatBecameOfTheKey(t *testing.T) {
 			"revoked at 2030-03-04T14:00:00Z (lost laptop)",
 		},
 	} {
-		err, _ := errors.AsType[*WithdrawnError](tt.k.withdrawn())
+		err, _ := errors.AsType[*WithdrawnError](tt.k.withdrawnError())
 		if *err != tt.want {
-			t.Errorf("withdrawn = %+v, want %+v", *err, tt.want)
+			t.Errorf("withdrawnError = %+v, want %+v", *err, tt.want)
 		}
 		if got := err.Withdrawn(); got != tt.text {
 			t.Errorf("Withdrawn = %q, want %q", got, tt.text)

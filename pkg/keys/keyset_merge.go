@@ -1,82 +1,16 @@
 package keys
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"time"
-
-	"github.com/jwksctl/jwksctl/pkg/jwk"
 )
 
-// AcceptRestore goes on with a store that was restored from a backup: with what
-// the witness has kept, so that what has left stays away. A key whose private
-// half the backup lacks cannot sign: a pending one is replaced, an active one
-// stays unreadable, and a rotation is the way out.
-//
-// It is no error if there is nothing to accept.
-func AcceptRestore(ctx context.Context, o Options) (*Ring, error) {
-	r := newRing(o)
-	var err error
-	for range attempts { // a process that believes the restored store may go on with it meanwhile
-		err = r.acceptOnce(ctx)
-		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrTooLate) && !errors.Is(err, errMoved) {
-			break
-		}
-	}
-	if err != nil {
-		return nil, err
-	}
-	return r, r.Refresh(ctx)
-}
-
-func (r *Ring) acceptOnce(ctx context.Context) error {
-	restored, err := Read(ctx, r.store, nil)
-	if err != nil {
-		return err
-	}
-	seen, ok, err := testimony(r.witness, restored.ID)
-	if err != nil || !ok || restored.forgets(seen) == nil {
-		return err
-	}
-	return r.accept(ctx, restored, seen)
-}
-
-// accept commits the merged document over the restored one.
-func (r *Ring) accept(ctx context.Context, restored, seen Keyset) error {
-	known := view{ks: seen}
-	known.ks.Version = restored.Version // what is looked for lies in the store as it was restored
-	switch err := r.openHalves(ctx, &known, nil); {
-	case errors.Is(err, errMoved):
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
-	case err != nil:
-		return err
-	}
-	fresh, err := r.spare.take(seen.Policy, r.generate)
-	if err != nil {
-		return err
-	}
-	r.watch.obey(seen)
-	now := r.watch.read()
-	for _, ks := range []Keyset{restored, seen} {
-		if refusal := r.watch.trouble(now, ks, sighting{}); refusal != nil {
-			return refusal
-		}
-	}
-	next, effect := restored.merge(seen, now.wall, StepInput{Fresh: fresh.Public(), Opened: known.openedHalf})
-	if err := r.swap(ctx, restored, next, effect, map[string]jwk.PrivateKey{fresh.KeyID(): fresh}, now); err != nil {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	r.committed(ctx, effect)
-	return nil
-}
-
-// merge is the keyset that continues both a restored document and the newer one
-// that was seen before. What was seen decides what is live; what is gone in
-// either is gone, unless it left one unused and signed in the other; a key that
-// signed in either stays for the tokens of both.
-func (ks Keyset) merge(seen Keyset, now time.Time, m StepInput) (Keyset, Effect) {
+// merge is the keyset that continues both ks, a document restored from a backup, and
+// seen, the newer document that this machine saw before. The active and the pending
+// key are those of seen. A key that has left either document is gone, unless it left
+// one unused and signed in the other. A key that signed in either stays until the
+// tokens of both have expired.
+func (ks Keyset) merge(seen Keyset, now time.Time, in StepInput) (Keyset, Effect) {
 	d := seen.draft(now)
 	d.ks.Epoch, d.ks.Version = max(ks.Epoch, seen.Epoch)+1, ks.Version
 	d.ks.ChangedAt = latest(ks.ChangedAt, seen.ChangedAt)
@@ -84,33 +18,33 @@ func (ks Keyset) merge(seen Keyset, now time.Time, m StepInput) (Keyset, Effect)
 	d.ks.DocsUntil = latest(latest(ks.DocsUntil, seen.DocsUntil), d.ks.ActsUntil.Add(2*ks.Policy.JWKSMaxAge))
 	d.ks.TokensUntil = latest(latest(ks.TokensUntil, seen.TokensUntil), d.ks.ActsUntil.Add(ks.Policy.TokenTTL+ks.Policy.ClockSkew))
 	for _, k := range slices.Concat(ks.specimens(), seen.specimens()) {
-		d.effect.Delete = append(d.effect.Delete, k.KeyID()) // a new one is quickly made
+		d.effect.Delete = append(d.effect.Delete, k.KeyID()) // the schedule creates a new one
 	}
 	d.ks.Specimen = nil
-	for _, k := range ks.History { // first, so that the successor of the restored line is the one that takes over
-		d.recall(k, m)
+	for _, k := range ks.History { // before ks.Keys, so that a key that became active in ks can become active here
+		d.mergeGone(k, in)
 	}
 	for _, k := range ks.Keys {
-		d.reconcile(k)
+		d.mergePublished(k)
 	}
-	d.trim()
-	d.readyPending(m)
-	d.record(StepAcceptRestore, "")
-	return d.done()
+	d.trimHistory()
+	d.ensurePending(in)
+	d.addEvent(StepAcceptRestore, "")
+	return d.finish()
 }
 
-// recall takes in a key that is gone in the restored document.
-func (d *draft) recall(gone Key, m StepInput) {
+// mergeGone merges a key that has left the restored document.
+func (d *draft) mergeGone(gone Key, in StepInput) {
 	kid := gone.KeyID()
 	known := slices.IndexFunc(d.ks.History, func(k Key) bool { return k.KeyID() == kid })
 	switch {
-	case d.at(kid) != nil && gone.unused():
-	case d.at(kid) != nil:
+	case d.key(kid) != nil && gone.unused():
+	case d.key(kid) != nil:
 		if kid == d.ks.Active().KeyID() {
-			_ = d.takeOver(&m, StepRequest{Force: true}, d.activate) // forced, and with a fresh key: it cannot be refused
+			_ = d.takeOver(&in, StepRequest{Force: true}, d.activate) // cannot be refused: it is forced and has a new key
 		}
-		*d.at(kid) = gone
-		d.bury(kid) // its half went when it left there
+		*d.key(kid) = gone
+		d.moveToHistory(kid) // its private key was deleted when it left the restored document
 	case known < 0:
 		d.ks.History = append(d.ks.History, gone)
 	case d.ks.History[known].RevokedAt.IsZero() && !gone.RevokedAt.IsZero():
@@ -118,18 +52,18 @@ func (d *draft) recall(gone Key, m StepInput) {
 	}
 }
 
-// reconcile takes in a key that is live in the restored document.
-func (d *draft) reconcile(k Key) {
+// mergePublished merges a key that the restored document publishes.
+func (d *draft) mergePublished(k Key) {
 	kid, signed := k.KeyID(), !k.ActiveAt.IsZero()
-	known := d.at(kid)
+	known := d.key(kid)
 	if known != nil && known.RetiredAt.IsZero() && (!known.ActiveAt.IsZero() || !signed) {
-		return // it signs, or will
+		return // it is active or pending here
 	}
 	d.effect.Delete = append(d.effect.Delete, kid)
 	if known == nil {
 		gone := slices.IndexFunc(d.ks.History, func(h Key) bool { return h.KeyID() == kid })
 		if gone >= 0 && (!signed || !d.ks.History[gone].unused()) {
-			return // it has left
+			return // it has left here
 		}
 		if gone >= 0 {
 			d.ks.History = slices.Delete(d.ks.History, gone, gone+1)
@@ -139,34 +73,34 @@ func (d *draft) reconcile(k Key) {
 			d.discard(kid, "only the restored store had it")
 			return
 		}
-		known = d.at(kid)
+		known = d.key(kid)
 	}
-	was := *known
-	if signed && k.RetiredAt.IsZero() { // until now
+	old := *known
+	if signed && k.RetiredAt.IsZero() { // it signed until now
 		d.retire(kid)
 		k.RetiredAt, k.ExpiresAt = known.RetiredAt, known.ExpiresAt
 	}
-	known.ActiveAt = earliest(was.ActiveAt, k.ActiveAt)
-	known.RetiredAt = latest(was.RetiredAt, k.RetiredAt)
-	known.ExpiresAt = latest(was.ExpiresAt, k.ExpiresAt)
+	known.ActiveAt = earliest(old.ActiveAt, k.ActiveAt)
+	known.RetiredAt = latest(old.RetiredAt, k.RetiredAt)
+	known.ExpiresAt = latest(old.ExpiresAt, k.ExpiresAt)
 	if known.DestroyedAt.IsZero() {
 		known.DestroyedAt = d.now
 	}
 }
 
-// readyPending sees to the next key: one that cannot be opened is replaced, and
-// one that can waits at the gate once more, since whoever acted on the backup
+// ensurePending leaves a pending key that can be opened, or a new one. A pending key
+// that stays waits at the gate once more, because a process that acted on the backup
 // did not publish it.
-func (d *draft) readyPending(m StepInput) {
-	if p, ok := d.ks.Pending(); ok && m.openable(p) != nil {
-		d.discard(p.KeyID(), "its private half is not in the backup")
+func (d *draft) ensurePending(in StepInput) {
+	if p, ok := d.ks.Pending(); ok && in.checkOpened(p) != nil {
+		d.discard(p.KeyID(), "its private key is not in the backup")
 	}
 	if p, ok := d.ks.Pending(); ok {
-		k := d.at(p.KeyID())
+		k := d.key(p.KeyID())
 		k.ReadyAt = latest(k.ReadyAt, d.readyAt())
 		return
 	}
-	if m.Fresh.KeyID() != "" && !d.ks.holds(m.Fresh.KeyID()) {
-		d.publish(m.Fresh)
+	if in.Fresh.KeyID() != "" && !d.ks.contains(in.Fresh.KeyID()) {
+		d.publish(in.Fresh)
 	}
 }

@@ -25,8 +25,8 @@ func newTestPolicy(t testing.TB, s Settings) Policy {
 	return p
 }
 
-// dailyPolicy has R 24h, T 1h, M 5m, D 1h, L 1m, e 5s, quick keys and no
-// specimen.
+// dailyPolicy has R 24h, T 1h, M 5m, D 1h, L 1m, e 5s, keys that are quick to
+// generate, and no specimen.
 func dailyPolicy(t testing.TB) Policy {
 	t.Helper()
 	return newTestPolicy(t, Settings{Algorithm: jwk.EdDSA, ExpiredTokens: new(false)})
@@ -150,17 +150,17 @@ func TestPolicyRefusals(t *testing.T) {
 				}
 			}
 			if strings.Contains(got, "hush") {
-				t.Errorf("the error gives a password away: %s", got)
+				t.Errorf("the error contains a password: %s", got)
 			}
 		})
 	}
 	if got := refusedPolicy(Settings{Issuer: testIssuer, MaxStaleness: maxDuration + 1}); strings.Contains(got, "does not hold") {
-		t.Errorf("a duration that is out of bounds is named, and summed up too: %s", got)
+		t.Errorf("a duration that is out of bounds is also part of a sum: %s", got)
 	}
 	p := newTestPolicy(t, Settings{Algorithm: jwk.EdDSA})
 	p.Algorithm = "Ed25519"
 	if err := p.validate(); err == nil || !strings.Contains(err.Error(), "Ed25519 is named EdDSA here") {
-		t.Errorf("an algorithm by its other name: %v", err)
+		t.Errorf("an algorithm with its other name: %v", err)
 	}
 	if got := refusedPolicy(Settings{}); got != "issuer: is not set" {
 		t.Errorf("without an issuer: %q", got)
@@ -181,7 +181,7 @@ func TestPolicyWith(t *testing.T) {
 		want func(*Policy)
 	}{
 		{"nothing stated changes nothing", stated, Settings{}, func(*Policy) {}},
-		{"what was derived follows R, what was stated stays", stated, Settings{RotationInterval: time.Hour}, func(p *Policy) {
+		{"derived durations follow R, stated ones stay", stated, Settings{RotationInterval: time.Hour}, func(p *Policy) {
 			p.RotationInterval, p.MaxStaleness = time.Hour, 15*time.Minute
 		}},
 		{"stated together", stated, Settings{RotationInterval: time.Hour, MaxStaleness: time.Minute}, func(p *Policy) {
@@ -191,10 +191,10 @@ func TestPolicyWith(t *testing.T) {
 		{"issuer and specimen", stated, Settings{Issuer: "http://other", ExpiredTokens: new(false)}, func(p *Policy) {
 			p.Issuer, p.ExpiredTokens = "http://other", false
 		}},
-		{"a size that fits stays", newTestPolicy(t, Settings{KeySize: 3072}), Settings{Algorithm: jwk.PS512}, func(p *Policy) { p.Algorithm = jwk.PS512 }},
-		{"a size falls away", stated, Settings{Algorithm: jwk.ES256}, func(p *Policy) { p.Algorithm, p.KeySize = jwk.ES256, 0 }},
+		{"a valid size stays", newTestPolicy(t, Settings{KeySize: 3072}), Settings{Algorithm: jwk.PS512}, func(p *Policy) { p.Algorithm = jwk.PS512 }},
+		{"a size is dropped", stated, Settings{Algorithm: jwk.ES256}, func(p *Policy) { p.Algorithm, p.KeySize = jwk.ES256, 0 }},
 		{"a size is needed", dailyPolicy(t), Settings{Algorithm: jwk.RS384}, func(p *Policy) { p.Algorithm, p.KeySize = jwk.RS384, 2048 }},
-		{"an algorithm by its other name", stated, Settings{Algorithm: "Ed25519"}, func(p *Policy) { p.Algorithm, p.KeySize = jwk.EdDSA, 0 }},
+		{"an algorithm with its other name", stated, Settings{Algorithm: "Ed25519"}, func(p *Policy) { p.Algorithm, p.KeySize = jwk.EdDSA, 0 }},
 		{"a size is stated", stated, Settings{KeySize: 4096}, func(p *Policy) { p.KeySize = 4096 }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -253,11 +253,11 @@ func TestPolicyJSON(t *testing.T) {
 		}
 	}
 	for _, tt := range []struct{ name, old, repl, want string }{
-		{"unknown member", `"issuer"`, `"audience":"x","issuer"`, `unknown field "audience"`},
-		{"a number for a duration", `"5s"`, `5`, "cannot unmarshal number"},
+		{"unknown member", `"issuer"`, `"audience":"x","issuer"`, `unknown members ["audience"]`},
+		{"a number for a duration", `"5s"`, `5`, "JSON number"},
 		{"not a duration", `"5s"`, `"5"`, "policy clock_skew: "},
-		{"a duration is missing", `"leeway":"1m0s",`, ``, "policy leeway: "},
-		{"a sum does not hold", `"jwks_max_age":"5m0s"`, `"jwks_max_age":"13h0m0s"`, "does not hold"},
+		{"a duration is missing", `"leeway":"1m0s",`, ``, "leeway must be between"},
+		{"a sum is too large", `"jwks_max_age":"5m0s"`, `"jwks_max_age":"13h0m0s"`, "does not hold"},
 		{"no algorithm", `"algorithm":"EdDSA",`, ``, "algorithm: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -270,8 +270,9 @@ func TestPolicyJSON(t *testing.T) {
 	}
 }
 
-// A person who states a bad interval is told of that alone, not of what follows.
-func TestBadIntervalIsOneProblem(t *testing.T) {
+// A bad interval is one problem: the durations that derive from it are no further
+// ones.
+func TestABadIntervalIsOneProblem(t *testing.T) {
 	for interval, stated := range map[time.Duration]time.Duration{
 		time.Second:     0,
 		2 * maxDuration: 0,
@@ -279,7 +280,7 @@ func TestBadIntervalIsOneProblem(t *testing.T) {
 	} {
 		_, err := NewPolicy(Settings{RotationInterval: interval, MaxStaleness: stated, Issuer: "https://auth.example.com"})
 		if err == nil {
-			t.Fatalf("%v passes", interval)
+			t.Fatalf("%v is valid", interval)
 		}
 		want := 1
 		if stated != 0 {

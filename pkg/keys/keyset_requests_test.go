@@ -12,11 +12,11 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 )
 
-// gated is a daily keyset, founded at noon and rotated at once, whose pending
-// key may sign from 13:10:05.
-func gated(t testing.TB) Keyset {
+// gatedKeyset has the daily policy, was created at noon and rotated at once. Its
+// pending key may sign from 13:10:05.
+func gatedKeyset(t testing.TB) Keyset {
 	t.Helper()
-	ks, _, err := newTestKeyset(t, dailyPolicy(t)).Rotate(noon, able(t), StepRequest{})
+	ks, _, err := newTestKeyset(t, dailyPolicy(t)).Rotate(noon, readyInput(t), StepRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func wantRefusal(t testing.TB, err error, guard Guard, until time.Time) {
 func TestRotate(t *testing.T) {
 	ks := newTestKeyset(t, dailyPolicy(t))
 	first, second := ks.Keys[0].KeyID(), ks.Keys[1].KeyID()
-	m, now := able(t), noonPlus(time.Minute)
+	m, now := readyInput(t), noonPlus(time.Minute)
 	next, effect, err := ks.Rotate(now, m, StepRequest{Reason: "drill"})
 	if err != nil {
 		t.Fatal(err)
@@ -45,18 +45,18 @@ func TestRotate(t *testing.T) {
 	if diff := cmp.Diff(want, effect); diff != "" {
 		t.Errorf("Rotate (-want +got):\n%s", diff)
 	}
-	wantStamps(t, keyOf(t, next, first), Key{
+	wantStamps(t, publishedKey(t, next, first), Key{
 		CreatedAt: noon, ReadyAt: noon, ActiveAt: noon, RetiredAt: now, Reason: "drill",
 		DestroyAt: now.Add(time.Hour + 5*time.Second), ExpiresAt: now.Add(2*time.Hour + 70*time.Second),
 	})
-	wantStamps(t, keyOf(t, next, second), Key{CreatedAt: noon, ReadyAt: noon, ActiveAt: now})
-	wantStamps(t, keyOf(t, next, m.Fresh.KeyID()), Key{CreatedAt: now, ReadyAt: now.Add(dailyGate)})
+	wantStamps(t, publishedKey(t, next, second), Key{CreatedAt: noon, ReadyAt: noon, ActiveAt: now})
+	wantStamps(t, publishedKey(t, next, m.Fresh.KeyID()), Key{CreatedAt: now, ReadyAt: now.Add(dailyGate)})
 }
 
 func TestRotateWaitsAtTheGate(t *testing.T) {
-	ks := gated(t)
+	ks := gatedKeyset(t)
 	ready := noonPlus(dailyGate)
-	_, effect, err := ks.Rotate(ready.Add(-1), able(t), StepRequest{})
+	_, effect, err := ks.Rotate(ready.Add(-1), readyInput(t), StepRequest{})
 	wantRefusal(t, err, GuardGate, ready)
 	if !effect.Empty() || !strings.Contains(err.Error(), "--force") {
 		t.Errorf("%v, %v", effect, err)
@@ -66,7 +66,7 @@ func TestRotateWaitsAtTheGate(t *testing.T) {
 		o      StepRequest
 		forced bool
 	}{{ready, StepRequest{}, false}, {ready, StepRequest{Force: true}, false}, {ready.Add(-1), StepRequest{Force: true}, true}} {
-		next, _, err := ks.Rotate(tt.at, able(t), tt.o)
+		next, _, err := ks.Rotate(tt.at, readyInput(t), tt.o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,27 +93,27 @@ func TestRotateWithoutASuccessorThatOpens(t *testing.T) {
 		t.Errorf("put %v, delete %v", effect.Put, effect.Delete)
 	}
 	wantStamps(t, next.History[0], Key{
-		CreatedAt: noon, ReadyAt: noon, RetiredAt: noon, DestroyedAt: noon, ExpiresAt: noon, Reason: "its private half could not be opened",
+		CreatedAt: noon, ReadyAt: noon, RetiredAt: noon, DestroyedAt: noon, ExpiresAt: noon, Reason: "its private key could not be opened",
 	})
-	if k := keyOf(t, next, first); k.State(noon) != Retired || next.validate() != nil {
+	if k := publishedKey(t, next, first); k.State(noon) != Retired || next.validate() != nil {
 		t.Errorf("%+v, %v", k, next.validate())
 	}
 
 	ks.Keys = ks.Keys[:1]
-	_, _, err = ks.Rotate(noon, able(t), StepRequest{})
+	_, _, err = ks.Rotate(noon, readyInput(t), StepRequest{})
 	wantRefusal(t, err, GuardStandby, noonPlus(dailyGate))
-	_, _, err = ks.Rotate(noon, StepInput{Opened: anyKey}, StepRequest{Force: true})
+	_, _, err = ks.Rotate(noon, StepInput{Opened: allOpened}, StepRequest{Force: true})
 	wantRefusal(t, err, GuardStandby, noonPlus(dailyGate))
-	m := able(t)
+	m := readyInput(t)
 	if next, _, err := ks.Rotate(noon, m, StepRequest{Force: true}); err != nil || next.Active().KeyID() != m.Fresh.KeyID() {
-		t.Errorf("forced onto a fresh key: %v", err)
+		t.Errorf("forced, with a new key: %v", err)
 	}
 }
 
 func TestRevokePending(t *testing.T) {
 	ks := newTestKeyset(t, dailyPolicy(t))
 	active, pending := ks.Keys[0].KeyID(), ks.Keys[1].KeyID()
-	m, now := able(t), noonPlus(time.Minute)
+	m, now := readyInput(t), noonPlus(time.Minute)
 	next, effect, err := ks.Revoke(now, pending, m, StepRequest{Reason: "leaked"})
 	if err != nil {
 		t.Fatal(err)
@@ -130,24 +130,24 @@ func TestRevokePending(t *testing.T) {
 		t.Errorf("active %s, public %v", next.Active().KeyID(), publicKids(next.Public(now)))
 	}
 	if got, _, err := ks.Revoke(now, pending, StepInput{}, StepRequest{}); err != nil || len(got.Keys) != 1 {
-		t.Errorf("without a fresh key: %v, %v", kids(got.Keys...), err)
+		t.Errorf("without a new key: %v, %v", kids(got.Keys...), err)
 	}
 }
 
 func TestRevokeActive(t *testing.T) {
-	ks := gated(t)
+	ks := gatedKeyset(t)
 	active, pending := ks.Keys[1].KeyID(), ks.Keys[2].KeyID()
 	ready := noonPlus(dailyGate)
-	_, effect, err := ks.Revoke(ready.Add(-1), active, able(t), StepRequest{})
+	_, effect, err := ks.Revoke(ready.Add(-1), active, readyInput(t), StepRequest{})
 	wantRefusal(t, err, GuardGate, ready)
 	if !effect.Empty() {
-		t.Errorf("refused, and %v", effect)
+		t.Errorf("refused, with effect %v", effect)
 	}
 	for _, tt := range []struct {
 		at    time.Time
 		force bool
 	}{{ready, false}, {ready.Add(-1), true}} {
-		m := able(t)
+		m := readyInput(t)
 		next, effect, err := ks.Revoke(tt.at, active, m, StepRequest{Force: tt.force, Reason: "leaked"})
 		if err != nil {
 			t.Fatal(err)
@@ -176,24 +176,24 @@ func TestRevokeActive(t *testing.T) {
 		t.Errorf("forced without a successor that opens: %v, history %v", err, kids(next.History...))
 	}
 	ks.Keys = ks.Keys[:2:2]
-	next, _, err = ks.Revoke(ready, active, able(t), StepRequest{Force: true})
+	next, _, err = ks.Revoke(ready, active, readyInput(t), StepRequest{Force: true})
 	if err != nil || next.History[0].State(ready) != Revoked || next.validate() != nil {
 		t.Errorf("forced without a successor: %v, history %+v", err, next.History)
 	}
 }
 
-func TestRevokeWhatSignsNoMore(t *testing.T) {
-	ks := gated(t)
+func TestRevokeRetiredAndExpired(t *testing.T) {
+	ks := gatedKeyset(t)
 	retired := ks.Keys[0]
 	now := noonPlus(time.Hour)
-	next, effect, err := ks.Revoke(now, retired.KeyID(), able(t), StepRequest{Reason: "leaked"})
+	next, effect, err := ks.Revoke(now, retired.KeyID(), readyInput(t), StepRequest{Reason: "leaked"})
 	if err != nil || next.validate() != nil || next.History[0].State(now) != Revoked || !slices.Equal(effect.Delete, kids(retired)) || len(next.Public(now)) != 2 {
 		t.Errorf("retired: %v, %v", effect, err)
 	}
 
 	gone, _ := advance(t, ks, retired.ExpiresAt)
 	now = retired.ExpiresAt.Add(time.Hour)
-	marked, effect, err := gone.Revoke(now, retired.KeyID(), able(t), StepRequest{Reason: "leaked"})
+	marked, effect, err := gone.Revoke(now, retired.KeyID(), readyInput(t), StepRequest{Reason: "leaked"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,11 +203,11 @@ func TestRevokeWhatSignsNoMore(t *testing.T) {
 	if k := marked.History[0]; !k.RevokedAt.Equal(now) || k.Reason != "leaked" || !gone.History[0].RevokedAt.IsZero() {
 		t.Errorf("expired: %+v", k)
 	}
-	again, effect, err := marked.Revoke(now.Add(time.Hour), retired.KeyID(), able(t), StepRequest{Reason: "other"})
+	again, effect, err := marked.Revoke(now.Add(time.Hour), retired.KeyID(), readyInput(t), StepRequest{Reason: "other"})
 	if diff := cmp.Diff(marked, again); diff != "" || !effect.Empty() || err != nil {
 		t.Errorf("revoked again: %v, %v (-want +got):\n%s", effect, err, diff)
 	}
-	if _, _, err := ks.Revoke(noon, "nobody", able(t), StepRequest{Force: true}); !errors.Is(err, ErrUnknownKey) {
+	if _, _, err := ks.Revoke(noon, "unknown", readyInput(t), StepRequest{Force: true}); !errors.Is(err, ErrUnknownKey) {
 		t.Errorf("unknown: %v", err)
 	}
 }
@@ -215,7 +215,7 @@ func TestRevokeWhatSignsNoMore(t *testing.T) {
 func TestImport(t *testing.T) {
 	ks := newTestKeyset(t, dailyPolicy(t))
 	pending := ks.Keys[1].KeyID()
-	m, now := able(t), noonPlus(time.Minute)
+	m, now := readyInput(t), noonPlus(time.Minute)
 	kid := m.Fresh.KeyID()
 	next, effect, err := ks.Import(now, m)
 	if err != nil {
@@ -228,14 +228,14 @@ func TestImport(t *testing.T) {
 	if diff := cmp.Diff(want, effect); diff != "" {
 		t.Errorf("Import (-want +got):\n%s", diff)
 	}
-	wantStamps(t, keyOf(t, next, kid), Key{CreatedAt: now, ReadyAt: now.Add(dailyGate), Imported: true})
+	wantStamps(t, publishedKey(t, next, kid), Key{CreatedAt: now, ReadyAt: now.Add(dailyGate), Imported: true})
 	wantStamps(t, next.History[0], Key{
 		CreatedAt: noon, ReadyAt: noon, RetiredAt: now, DestroyedAt: now, ExpiresAt: now, Reason: "replaced by an imported key",
 	})
 	if _, effect, err := next.Import(now, m); err != nil || !effect.Empty() {
 		t.Errorf("imported again: %v, %v", effect, err)
 	}
-	all := crowded(t)
+	all := keysetOfAllKinds(t)
 	for _, k := range slices.Concat(all.Keys, all.History, all.specimens()) {
 		if p, _ := all.Pending(); p.KeyID() == k.KeyID() {
 			continue
@@ -243,7 +243,7 @@ func TestImport(t *testing.T) {
 		_, effect, err := all.Import(noon, StepInput{Fresh: k.JWK})
 		wantRefusal(t, err, GuardKnown, time.Time{})
 		if !effect.Empty() {
-			t.Errorf("refused, and %v", effect)
+			t.Errorf("refused, with effect %v", effect)
 		}
 	}
 	all.Keys = slices.Delete(all.Keys, 1, 2)
@@ -252,14 +252,14 @@ func TestImport(t *testing.T) {
 	}
 }
 
-func TestSetPolicyStampsWhatMayStillHappen(t *testing.T) {
+func TestSetPolicyRaisesTheDocumentStamps(t *testing.T) {
 	ks := newTestKeyset(t, dailyPolicy(t))
 	shorter, err := ks.Policy.With(Settings{TokenTTL: time.Minute, JWKSMaxAge: time.Second, MaxStaleness: time.Second, ClockSkew: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
 	now := noonPlus(time.Hour)
-	next, effect, err := ks.SetPolicy(now, shorter, able(t))
+	next, effect, err := ks.SetPolicy(now, shorter, readyInput(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,30 +275,30 @@ func TestSetPolicyStampsWhatMayStillHappen(t *testing.T) {
 		}
 	}
 	check(next)
-	// A second change, under which little may happen, must not lower them.
-	again, _, err := next.SetPolicy(now.Add(time.Minute), ks.Policy, able(t))
+	// A second change, with a shorter old policy, must not lower them.
+	again, _, err := next.SetPolicy(now.Add(time.Minute), ks.Policy, readyInput(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	check(again)
-	// One while they stand far ahead raises those that hang on acts_until.
+	// A change while acts_until is far ahead raises the stamps that depend on it.
 	longer := ks.Policy
 	longer.JWKSMaxAge, longer.TokenTTL = time.Hour, 100*time.Hour
 	next.Policy = longer
-	raised, _, err := next.SetPolicy(now, shorter, able(t))
+	raised, _, err := next.SetPolicy(now, shorter, readyInput(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	docs, tokens = acts.Add(2*time.Hour), acts.Add(100*time.Hour+5*time.Second)
 	check(raised)
 
-	if same, effect, err := ks.SetPolicy(now, ks.Policy, able(t)); err != nil || !effect.Empty() || !same.ActsUntil.IsZero() {
+	if same, effect, err := ks.SetPolicy(now, ks.Policy, readyInput(t)); err != nil || !effect.Empty() || !same.ActsUntil.IsZero() {
 		t.Errorf("the same policy: %v, %v", effect, err)
 	}
 	broken := ks.Policy
 	broken.JWKSMaxAge = 13 * time.Hour
-	if _, effect, err := ks.SetPolicy(now, broken, able(t)); err == nil || !effect.Empty() {
-		t.Errorf("a broken policy: %v, %v", effect, err)
+	if _, effect, err := ks.SetPolicy(now, broken, readyInput(t)); err == nil || !effect.Empty() {
+		t.Errorf("an invalid policy: %v, %v", effect, err)
 	}
 }
 
@@ -330,27 +330,27 @@ func TestANewAlgorithmReplacesThePendingKey(t *testing.T) {
 		}
 	}
 
-	// An imported key may be of another kind than the policy makes. Only a change
-	// of that kind replaces it.
+	// An imported key need not match the policy. Only a change of the algorithm or the
+	// key size replaces it.
 	p := ks.Policy
 	ks.Policy.Algorithm = jwk.ES256
 	p.Algorithm, p.Issuer = jwk.ES256, "https://other.example"
 	if next, effect, err := ks.SetPolicy(noon, p, StepInput{}); err != nil || len(effect.Delete) != 0 {
 		t.Errorf("%v, %v, %v", kids(next.Keys...), effect, err)
 	}
-	// A change to the kind that the pending key has leaves it, too.
+	// A change that the pending key matches does not replace it either.
 	p.Algorithm = jwk.EdDSA
 	if _, effect, err := ks.SetPolicy(noon, p, StepInput{}); err != nil || len(effect.Delete) != 0 {
 		t.Errorf("%v, %v", effect, err)
 	}
-	m := able(t)
+	m := readyInput(t)
 	p.Algorithm = jwk.ES384
 	if next, effect, err := ks.SetPolicy(noon, p, m); err != nil || !slices.Equal(effect.Put, []string{m.Fresh.KeyID()}) || next.validate() != nil {
-		t.Errorf("with a fresh key at hand: %v, %v", effect, err)
+		t.Errorf("with a new key: %v, %v", effect, err)
 	}
 }
 
-func TestWithdrawnFrom(t *testing.T) {
+func TestRevocationBounds(t *testing.T) {
 	ks := newTestKeyset(t, dailyPolicy(t))
 	served := noonPlus(time.Hour + 5*time.Second) // D + e
 	want := RevocationBounds{Served: served, Cached: served.Add(5 * time.Minute), CachedWithNoAge: served.Add(10 * time.Minute)}
@@ -364,8 +364,8 @@ func TestWithdrawnFrom(t *testing.T) {
 	}
 }
 
-func TestLeewayFrom(t *testing.T) {
-	ks := gated(t)
+func TestLeewayValidFrom(t *testing.T) {
+	ks := gatedKeyset(t)
 	if got, want := ks.LeewayValidFrom(noon), ks.Keys[0].ExpiresAt.Add(time.Minute); !got.Equal(want) {
 		t.Errorf("a retired key: %v, want its expires_at and the leeway %v", got, want)
 	}
@@ -375,14 +375,14 @@ func TestLeewayFrom(t *testing.T) {
 	}
 	late := noonPlus(10 * time.Hour)
 	if got := gone.LeewayValidFrom(late); !got.Equal(late) {
-		t.Errorf("one that expired long ago: %v, want at once", got)
+		t.Errorf("a key that expired long ago: %v, want now", got)
 	}
 	gone.History[0].RevokedAt = noon
 	if got := gone.LeewayValidFrom(noon); !got.Equal(noon) {
-		t.Errorf("a revoked key: %v, want at once", got)
+		t.Errorf("a revoked key: %v, want now", got)
 	}
 	gone.History[0].RevokedAt, gone.History[0].ActiveAt = time.Time{}, time.Time{}
 	if got := gone.LeewayValidFrom(noon); !got.Equal(noon) {
-		t.Errorf("one that never signed: %v, want at once", got)
+		t.Errorf("a key that never signed: %v, want now", got)
 	}
 }

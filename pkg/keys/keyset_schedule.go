@@ -10,57 +10,57 @@ import (
 // Step is a kind of change to a keyset.
 type Step string
 
-// The steps. Timed ones fall due by the clock, the others are asked for.
+// The steps. Timed steps fall due by the clock; an operator asks for the others.
 const (
 	StepCreate        Step = "create"
 	StepPublish       Step = "publish"  // timed
-	StepActivate      Step = "activate" // timed, or asked for: a rotation
+	StepActivate      Step = "activate" // timed; an operator may ask for it earlier: a rotation
 	StepDestroy       Step = "destroy"  // timed
 	StepExpire        Step = "expire"   // timed
-	StepSpecimen      Step = "specimen" // timed: due whenever the policy wants another specimen than there is
+	StepSpecimen      Step = "specimen" // timed: due while the specimen does not match the policy
 	StepRevoke        Step = "revoke"
 	StepImport        Step = "import"
 	StepAcceptRestore Step = "accept" // of a restored backup
 	StepSetPolicy     Step = "policy"
 )
 
-// Steps lists them all.
+// Steps lists all steps.
 func Steps() []Step {
 	return []Step{StepCreate, StepPublish, StepActivate, StepDestroy, StepExpire, StepSpecimen, StepRevoke, StepImport, StepAcceptRestore, StepSetPolicy}
 }
 
-// Event is one step on one key: done at At, or due from At on.
+// Event is one step on one key: it was taken at At, or is due from At on.
 type Event struct {
 	Step  Step      `json:"step"`
-	KeyID string    `json:"kid,omitempty"` // empty for a key that is yet to be made
+	KeyID string    `json:"kid,omitempty"` // empty if the key does not exist yet
 	At    time.Time `json:"at"`
 }
 
-// Effect is what a changed keyset asks of the swap that commits it: the private
-// halves that must be put and deleted in the same transaction.
+// Effect is what has to be committed together with a changed keyset: the private
+// keys to store and to delete in the same transaction.
 type Effect struct {
 	Events []Event
 	Put    []string // kids
 	Delete []string // kids
 }
 
-// Empty says that nothing changed, in which case there is nothing to commit.
+// Empty reports that nothing changed, so that there is nothing to commit.
 func (e Effect) Empty() bool { return len(e.Events) == 0 }
 
-// StepInput is what a process brings along when it takes a step.
+// StepInput is what a process supplies for a step.
 type StepInput struct {
-	// Fresh is a new key whose private half the process has in hand; the zero
-	// value if it has none, and then no step that needs one is taken.
+	// Fresh is a new key whose private key the process has in memory. If it is the
+	// zero value, no step that needs a new key is taken.
 	Fresh jwk.PublicKey
 
-	// Opened tells whether the process has opened the private half of a key.
-	// A key that cannot be opened must not become the one that signs.
+	// Opened reports whether the process has opened the private key of a kid. A key
+	// that cannot be opened must not become the active one.
 	Opened func(kid string) bool
 }
 
-// Upcoming lists the timed steps that the keyset itself foresees, with the
-// moment from which each is due, in order of time. A step whose moment has
-// passed is due now. What follows from those steps is not in it: see Forecast.
+// Upcoming lists the timed steps that follow from the document as it is, each with
+// the time from which it is due, in order of time. A step whose time has passed is
+// due now. The steps that follow from those are not in the list: see Forecast.
 func (ks Keyset) Upcoming() []Event {
 	var out []Event
 	add := func(s Step, kid string, at time.Time) { out = append(out, Event{s, kid, at}) }
@@ -80,28 +80,29 @@ func (ks Keyset) Upcoming() []Event {
 	if _, ok := ks.Pending(); !ok {
 		add(StepPublish, "", ks.ChangedAt)
 	}
-	if !ks.specimenFits() {
+	if !ks.specimenMatchesPolicy() {
 		add(StepSpecimen, "", ks.ChangedAt)
 	}
 	slices.SortStableFunc(out, func(a, b Event) int { return a.At.Compare(b.At) })
 	return out
 }
 
-// specimenFits tells whether the specimen is what the policy wants.
-func (ks Keyset) specimenFits() bool {
+// specimenMatchesPolicy reports whether the specimen is as the policy asks, which may
+// be that there is none.
+func (ks Keyset) specimenMatchesPolicy() bool {
 	if ks.Specimen == nil || !ks.Policy.ExpiredTokens {
 		return (ks.Specimen != nil) == ks.Policy.ExpiredTokens
 	}
-	return ks.Policy.makes(ks.Specimen.JWK)
+	return ks.Policy.matchesKey(ks.Specimen.JWK)
 }
 
-// makes tells whether a key is of the kind that the policy makes now.
-func (p Policy) makes(k jwk.PublicKey) bool {
+// matchesKey reports whether a key has the algorithm and the size of new keys.
+func (p Policy) matchesKey(k jwk.PublicKey) bool {
 	return k.Algorithm() == p.Algorithm && (p.KeySize == 0 || k.Size() == p.KeySize)
 }
 
-// Next is when the next timed step falls due, which may lie in the past; zero
-// when none is ahead.
+// Next is the time at which the next timed step is due, which may be in the past;
+// zero if there is no such step.
 func (ks Keyset) Next() time.Time {
 	if up := ks.Upcoming(); len(up) > 0 {
 		return up[0].At
@@ -109,8 +110,8 @@ func (ks Keyset) Next() time.Time {
 	return time.Time{}
 }
 
-// NextRotation is when the pending key takes over, if nobody asks for it
-// sooner; zero while there is no pending key.
+// NextRotation is the time at which the pending key becomes active by the schedule;
+// zero if there is no pending key.
 func (ks Keyset) NextRotation() time.Time {
 	for _, e := range ks.Upcoming() {
 		if e.Step == StepActivate {
@@ -120,7 +121,8 @@ func (ks Keyset) NextRotation() time.Time {
 	return time.Time{}
 }
 
-// NewKeyNeededAt is from when on a timed step needs a fresh key; zero when none does.
+// NewKeyNeededAt is the time from which a timed step needs a new key; zero if none
+// does.
 func (ks Keyset) NewKeyNeededAt() time.Time {
 	for _, e := range ks.Upcoming() {
 		if e.Step == StepActivate || e.Step == StepPublish || (e.Step == StepSpecimen && ks.Policy.ExpiredTokens) {
@@ -130,17 +132,16 @@ func (ks Keyset) NewKeyNeededAt() time.Time {
 	return time.Time{}
 }
 
-// Advance takes every timed step that is due at now and that the means allow.
-// It is a pure function: whoever commits its result must do so by a swap on
-// the version that it was given. Where a guard held a due step back, the
-// refusals say so.
-func (ks Keyset) Advance(now time.Time, m StepInput) (Keyset, Effect, []*Refusal) {
+// Advance takes every timed step that is due at now and for which the input
+// suffices. It is a pure function: its result must be committed by a swap on the
+// version that it was given. The refusals name the guards that held due steps back.
+func (ks Keyset) Advance(now time.Time, in StepInput) (Keyset, Effect, []*Refusal) {
 	up := ks.Upcoming()
 	if len(up) == 0 || up[0].At.After(now) {
-		return ks, Effect{}, nil // as it is most of the time
+		return ks, Effect{}, nil
 	}
 	d := ks.draft(now)
-	fresh := m.Fresh
+	fresh := in.Fresh
 	var refused []*Refusal
 	for _, e := range up {
 		if e.At.After(now) {
@@ -152,7 +153,7 @@ func (ks Keyset) Advance(now time.Time, m StepInput) (Keyset, Effect, []*Refusal
 		case StepDestroy:
 			d.destroy(e.KeyID)
 		case StepActivate, StepPublish:
-			if r := ks.held(e, now, m); r != nil {
+			if r := ks.heldBack(e, now, in); r != nil {
 				refused = append(refused, r)
 			} else if fresh.KeyID() != "" {
 				if e.Step == StepActivate {
@@ -162,43 +163,44 @@ func (ks Keyset) Advance(now time.Time, m StepInput) (Keyset, Effect, []*Refusal
 				fresh = jwk.PublicKey{}
 			}
 		case StepSpecimen:
-			fresh = d.specimen(fresh)
+			fresh = d.replaceSpecimen(fresh)
 		case StepCreate, StepRevoke, StepImport, StepAcceptRestore, StepSetPolicy:
 		}
 	}
-	next, effect := d.done()
+	next, effect := d.finish()
 	return next, effect, refused
 }
 
-// held is the guard that holds back a timed step that publishes a key, if any does.
-func (ks Keyset) held(e Event, now time.Time, m StepInput) *Refusal {
+// heldBack is the refusal of a timed step that publishes a key; nil if no guard
+// refuses it.
+func (ks Keyset) heldBack(e Event, now time.Time, in StepInput) *Refusal {
 	if k, ok := ks.Pending(); ok && e.Step == StepActivate {
-		if r := m.openable(k); r != nil {
+		if r := in.checkOpened(k); r != nil {
 			return r
 		}
 	}
-	return ks.room(now)
+	return ks.checkRoom(now)
 }
 
-// Forecast lists the timed steps up to until as they will come if nobody asks
-// for anything. It runs the schedule itself, on keys that stand in for those
-// yet to be made; such keys have no kid in the answer.
+// Forecast lists the timed steps up to until that the schedule alone takes. It runs
+// the schedule itself, with stand-ins for the keys that do not exist yet; those have
+// no kid in the result.
 func (ks Keyset) Forecast(now, until time.Time) ([]Event, error) {
 	known := map[string]bool{}
 	for _, k := range ks.Keys {
 		known[k.KeyID()] = true
 	}
-	ks.Specimen, ks.Policy.ExpiredTokens = nil, false // nobody plans by the specimen
+	ks.Specimen, ks.Policy.ExpiredTokens = nil, false // its steps are of no use to a reader of the forecast
 
 	var out []Event
 	for at := latest(now, ks.Next()); !at.After(until); at = latest(at, ks.Next()) {
-		standIn, err := jwk.Generate(jwk.EdDSA, 0) // the quickest to make; the schedule reads only its kid
+		standIn, err := jwk.Generate(jwk.EdDSA, 0) // the quickest to generate; the schedule reads only its kid
 		if err != nil {
 			return nil, err
 		}
 		next, effect, refused := ks.Advance(at, StepInput{Fresh: standIn.Public(), Opened: func(string) bool { return true }})
-		if effect.Empty() { // held back by a guard: nothing more is certain
-			return out, refusals(refused)
+		if effect.Empty() { // a guard held the step back: the further steps are not known
+			return out, firstRefusal(refused)
 		}
 		for _, e := range effect.Events {
 			if !known[e.KeyID] {

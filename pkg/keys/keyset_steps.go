@@ -7,8 +7,8 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 )
 
-// draft is a keyset in the middle of one decision: one reading of the clock,
-// and what has been done so far.
+// draft is a keyset while one decision changes it: one reading of the clock, and the
+// changes so far.
 type draft struct {
 	ks     Keyset
 	now    time.Time
@@ -16,13 +16,13 @@ type draft struct {
 }
 
 func (ks Keyset) draft(now time.Time) *draft {
-	ks.Keys = append(make([]Key, 0, len(ks.Keys)+1), ks.Keys...) // with room for the next key
+	ks.Keys = append(make([]Key, 0, len(ks.Keys)+1), ks.Keys...) // a step adds at most one key
 	ks.History = slices.Clone(ks.History)
 	return &draft{ks: ks, now: now}
 }
 
-// done closes the decision. An unchanged keyset keeps its version.
-func (d *draft) done() (Keyset, Effect) {
+// finish returns the result. A keyset that was not changed keeps its version.
+func (d *draft) finish() (Keyset, Effect) {
 	if !d.effect.Empty() {
 		d.ks.Version++
 		d.ks.ChangedAt = latest(d.ks.ChangedAt, d.now)
@@ -30,11 +30,12 @@ func (d *draft) done() (Keyset, Effect) {
 	return d.ks, d.effect
 }
 
-func (d *draft) record(s Step, kid string) {
+func (d *draft) addEvent(s Step, kid string) {
 	d.effect.Events = append(d.effect.Events, Event{Step: s, KeyID: kid, At: d.now})
 }
 
-func (d *draft) at(kid string) *Key {
+// key returns the pending, active or retired key kid, nil if there is none.
+func (d *draft) key(kid string) *Key {
 	for i := range d.ks.Keys {
 		if d.ks.Keys[i].KeyID() == kid {
 			return &d.ks.Keys[i]
@@ -43,9 +44,9 @@ func (d *draft) at(kid string) *Key {
 	return nil
 }
 
-// readyAt is from when a key that is published now may sign: whoever has not
-// seen it yet serves the document without it for D, and every cache that may
-// hold such a document drops it within 2M after that.
+// readyAt is the time from which a key that is published now may sign. A process
+// that has not read the new document may serve the old one for D, and every cache
+// drops the old one within 2M after that.
 func (d *draft) readyAt() time.Time {
 	p := d.ks.Policy
 	return latest(d.now.Add(p.MaxStaleness+2*p.JWKSMaxAge+p.ClockSkew), d.ks.DocsUntil)
@@ -53,65 +54,65 @@ func (d *draft) readyAt() time.Time {
 
 // publish adds the next pending key.
 func (d *draft) publish(fresh jwk.PublicKey) {
-	d.add(Key{JWK: fresh, CreatedAt: d.now, ReadyAt: d.readyAt()})
-	d.record(StepPublish, fresh.KeyID())
+	d.addKey(Key{JWK: fresh, CreatedAt: d.now, ReadyAt: d.readyAt()})
+	d.addEvent(StepPublish, fresh.KeyID())
 }
 
-func (d *draft) add(k Key) {
+func (d *draft) addKey(k Key) {
 	d.ks.Keys = append(d.ks.Keys, k)
 	d.effect.Put = append(d.effect.Put, k.KeyID())
 }
 
-// rotate makes the key kid the active one and retires the one that was.
+// rotate retires the active key and activates the key kid.
 func (d *draft) rotate(kid string) {
 	d.retire(d.ks.Active().KeyID())
 	d.activate(kid)
 }
 
-// retire ends a key's signing. Whoever has not seen that goes on signing with
-// it for D, and its tokens live for T after that.
+// retire ends a key's signing. A process that has not read the new document may sign
+// with the key for D, and a token of that process is valid for T after that.
 func (d *draft) retire(kid string) {
-	k, p := d.at(kid), d.ks.Policy
+	k, p := d.key(kid), d.ks.Policy
 	k.RetiredAt = d.now
 	k.DestroyAt = latest(d.now.Add(p.MaxStaleness+p.ClockSkew), d.ks.ActsUntil)
 	k.ExpiresAt = latest(d.now.Add(p.MaxStaleness+p.TokenTTL+2*p.ClockSkew), d.ks.TokensUntil).Add(p.Leeway)
 }
 
 func (d *draft) activate(kid string) {
-	k := d.at(kid)
+	k := d.key(kid)
 	k.ActiveAt = d.now
 	k.Forced = d.now.Before(k.ReadyAt)
-	d.record(StepActivate, kid)
+	d.addEvent(StepActivate, kid)
 }
 
-// destroy deletes the private half of a retired key.
+// destroy deletes the private key of a retired key.
 func (d *draft) destroy(kid string) {
-	d.at(kid).DestroyedAt = d.now
+	d.key(kid).DestroyedAt = d.now
 	d.effect.Delete = append(d.effect.Delete, kid)
-	d.record(StepDestroy, kid)
+	d.addEvent(StepDestroy, kid)
 }
 
-// expire moves a retired key into the history.
+// expire moves a retired key to the history.
 func (d *draft) expire(kid string) {
-	if k := d.at(kid); k.DestroyedAt.IsZero() {
+	if k := d.key(kid); k.DestroyedAt.IsZero() {
 		d.destroy(kid)
 	}
-	d.bury(kid)
-	d.record(StepExpire, kid)
+	d.moveToHistory(kid)
+	d.addEvent(StepExpire, kid)
 }
 
-// bury moves a key that is no longer published into the history, which forgets
-// the oldest expired key first, a revoked one after those, an imported one never.
-func (d *draft) bury(kid string) {
-	d.ks.History = slices.Insert(d.ks.History, 0, *d.at(kid))
+// moveToHistory moves a key that is no longer published to the history. A history
+// that is too long loses its oldest expired key first and a revoked key only if it
+// has no expired one; it never loses an imported key.
+func (d *draft) moveToHistory(kid string) {
+	d.ks.History = slices.Insert(d.ks.History, 0, *d.key(kid))
 	d.ks.Keys = slices.DeleteFunc(d.ks.Keys, func(k Key) bool { return k.KeyID() == kid })
-	d.trim()
+	d.trimHistory()
 }
 
-// trim bounds the history.
-func (d *draft) trim() {
+func (d *draft) trimHistory() {
 	for len(d.ks.History) > maxHistory {
-		i := d.forgettable()
+		i := d.leastNeeded()
 		if i < 0 {
 			return
 		}
@@ -119,8 +120,9 @@ func (d *draft) trim() {
 	}
 }
 
-// forgettable is the key of the history that is missed least, -1 if there is none.
-func (d *draft) forgettable() int {
+// leastNeeded is the index of the key that the history drops next, -1 if there is
+// none.
+func (d *draft) leastNeeded() int {
 	revoked := -1
 	for i, k := range slices.Backward(d.ks.History) {
 		switch {
@@ -134,26 +136,26 @@ func (d *draft) forgettable() int {
 	return revoked
 }
 
-// discard takes out a key that never signed. It needs no farewell: there is no
-// token of it.
+// discard removes a key that never signed. It may leave at once, because no token
+// names it.
 func (d *draft) discard(kid, reason string) {
-	k := d.at(kid)
+	k := d.key(kid)
 	k.RetiredAt, k.DestroyedAt, k.ExpiresAt, k.Reason = d.now, d.now, d.now, reason
 	d.effect.Delete = append(d.effect.Delete, kid)
-	d.bury(kid)
-	d.record(StepExpire, kid)
+	d.moveToHistory(kid)
+	d.addEvent(StepExpire, kid)
 }
 
-// specimen brings the specimen in line with the policy and returns the fresh
-// key if it did not use it.
-func (d *draft) specimen(fresh jwk.PublicKey) jwk.PublicKey {
+// replaceSpecimen makes the specimen match the policy. It returns the new key if it
+// did not use it.
+func (d *draft) replaceSpecimen(fresh jwk.PublicKey) jwk.PublicKey {
 	if d.ks.Policy.ExpiredTokens && fresh.KeyID() == "" {
 		return fresh
 	}
 	if old := d.ks.Specimen; old != nil {
 		d.effect.Delete = append(d.effect.Delete, old.KeyID())
 		d.ks.Specimen = nil
-		d.record(StepDestroy, old.KeyID())
+		d.addEvent(StepDestroy, old.KeyID())
 	}
 	if !d.ks.Policy.ExpiredTokens {
 		return fresh
@@ -161,16 +163,16 @@ func (d *draft) specimen(fresh jwk.PublicKey) jwk.PublicKey {
 	kid := fresh.KeyID()
 	d.ks.Specimen = &Key{JWK: fresh, CreatedAt: d.now, RetiredAt: d.now, ExpiresAt: d.now}
 	d.effect.Put = append(d.effect.Put, kid)
-	d.record(StepSpecimen, kid)
+	d.addEvent(StepSpecimen, kid)
 	return jwk.PublicKey{}
 }
 
-// found is the first version of a keyset: an active key and a pending one that
-// may follow at once, since no cache holds any document without it.
-func found(p Policy, sealingKey string, now time.Time, active, pending jwk.PublicKey) (Keyset, Effect) {
+// createKeyset is the first version of a keyset: an active key and a pending one,
+// which may become active at once, because every document ever published has it.
+func createKeyset(p Policy, sealingKey string, now time.Time, active, pending jwk.PublicKey) (Keyset, Effect) {
 	d := Keyset{Schema: schema, ID: active.KeyID(), SealingKey: sealingKey, Policy: p}.draft(now)
-	d.add(Key{JWK: active, CreatedAt: now, ReadyAt: now, ActiveAt: now})
-	d.add(Key{JWK: pending, CreatedAt: now, ReadyAt: now})
-	d.record(StepCreate, active.KeyID())
-	return d.done()
+	d.addKey(Key{JWK: active, CreatedAt: now, ReadyAt: now, ActiveAt: now})
+	d.addKey(Key{JWK: pending, CreatedAt: now, ReadyAt: now})
+	d.addEvent(StepCreate, active.KeyID())
+	return d.finish()
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// historyOf has maxHistory keys, newest first; key i is what kind makes of it.
+// historyOf has maxHistory keys, newest first; kind changes key i.
 func historyOf(t testing.TB, kind func(i int, k *Key)) []Key {
 	t.Helper()
 	var out []Key
@@ -18,13 +18,13 @@ func historyOf(t testing.TB, kind func(i int, k *Key)) []Key {
 	return out
 }
 
-func TestHistoryIsBoundedAndForgetsWhatIsMissedLeast(t *testing.T) {
+func TestHistoryIsBoundedAndDropsTheLeastNeededKey(t *testing.T) {
 	revoked := func(k *Key) { k.RevokedAt = noon }
 	imported := func(k *Key) { k.Imported = true }
 	for _, tt := range []struct {
-		name    string
-		kind    func(i int, k *Key)
-		forgets int // index in the history before; -1: none
+		name  string
+		kind  func(i int, k *Key)
+		drops int // index in the history before
 	}{
 		{"the oldest", func(int, *Key) {}, maxHistory - 1},
 		{"the oldest that was not revoked", func(i int, k *Key) {
@@ -54,35 +54,35 @@ func TestHistoryIsBoundedAndForgetsWhatIsMissedLeast(t *testing.T) {
 			ks.History = historyOf(t, tt.kind)
 			before := kids(ks.History...)
 			pending := ks.Keys[1].KeyID()
-			next, _, err := ks.Revoke(noon, pending, able(t), StepRequest{})
+			next, _, err := ks.Revoke(noon, pending, readyInput(t), StepRequest{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := slices.Insert(slices.Delete(slices.Clone(before), tt.forgets, tt.forgets+1), 0, pending)
+			want := slices.Insert(slices.Delete(slices.Clone(before), tt.drops, tt.drops+1), 0, pending)
 			if got := kids(next.History...); !slices.Equal(got, want) {
-				t.Errorf("%d keys are remembered; key %d was to be forgotten", len(got), tt.forgets)
+				t.Errorf("the history has %d keys; want it without key %d", len(got), tt.drops)
 			}
 			if !slices.Equal(kids(ks.History...), before) {
-				t.Error("the keyset that was given has changed")
+				t.Error("the original keyset has changed")
 			}
 		})
 	}
 }
 
-func TestImportedKeysAreNeverForgotten(t *testing.T) {
+func TestTheHistoryNeverDropsImportedKeys(t *testing.T) {
 	ks := newTestKeyset(t, dailyPolicy(t))
 	ks.History = historyOf(t, func(_ int, k *Key) { k.Imported = true })
 	ks.Keys[1].Imported = true
-	next, _, err := ks.Revoke(noon, ks.Keys[1].KeyID(), able(t), StepRequest{})
+	next, _, err := ks.Revoke(noon, ks.Keys[1].KeyID(), readyInput(t), StepRequest{})
 	if err != nil || len(next.History) != maxHistory+1 {
-		t.Errorf("%d of %d imported keys are remembered, %v", len(next.History), maxHistory+1, err)
+		t.Errorf("%d of %d imported keys are in the history, %v", len(next.History), maxHistory+1, err)
 	}
 }
 
-// A clock that is behind, but within e, must not set changed_at back.
+// A clock that is behind by less than e must not set changed_at back.
 func TestChangedAtOnlyGrows(t *testing.T) {
 	ks := newTestKeyset(t, dailyPolicy(t))
-	next, _, err := ks.Rotate(noonPlus(-time.Second), able(t), StepRequest{Force: true})
+	next, _, err := ks.Rotate(noonPlus(-time.Second), readyInput(t), StepRequest{Force: true})
 	if err != nil || !next.ChangedAt.Equal(noon) || next.Version != 2 {
 		t.Errorf("version %d, changed at %v, %v", next.Version, next.ChangedAt, err)
 	}

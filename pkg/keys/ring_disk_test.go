@@ -9,17 +9,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jwksctl/jwksctl/pkg/keys"
 	"github.com/jwksctl/jwksctl/pkg/keys/keystest"
-	"github.com/jwksctl/jwksctl/pkg/seal"
 	"github.com/jwksctl/jwksctl/pkg/store/sqlite"
 	"github.com/jwksctl/jwksctl/pkg/store/witness"
 )
 
-// disk is a store in a file that can be backed up and restored, and a machine
-// that has a witness. Other machines have none.
+// disk is a store in a file that a test can back up and restore, and a machine that
+// has a witness. Other machines have none.
 type disk struct {
 	path    string
 	sealer  keys.Sealer
@@ -30,23 +28,17 @@ type disk struct {
 
 func newDisk(t testing.TB) *disk {
 	t.Helper()
-	sealer, err := seal.NewKey()
-	if err != nil {
-		t.Fatal(err)
-	}
 	return &disk{
-		path: filepath.Join(t.TempDir(), "keyset.db"), sealer: sealer,
+		path: filepath.Join(t.TempDir(), "keyset.db"), sealer: newSealer(t),
 		clock: keystest.NewClock(), witness: witness.Folder(t.TempDir()),
 	}
 }
 
-// store opens the file. The caller closes it: only then may the file be copied.
+// store opens the file. The caller closes it before the file is copied.
 func (d *disk) store(t testing.TB) keys.Store {
 	t.Helper()
 	s, err := sqlite.Open(t.Context(), d.path, d.clock.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return s
 }
 
@@ -54,11 +46,11 @@ func (d *disk) options(s keys.Store, w keys.Witness) keys.Options {
 	return keys.Options{Store: s, Sealer: d.sealer, Witness: w, Log: d.log.logger(), Clock: keys.Clock{Now: d.clock.Now}}
 }
 
-// opener is a way to get a ring.
+// opener is a function that returns a ring.
 type opener = func(context.Context, keys.Options) (*keys.Ring, error)
 
-// try has a process with the witness w open the store, act, and end.
-func (d *disk) try(t testing.TB, w keys.Witness, open opener, do func(*keys.Ring)) error {
+// withRing has a process with the witness w open the store, act, and end.
+func (d *disk) withRing(t testing.TB, w keys.Witness, open opener, do func(*keys.Ring)) error {
 	t.Helper()
 	s := d.store(t)
 	defer func() {
@@ -73,44 +65,31 @@ func (d *disk) try(t testing.TB, w keys.Witness, open opener, do func(*keys.Ring
 	return err
 }
 
-// here has a process of this machine act, which has the witness.
+// here has a process of this machine act.
 func (d *disk) here(t testing.TB, open opener, do func(*keys.Ring)) {
 	t.Helper()
-	if err := d.try(t, d.witness, open, do); err != nil {
-		t.Fatal(err)
-	}
+	must(t, d.withRing(t, d.witness, open, do))
 }
 
-// elsewhere has a process of a machine without a witness act.
+// elsewhere has a process of another machine act.
 func (d *disk) elsewhere(t testing.TB, do func(*keys.Ring)) {
 	t.Helper()
-	if err := d.try(t, nil, keys.Open, do); err != nil {
-		t.Fatal(err)
-	}
+	must(t, d.withRing(t, nil, keys.Open, do))
 }
 
-func (d *disk) found(t testing.TB) (founded keys.Keyset) {
+func (d *disk) create(t testing.TB) (created keys.Keyset) {
 	t.Helper()
-	d.here(t, founding, func(r *keys.Ring) { founded = r.Keyset() })
-	return founded
+	d.here(t, createDaily, func(r *keys.Ring) { created = r.Keyset() })
+	return created
 }
 
-// founding founds under the daily policy of lab.found.
-func founding(ctx context.Context, o keys.Options) (*keys.Ring, error) {
-	p := keystest.Policy(24 * time.Hour)
-	p.ExpiredTokens = false
-	return keys.Create(ctx, o, p)
-}
-
-// backup is the content of the store, which no process has open.
+// backup is the content of the file, which no process has open.
 func (d *disk) backup(t testing.TB) []byte {
 	t.Helper()
 	data, err := os.ReadFile(d.path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if _, err := os.Stat(d.path + "-wal"); err == nil {
-		t.Fatal("the copy lacks what is in the log")
+		t.Fatal("the write-ahead log has changes that the file lacks")
 	}
 	return data
 }
@@ -118,16 +97,12 @@ func (d *disk) backup(t testing.TB) []byte {
 func (d *disk) restore(t testing.TB, backup []byte) {
 	t.Helper()
 	d.wipe(t)
-	if err := os.WriteFile(d.path, backup, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(d.path, backup, 0o600))
 }
 
 func (d *disk) wipe(t testing.TB) {
 	t.Helper()
-	if err := os.Remove(d.path); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Remove(d.path))
 }
 
 // overwrite restores a backup, or wipes the store if that is nil, while
@@ -135,36 +110,48 @@ func (d *disk) wipe(t testing.TB) {
 func (d *disk) overwrite(t testing.TB, backup []byte) {
 	t.Helper()
 	db, err := sql.Open("sqlite", d.path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer db.Close() //nolint:errcheck // every statement was checked
 	db.SetMaxOpenConns(1)
-	statements := []string{"DELETE FROM keyset", "DELETE FROM half"}
+	exec := func(statement string, args ...any) {
+		t.Helper()
+		_, err := db.ExecContext(t.Context(), statement, args...)
+		must(t, err)
+	}
 	if backup != nil {
 		from := filepath.Join(t.TempDir(), "backup.db")
-		if err := os.WriteFile(from, backup, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := db.ExecContext(t.Context(), "ATTACH ? AS backup", from); err != nil {
-			t.Fatal(err)
-		}
-		statements = append(statements,
-			"INSERT INTO main.keyset SELECT * FROM backup.keyset", "INSERT INTO main.half SELECT * FROM backup.half")
+		must(t, os.WriteFile(from, backup, 0o600))
+		exec("ATTACH ? AS backup", from)
 	}
-	for _, s := range statements {
-		if _, err := db.ExecContext(t.Context(), strings.Replace(s, "DELETE FROM ", "DELETE FROM main.", 1)); err != nil {
-			t.Fatal(err)
+	for _, table := range tables(t, db) {
+		exec("DELETE FROM main." + table)
+		if backup != nil {
+			exec("INSERT INTO main." + table + " SELECT * FROM backup." + table)
 		}
 	}
 }
 
-// refused checks that a process of this machine refuses the store, by whichever
-// way it comes, and that part of the message says why.
-func (d *disk) refused(t testing.TB, why string) {
+// tables lists the tables of the store.
+func tables(t testing.TB, db *sql.DB) (names []string) {
 	t.Helper()
-	for name, open := range map[string]opener{"Open": keys.Open, "Found": founding, "Read": reading} {
-		err := d.try(t, d.witness, open, func(*keys.Ring) {})
+	rows, err := db.QueryContext(t.Context(), "SELECT name FROM main.sqlite_master WHERE type = 'table'")
+	must(t, err)
+	defer rows.Close() //nolint:errcheck // rows.Err is checked
+	for rows.Next() {
+		var name string
+		must(t, rows.Scan(&name))
+		names = append(names, name)
+	}
+	must(t, rows.Err())
+	return names
+}
+
+// wantRefused checks that a process of this machine refuses the store in all
+// functions that read it, and that the message contains why.
+func (d *disk) wantRefused(t testing.TB, why string) {
+	t.Helper()
+	for name, open := range map[string]opener{"Open": keys.Open, "Create": createDaily, "Read": reading} {
+		err := d.withRing(t, d.witness, open, func(*keys.Ring) {})
 		if !restored(err) || !strings.Contains(err.Error(), why) || !strings.Contains(err.Error(), "accept-restore") {
 			t.Errorf("%s = %v, want a refusal with %q", name, err, why)
 		}
@@ -181,13 +168,13 @@ func restored(err error) bool {
 	return ok && refusal.Guard == keys.GuardRestored
 }
 
-// find returns a key wherever it stands in the keyset.
-func find(t testing.TB, ks keys.Keyset, kid string) keys.Key {
+// findKey returns a key of the keyset or its history.
+func findKey(t testing.TB, ks keys.Keyset, kid string) keys.Key {
 	t.Helper()
 	all := slices.Concat(ks.Keys, ks.History)
 	i := slices.IndexFunc(all, func(k keys.Key) bool { return k.KeyID() == kid })
 	if i < 0 {
-		t.Fatalf("the keyset forgot key %s", kid)
+		t.Fatalf("the keyset does not contain key %s", kid)
 	}
 	return all[i]
 }
@@ -207,31 +194,15 @@ func setPolicy(t testing.TB, s keys.Settings) func(*keys.Ring) {
 	}
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+func noAction(*keys.Ring) {}
 
-func nobody(*keys.Ring) {}
-
-func pendingKid(t testing.TB, ks keys.Keyset) string {
-	t.Helper()
-	k, ok := ks.Pending()
-	if !ok {
-		t.Fatal("there is no pending key")
-	}
-	return k.KeyID()
-}
-
-// wantRevoked checks that a key is out for good, and that everybody is told why.
+// wantRevoked checks that a key is not published and that its error has the reason.
 func wantRevoked(t testing.TB, r *keys.Ring, kid, reason string) {
 	t.Helper()
 	_, err := r.Keys(t.Context(), kid)
 	withdrawn, ok := errors.AsType[*keys.WithdrawnError](err)
 	if !ok || withdrawn.State != keys.Revoked || withdrawn.Reason != reason {
-		t.Errorf("Keys of the revoked key = %v, want that it was revoked: %q", err, reason)
+		t.Errorf("Keys of the revoked key = %v, want a revocation with reason %q", err, reason)
 	}
 	if slices.Contains(publishedKids(t, r), kid) {
 		t.Error("the revoked key is published")

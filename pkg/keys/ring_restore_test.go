@@ -16,25 +16,25 @@ import (
 
 func TestARestoredBackupIsRefusedUntilItIsAccepted(t *testing.T) {
 	d := newDisk(t)
-	first := d.found(t)
+	first := d.create(t)
 	leaked := first.Active().KeyID()
 	backup := d.backup(t)
 	d.here(t, keys.Open, revoke(t, leaked, "leaked"))
 	d.restore(t, backup)
-	d.refused(t, "version 1")
+	d.wantRefused(t, "version 1")
 
 	var accepted keys.Keyset
 	d.here(t, keys.AcceptRestore, func(r *keys.Ring) {
 		accepted = r.Keyset()
 		wantRevoked(t, r, leaked, "leaked")
-		signs(t, r)
+		wantSigns(t, r)
 	})
 	if accepted.Epoch != 1 || accepted.Version != 2 || accepted.Active().KeyID() != pendingKid(t, first) {
 		t.Errorf("accepted: epoch %d, version %d, active %s", accepted.Epoch, accepted.Version, accepted.Active().KeyID())
 	}
 	s := d.store(t)
 	if _, err := s.PrivateKey(t.Context(), leaked); !errors.Is(err, keys.ErrNoPrivateKey) {
-		t.Errorf("the half of the revoked key = %v", err)
+		t.Errorf("PrivateKey of the revoked key = %v", err)
 	}
 	must(t, s.Close())
 
@@ -46,18 +46,18 @@ func TestARestoredBackupIsRefusedUntilItIsAccepted(t *testing.T) {
 		})
 	}
 	d.restore(t, backup)
-	d.refused(t, "version 1")
+	d.wantRefused(t, "version 1")
 }
 
-func TestNothingIsAcceptedWhereNothingIsMissing(t *testing.T) {
+func TestAcceptChangesNothingIfNothingIsMissing(t *testing.T) {
 	d := newDisk(t)
-	if err := d.try(t, d.witness, keys.AcceptRestore, nobody); !errors.Is(err, keys.ErrNoKeyset) {
-		t.Errorf("of an empty store: %v", err)
+	if err := d.withRing(t, d.witness, keys.AcceptRestore, noAction); !errors.Is(err, keys.ErrNoKeyset) {
+		t.Errorf("an empty store: %v", err)
 	}
-	founded := d.found(t)
+	created := d.create(t)
 	for _, w := range []keys.Witness{nil, witness.Folder(t.TempDir()), d.witness} {
-		must(t, d.try(t, w, keys.AcceptRestore, func(r *keys.Ring) {
-			if diff := cmp.Diff(founded, r.Keyset()); diff != "" {
+		must(t, d.withRing(t, w, keys.AcceptRestore, func(r *keys.Ring) {
+			if diff := cmp.Diff(created, r.Keyset()); diff != "" {
 				t.Errorf("accept changed the keyset (-before +after):\n%s", diff)
 			}
 		}))
@@ -66,10 +66,10 @@ func TestNothingIsAcceptedWhereNothingIsMissing(t *testing.T) {
 
 func TestARunningRingFollowsAnAcceptedRestore(t *testing.T) {
 	d := newDisk(t)
-	d.found(t)
+	d.create(t)
 	backup := d.backup(t)
 	s := d.store(t)
-	defer s.Close() //nolint:errcheck // read only by the end
+	defer s.Close() //nolint:errcheck // only read at the end
 	running, err := keys.Open(t.Context(), d.options(s, d.witness))
 	must(t, err)
 	leaked := running.Keyset().Active().KeyID()
@@ -81,13 +81,13 @@ func TestARunningRingFollowsAnAcceptedRestore(t *testing.T) {
 	d.overwrite(t, backup)
 	for name, err := range map[string]error{"Refresh": running.Refresh(t.Context()), "Step": running.Step(t.Context())} {
 		if !restored(err) {
-			t.Errorf("%s before the restored store was accepted = %v", name, err)
+			t.Errorf("%s before AcceptRestore = %v", name, err)
 		}
 	}
 	if diff := cmp.Diff(before, running.Keyset()); diff != "" {
-		t.Errorf("the running ring followed the backup:\n%s", diff)
+		t.Errorf("the running ring took the backup:\n%s", diff)
 	}
-	signs(t, running)
+	wantSigns(t, running)
 
 	d.elsewhere(t, revoke(t, leaked, "leaked"))
 	var accepted keys.Keyset
@@ -97,9 +97,9 @@ func TestARunningRingFollowsAnAcceptedRestore(t *testing.T) {
 	}
 	must(t, running.Refresh(t.Context()))
 	if diff := cmp.Diff(accepted, running.Keyset()); diff != "" {
-		t.Errorf("the running ring does not follow (-accepted +running):\n%s", diff)
+		t.Errorf("the running ring has another keyset (-accepted +running):\n%s", diff)
 	}
-	signs(t, running)
+	wantSigns(t, running)
 	wantRevoked(t, running, leaked, "leaked")
 	if s := running.Status(); s.Rotations != 1 || s.Revocations != 1 {
 		t.Errorf("%d rotations and %d revocations, want one each", s.Rotations, s.Revocations)
@@ -113,70 +113,70 @@ func TestAKeyThatWasRevokedElsewhereStaysRevoked(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDisk(t)
-			first := d.found(t)
+			first := d.create(t)
 			kid := first.Active().KeyID()
 			backup := d.backup(t)
 			d.here(t, keys.Open, act)
 			d.restore(t, backup)
 			d.elsewhere(t, revoke(t, kid, "stolen"))
-			d.refused(t, "the store")
+			d.wantRefused(t, "the store")
 			d.here(t, keys.AcceptRestore, func(r *keys.Ring) {
 				wantRevoked(t, r, kid, "stolen")
-				signs(t, r)
+				wantSigns(t, r)
 				if k := r.Keyset().Active(); k.KeyID() != pendingKid(t, first) || k.Forced {
-					t.Errorf("%s signs, forced %t; the key that took over elsewhere should", k.KeyID(), k.Forced)
+					t.Errorf("%s signs, forced %t; want the key that took over there", k.KeyID(), k.Forced)
 				}
 			})
 		})
 	}
 }
 
-// The key that signs here was revoked elsewhere, and the next one is not in the
-// backup: a new one signs.
+// The active key was revoked elsewhere, and the private key of the pending one is not
+// in the backup: a new key signs.
 func TestAKeyThatWasRevokedElsewhereHasASuccessor(t *testing.T) {
 	d := newDisk(t)
-	kid := pendingKid(t, d.found(t))
+	kid := pendingKid(t, d.create(t))
 	backup := d.backup(t)
 	d.here(t, keys.Open, rotate(t))
 	d.restore(t, backup)
 	d.elsewhere(t, revoke(t, kid, "stolen"))
 	d.here(t, keys.AcceptRestore, func(r *keys.Ring) {
 		wantRevoked(t, r, kid, "stolen")
-		signs(t, r)
+		wantSigns(t, r)
 	})
 }
 
-// What left on time here and was revoked elsewhere is told as revoked, and what
-// only the restored line knew is remembered.
+// A key that expired here and was revoked elsewhere counts as revoked. A key that only
+// the restored keyset had is in the merged history.
 func TestTheHistoriesAreMerged(t *testing.T) {
 	d := newDisk(t)
-	first := d.found(t)
+	first := d.create(t)
 	active, pending := first.Active().KeyID(), pendingKid(t, first)
 	backup := d.backup(t)
-	d.here(t, keys.Open, func(r *keys.Ring) { // the pending key is replaced, and so has left
+	d.here(t, keys.Open, func(r *keys.Ring) { // replaces the pending key, so that it leaves
 		key, err := jwk.Generate(jwk.EdDSA, 0)
 		must(t, err)
 		must(t, r.Import(t.Context(), key))
 	})
 	d.restore(t, backup)
-	var only string
+	var third string
 	d.elsewhere(t, func(r *keys.Ring) {
 		revoke(t, pending, "stolen")(r)
-		only = pendingKid(t, r.Keyset())
-		revoke(t, only, "stolen too")(r)
+		third = pendingKid(t, r.Keyset())
+		revoke(t, third, "stolen too")(r)
 	})
 	d.here(t, keys.AcceptRestore, func(r *keys.Ring) {
 		wantRevoked(t, r, pending, "stolen")
-		wantRevoked(t, r, only, "stolen too")
+		wantRevoked(t, r, third, "stolen too")
 		if r.Keyset().Active().KeyID() != active {
 			t.Error("another key signs")
 		}
 	})
 }
 
-// A key leaves after the last token of either line.
+// A key leaves after the last token that it signed here or elsewhere has expired.
 func TestAKeyThatSignedOnTheRestoredLineStaysForItsTokens(t *testing.T) {
-	const life = time.Hour + time.Hour + 10*time.Second + time.Minute // D + T + 2e + L
+	const stays = time.Hour + time.Hour + 10*time.Second + time.Minute // D + T + 2e + L
 	d := newDisk(t)
 	for _, tt := range []struct {
 		name      string
@@ -187,14 +187,14 @@ func TestAKeyThatSignedOnTheRestoredLineStaysForItsTokens(t *testing.T) {
 		wait      time.Duration // until it is accepted
 	}{
 		{
-			"retired here, signing there", rotate(t), func(r *keys.Ring) { signs(t, r) },
+			"retired here, signing there", rotate(t), func(r *keys.Ring) { wantSigns(t, r) },
 			func(ks keys.Keyset) string { return ks.Active().KeyID() }, 30 * time.Minute, 30 * time.Minute,
 		},
 		{
 			"retired here, pending there", func(r *keys.Ring) {
 				rotate(t)(r)
 				must(t, r.Rotate(t.Context(), keys.StepRequest{Force: true}))
-			}, nobody,
+			}, noAction,
 			func(ks keys.Keyset) string { p, _ := ks.Pending(); return p.KeyID() }, -10 * time.Minute, 30 * time.Minute,
 		},
 		{
@@ -215,7 +215,7 @@ func TestAKeyThatSignedOnTheRestoredLineStaysForItsTokens(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d.witness, d.path = witness.Folder(t.TempDir()), filepath.Join(t.TempDir(), "keyset.db")
-			first := d.found(t)
+			first := d.create(t)
 			kid := tt.kid(first)
 			backup := d.backup(t)
 			d.here(t, keys.Open, tt.here)
@@ -225,51 +225,51 @@ func TestAKeyThatSignedOnTheRestoredLineStaysForItsTokens(t *testing.T) {
 			d.elsewhere(t, tt.elsewhere)
 			d.clock.Advance(tt.wait)
 			d.here(t, keys.AcceptRestore, func(r *keys.Ring) {
-				k := find(t, r.Keyset(), kid)
+				k := findKey(t, r.Keyset(), kid)
 				if k.State(d.clock.Now()) != keys.Retired || k.RetiredAt.IsZero() || k.ActiveAt.IsZero() || k.DestroyedAt.IsZero() {
-					t.Errorf("the key stands as %+v", k)
+					t.Errorf("the key is %+v", k)
 				}
-				if want := at.Add(tt.retired + life); !k.ExpiresAt.Equal(want) {
+				if want := at.Add(tt.retired + stays); !k.ExpiresAt.Equal(want) {
 					t.Errorf("expires_at = %v, want %v", k.ExpiresAt, want)
 				}
 			})
 			s := d.store(t)
 			defer s.Close() //nolint:errcheck // read only
 			if _, err := s.PrivateKey(t.Context(), kid); !errors.Is(err, keys.ErrNoPrivateKey) {
-				t.Errorf("its half = %v", err)
+				t.Errorf("PrivateKey = %v", err)
 			}
 		})
 	}
 }
 
-// A key that only the restored line published signed there, and one that was
-// made for it and never did is forgotten.
-func TestAKeyThatOnlyTheRestoredLineKnows(t *testing.T) {
+// A key that only the restored keyset published stays if it signed there, and leaves
+// if it did not.
+func TestAKeyThatOnlyTheRestoredKeysetHas(t *testing.T) {
 	d := newDisk(t)
-	d.found(t)
+	d.create(t)
 	backup := d.backup(t)
 	d.here(t, keys.Open, rotate(t))
 	d.restore(t, backup)
-	var signed, made string
+	var signed, unused string
 	d.elsewhere(t, func(r *keys.Ring) {
 		rotate(t)(r)
 		must(t, r.Rotate(t.Context(), keys.StepRequest{Force: true}))
-		signed, made = r.Keyset().Active().KeyID(), pendingKid(t, r.Keyset())
+		signed, unused = r.Keyset().Active().KeyID(), pendingKid(t, r.Keyset())
 	})
 	d.here(t, keys.AcceptRestore, func(r *keys.Ring) {
-		if k := find(t, r.Keyset(), signed); k.State(d.clock.Now()) != keys.Retired {
+		if k := findKey(t, r.Keyset(), signed); k.State(d.clock.Now()) != keys.Retired {
 			t.Errorf("the key that signed there is %s", k.State(d.clock.Now()))
 		}
-		if slices.Contains(publishedKids(t, r), made) {
+		if slices.Contains(publishedKids(t, r), unused) {
 			t.Error("the key that never signed is published")
 		}
-		signs(t, r)
+		wantSigns(t, r)
 	})
 }
 
-func TestAPendingKeyIsReplacedIfItsHalfIsNotInTheBackup(t *testing.T) {
+func TestAPendingKeyIsReplacedIfItsPrivateKeyIsNotInTheBackup(t *testing.T) {
 	d := newDisk(t)
-	d.found(t)
+	d.create(t)
 	backup := d.backup(t)
 	var lost string
 	d.here(t, keys.Open, func(r *keys.Ring) {
@@ -279,7 +279,7 @@ func TestAPendingKeyIsReplacedIfItsHalfIsNotInTheBackup(t *testing.T) {
 	d.restore(t, backup)
 	d.here(t, keys.AcceptRestore, func(r *keys.Ring) {
 		ks := r.Keyset()
-		if k := find(t, ks, lost); k.Reason == "" || k.State(d.clock.Now()) != keys.Expired {
+		if k := findKey(t, ks, lost); k.Reason == "" || k.State(d.clock.Now()) != keys.Expired {
 			t.Errorf("the lost key is %s, reason %q", k.State(d.clock.Now()), k.Reason)
 		}
 		if p, _ := ks.Pending(); p.KeyID() == lost || !p.ReadyAt.After(d.clock.Now()) || len(r.Status().Unreadable) > 0 {
@@ -288,15 +288,14 @@ func TestAPendingKeyIsReplacedIfItsHalfIsNotInTheBackup(t *testing.T) {
 	})
 }
 
-// A half that the backup lacks says nothing of those that it has. The pending
-// key waits at the gate again.
-func TestAPendingKeyStaysIfItsHalfIsInTheBackup(t *testing.T) {
+// The backup may lack one private key and have another. A pending key that stays waits
+// at the gate again.
+func TestAPendingKeyStaysIfItsPrivateKeyIsInTheBackup(t *testing.T) {
 	d := newDisk(t)
-	yes := true
-	first := d.found(t)
+	first := d.create(t)
 	backup := d.backup(t)
 	d.here(t, keys.Open, func(r *keys.Ring) {
-		setPolicy(t, keys.Settings{ExpiredTokens: &yes})(r)
+		setPolicy(t, keys.Settings{ExpiredTokens: new(true)})(r)
 		must(t, r.Step(t.Context())) // a specimen that the backup lacks
 	})
 	d.restore(t, backup)
@@ -312,14 +311,14 @@ func TestAPendingKeyStaysIfItsHalfIsInTheBackup(t *testing.T) {
 		}
 		must(t, r.Step(t.Context()))
 		if r.Keyset().Specimen == nil {
-			t.Error("no specimen was made")
+			t.Error("there is no specimen")
 		}
 	})
 }
 
 func TestAnActiveKeyThatIsNotInTheBackup(t *testing.T) {
 	d := newDisk(t)
-	d.found(t)
+	d.create(t)
 	backup := d.backup(t)
 	d.here(t, keys.Open, func(r *keys.Ring) {
 		rotate(t)(r)
@@ -332,11 +331,11 @@ func TestAnActiveKeyThatIsNotInTheBackup(t *testing.T) {
 		}
 		refusal, ok := errors.AsType[*keys.Refusal](r.Rotate(t.Context(), keys.StepRequest{}))
 		if !ok || refusal.Guard != keys.GuardGate {
-			t.Fatalf("Rotate at once = %v", refusal)
+			t.Fatalf("Rotate before the gate = %v", refusal)
 		}
 		d.clock.Advance(refusal.Until.Sub(d.clock.Now()))
 		must(t, r.Rotate(t.Context(), keys.StepRequest{}))
-		signs(t, r)
+		wantSigns(t, r)
 	})
 }
 
@@ -359,31 +358,29 @@ func TestAcceptNeedsAClockThatIsRight(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDisk(t)
-			d.found(t)
+			d.create(t)
 			prepare(t, d, d.backup(t))
 			d.clock.Advance(-time.Hour)
-			err := d.try(t, d.witness, keys.AcceptRestore, nobody)
-			if refusal, ok := errors.AsType[*keys.Refusal](err); !ok || refusal.Guard != keys.GuardClock {
-				t.Errorf("AcceptRestore = %v", err)
-			}
+			err := d.withRing(t, d.witness, keys.AcceptRestore, noAction)
+			wantGuard(t, "AcceptRestore", err, keys.GuardClock)
 		})
 	}
 }
 
-// A process that has no witness goes on with the restored store at the same time.
+// A process without a witness changes the restored store at the same time.
 func TestAcceptMeetsAnotherChange(t *testing.T) {
 	d := newDisk(t)
-	leaked := d.found(t).Active().KeyID()
+	leaked := d.create(t).Active().KeyID()
 	backup := d.backup(t)
 	d.here(t, keys.Open, revoke(t, leaked, "leaked"))
 	d.restore(t, backup)
 	s := d.store(t)
-	defer s.Close() //nolint:errcheck // read only by the end
+	defer s.Close() //nolint:errcheck // only read at the end
 	other, err := keys.Open(t.Context(), d.options(s, nil))
 	must(t, err)
-	met := 0
-	hooked := &hookedStore{Store: s, swap: func(_ keys.Change, commit func() error) error {
-		if met++; met == 1 {
+	swaps := 0
+	hooked := &hookedStore{Store: s, onSwap: func(_ keys.Change, commit func() error) error {
+		if swaps++; swaps == 1 {
 			setPolicy(t, keys.Settings{TokenTTL: time.Minute})(other)
 		}
 		return commit()
@@ -391,19 +388,19 @@ func TestAcceptMeetsAnotherChange(t *testing.T) {
 	r, err := keys.AcceptRestore(t.Context(), d.options(hooked, d.witness))
 	must(t, err)
 	wantRevoked(t, r, leaked, "leaked")
-	if ks := r.Keyset(); met != 2 || ks.Epoch != 1 || ks.Version != 3 {
-		t.Errorf("epoch %d, version %d after %d swaps", ks.Epoch, ks.Version, met)
+	if ks := r.Keyset(); swaps != 2 || ks.Epoch != 1 || ks.Version != 3 {
+		t.Errorf("epoch %d, version %d after %d swaps", ks.Epoch, ks.Version, swaps)
 	}
 }
 
 func TestAcceptNeedsTheSealingKey(t *testing.T) {
 	d := newDisk(t)
-	d.found(t)
+	d.create(t)
 	backup := d.backup(t)
 	d.here(t, keys.Open, rotate(t))
 	d.restore(t, backup)
-	d.sealer = newDisk(t).sealer
-	if err := d.try(t, d.witness, keys.AcceptRestore, nobody); !errors.Is(err, keys.ErrSealingKey) {
+	d.sealer = newSealer(t)
+	if err := d.withRing(t, d.witness, keys.AcceptRestore, noAction); !errors.Is(err, keys.ErrSealingKey) {
 		t.Errorf("AcceptRestore = %v", err)
 	}
 }

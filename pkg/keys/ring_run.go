@@ -7,165 +7,166 @@ import (
 	"time"
 )
 
-// longestPoll is the longest a running process goes without asking the store,
-// which bounds how late it learns of a change when the store's hint is lost.
+// longestPoll is the longest time between two reads of the store by a running
+// process. It bounds how late the process sees a change if the store's hint is lost.
 const longestPoll = time.Second
 
-// Run keeps the view confirmed and takes the timed steps, until ctx is done. It
-// waits for the store's hint, and asks the store at least once a second and
-// three times in max_staleness. Trouble is logged when it begins and when it
-// ends, not each time it is met.
+// Run keeps the view confirmed and takes the timed steps, until ctx is done. It waits
+// for the store's hint, and reads the store at least once a second and three times in
+// max_staleness. It logs when something begins to fail and when it has recovered, not
+// every failure in between.
 func (r *Ring) Run(ctx context.Context) {
 	ctx, stop := context.WithCancel(ctx)
 	hints := make(chan struct{}, 1)
-	made := make(chan error, 1)
+	generated := make(chan error, 1)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		r.listen(ctx, hints)
+		r.forwardHints(ctx, hints)
 	}()
 	defer func() {
 		stop()
 		<-done
 	}()
-	edges := edges{ring: r}
-	for making := false; ; {
-		edges.note(ctx, "keyset", r.turn(ctx))
+	log := failureLog{ring: r, last: map[string]string{}}
+	for generating := false; ; {
+		refreshed, stepped := r.refreshAndStep(ctx)
+		log.note(ctx, "keyset refresh", refreshed)
+		if refreshed == nil {
+			log.note(ctx, "timed step", stepped)
+		}
 		status := r.Status()
-		edges.note(ctx, "readiness", status.Ready())
-		edges.note(ctx, "rotation", status.overdue())
-		if status.Clock != nil { // a nil *Refusal is no nil error
-			edges.note(ctx, "clock", status.Clock)
+		log.note(ctx, "signing", status.Ready())
+		log.note(ctx, "rotation", status.overdue())
+		if status.Clock != nil { // as an error, a nil *Refusal would not be nil
+			log.note(ctx, "clock", status.Clock)
 		} else {
-			edges.note(ctx, "clock", nil)
+			log.note(ctx, "clock", nil)
 		}
-		if !making && r.wantsSpare() {
-			making = true
-			go r.makeSpare(ctx, made)
+		if !generating && r.needsSpareKey() {
+			generating = true
+			go r.generateSpareKey(ctx, generated)
 		}
-		timer := time.NewTimer(r.pause())
+		timer := time.NewTimer(r.untilNextPoll())
 		select {
 		case <-ctx.Done():
 			timer.Stop()
 			return
 		case <-hints:
 		case <-timer.C:
-		case err := <-made:
-			edges.note(ctx, "spare key", err)
-			making = false
+		case err := <-generated:
+			log.note(ctx, "key generation", err)
+			generating = false
 		}
 		timer.Stop()
 	}
 }
 
-// turn is one round of the loop. It never makes a key itself: that would keep
-// the view from being confirmed for as long as it takes.
-func (r *Ring) turn(ctx context.Context) error {
-	poll, cancel := context.WithTimeout(ctx, r.timeout())
+// refreshAndStep is one round of the loop: a refresh and, if that succeeded, the steps
+// that are due. It never generates a key, because the view would not be confirmed
+// during that time.
+func (r *Ring) refreshAndStep(ctx context.Context) (refreshed, stepped error) {
+	poll, cancel := context.WithTimeout(ctx, r.storeTimeout())
 	defer cancel()
 	if err := r.Refresh(poll); err != nil {
-		return err
+		return err, nil
 	}
-	ks, now := r.Keyset(), r.watch.read().wall
-	if _, has := r.spare.get(ks.Policy); !due(ks.Next(), now) || (due(ks.NewKeyNeededAt(), now) && !has) {
-		return nil
+	ks, now := r.Keyset(), r.clock.read().wall
+	if _, ok := r.spare.get(ks.Policy); !isDue(ks.Next(), now) || (isDue(ks.NewKeyNeededAt(), now) && !ok) {
+		return nil, nil
 	}
-	return r.Step(poll)
+	return nil, r.Step(poll)
 }
 
-// timeout is how long one round may wait for the store: short enough that
-// there are several tries before the view is stale.
-func (r *Ring) timeout() time.Duration { return r.Policy().MaxStaleness / 3 }
+// storeTimeout is how long one round may wait for the store: short enough for three
+// attempts before the view is stale.
+func (r *Ring) storeTimeout() time.Duration { return r.Policy().MaxStaleness / 3 }
 
-// pause is how long the loop rests if nothing happens. Timed steps come with a
-// little jitter, so that processes do not meet at the swap each time.
-func (r *Ring) pause() time.Duration {
-	ks, now := r.Keyset(), r.watch.read().wall
-	wait := min(longestPoll, r.timeout())
+// untilNextPoll is how long the loop waits if there is no hint. It adds a random time
+// of up to e/4 to the time of a step, so that processes do not all try the same swap.
+func (r *Ring) untilNextPoll() time.Duration {
+	ks, now := r.Keyset(), r.clock.read().wall
+	wait := min(longestPoll, r.storeTimeout())
 	if next := ks.Next(); !next.IsZero() && next.After(now) {
-		jitter := rand.N(ks.Policy.ClockSkew/4 + 1) //nolint:gosec // spreads load, guards nothing
+		jitter := rand.N(ks.Policy.ClockSkew/4 + 1) //nolint:gosec // it spreads load and guards nothing
 		wait = min(wait, next.Sub(now)+jitter)
 	}
 	return wait
 }
 
-// wantsSpare tells whether a key will be needed soon.
-func (r *Ring) wantsSpare() bool {
+// needsSpareKey reports whether a key will be needed soon and there is none.
+func (r *Ring) needsSpareKey() bool {
 	ks := r.Keyset()
 	at := ks.NewKeyNeededAt()
 	lead := min(time.Minute, ks.Policy.RotationInterval/4)
-	_, has := r.spare.get(ks.Policy)
-	return !has && due(at, r.watch.read().wall.Add(lead))
+	_, ok := r.spare.get(ks.Policy)
+	return !ok && isDue(at, r.clock.read().wall.Add(lead))
 }
 
-// makeSpare makes a key, which cannot be interrupted. It is slow to report a
-// failure, so that it is not tried again at once.
-func (r *Ring) makeSpare(ctx context.Context, made chan<- error) {
-	_, err := r.spare.take(r.Policy(), r.generate)
+// generateSpareKey generates a key, which cannot be interrupted. It reports a failure
+// after a pause, so that the loop does not try again at once.
+func (r *Ring) generateSpareKey(ctx context.Context, generated chan<- error) {
+	_, err := r.spare.getOrGenerate(r.Policy(), r.generate)
 	if err != nil {
-		rest(ctx, longestPoll)
+		sleep(ctx, longestPoll)
 	}
-	made <- err
+	generated <- err
 }
 
-// rest is the pause after something that must not repeat itself at once.
-func rest(ctx context.Context, d time.Duration) {
+func sleep(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
 	case <-time.After(d):
 	}
 }
 
-// listen passes on the store's hints.
-func (r *Ring) listen(ctx context.Context, hints chan<- struct{}) {
+// forwardHints passes the store's hints to the loop.
+func (r *Ring) forwardHints(ctx context.Context, hints chan<- struct{}) {
 	for ctx.Err() == nil {
 		version := r.Keyset().Version
 		if err := r.store.Wait(ctx, version); err != nil {
-			rest(ctx, longestPoll) // the loop asks the store by itself; try the hints again later
+			sleep(ctx, longestPoll) // the loop polls without hints meanwhile
 			continue
 		}
-		moved := r.moved.wait()
+		changed := r.viewChanged.wait()
 		select {
 		case hints <- struct{}{}:
 		default:
 		}
-		select { // until the loop has looked, the hint would only repeat itself
+		select { // until the loop has read the store: the same hint would come again
 		case <-ctx.Done():
-		case <-moved:
+		case <-changed:
 		}
 		if r.Keyset().Version == version {
-			rest(ctx, longestPoll/10) // a hint may come too early, but it must not hurry the loop
+			sleep(ctx, longestPoll/10) // the hint came too early: limit the rate of reads
 		}
 	}
 }
 
-// edges logs what changed for the worse or the better since it looked last.
-type edges struct {
+// failureLog logs when something begins to fail and when it has recovered.
+type failureLog struct {
 	ring *Ring
-	was  map[string]string
+	last map[string]string // the kind of the last error, by what failed
 }
 
-func (e *edges) note(ctx context.Context, what string, err error) {
+func (l *failureLog) note(ctx context.Context, what string, err error) {
 	if ctx.Err() != nil || errors.Is(err, context.Canceled) {
 		return
 	}
-	if e.was == nil {
-		e.was = map[string]string{}
-	}
-	kind := kindOf(err)
-	if e.was[what] == kind {
+	kind := errorKind(err)
+	if l.last[what] == kind {
 		return
 	}
-	e.was[what] = kind
+	l.last[what] = kind
 	if err != nil {
-		e.ring.log.ErrorContext(ctx, "trouble", "with", what, "error", err.Error())
+		l.ring.log.ErrorContext(ctx, what+" failed", "error", err.Error())
 	} else {
-		e.ring.log.InfoContext(ctx, "well again", "what", what)
+		l.ring.log.InfoContext(ctx, what+" recovered")
 	}
 }
 
-// kindOf tells troubles apart without what differs from one try to the next.
-func kindOf(err error) string {
+// errorKind identifies an error without the parts that differ at each attempt.
+func errorKind(err error) string {
 	if err == nil {
 		return ""
 	}

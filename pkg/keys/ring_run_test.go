@@ -11,11 +11,10 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 	"github.com/jwksctl/jwksctl/pkg/keys"
 	"github.com/jwksctl/jwksctl/pkg/keys/keystest"
-	"github.com/jwksctl/jwksctl/pkg/seal"
 	"github.com/jwksctl/jwksctl/pkg/store/memory"
 )
 
-// bubble is what a ring that runs in a synctest bubble is made of.
+// bubble is what a ring in a synctest bubble needs.
 type bubble struct {
 	store *hookedStore
 	log   logLines
@@ -24,32 +23,25 @@ type bubble struct {
 
 func newBubble(t *testing.T) *bubble {
 	t.Helper()
-	sealer, err := seal.NewKey()
-	if err != nil {
-		t.Fatal(err)
-	}
 	b := &bubble{store: &hookedStore{Store: memory.New(time.Now)}}
 	start := time.Now()
 	b.o = keys.Options{
-		Store: b.store, Sealer: sealer, Log: b.log.logger(),
+		Store: b.store, Sealer: newSealer(t), Log: b.log.logger(),
 		Clock: keys.Clock{Now: time.Now, Uptime: func() time.Duration { return time.Since(start) }},
 	}
 	return b
 }
 
-func (b *bubble) found(t *testing.T, interval time.Duration) *keys.Ring {
+func (b *bubble) create(t *testing.T, interval time.Duration) *keys.Ring {
 	t.Helper()
 	p := keystest.Policy(interval)
 	p.ExpiredTokens = false
 	r, err := keys.Create(t.Context(), b.o, p)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return r
 }
 
-// startRun runs a ring until the test ends or stop is called; stop returns when
-// it has ended.
+// startRun runs a ring until the test ends or calls stop, which waits for the end.
 func startRun(t *testing.T, r *keys.Ring) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -66,13 +58,13 @@ func startRun(t *testing.T, r *keys.Ring) (stop func()) {
 func TestRunRotatesByItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t)
-		r := b.found(t, 10*time.Second)
+		r := b.create(t, 10*time.Second)
 		startRun(t, r)
 		var active []string
 		for range 85 { // until 42.5s
 			time.Sleep(500 * time.Millisecond)
 			synctest.Wait()
-			signs(t, r)
+			wantSigns(t, r)
 			k := r.Keyset().Active()
 			if age := time.Since(k.ActiveAt); age > 11*time.Second {
 				t.Fatalf("key %s signs for %v", k.KeyID(), age)
@@ -84,16 +76,14 @@ func TestRunRotatesByItself(t *testing.T) {
 		if len(active) != 5 || r.Status().Steps[keys.StepExpire] < 2 || len(r.Keyset().Public(time.Now())) > 5 {
 			t.Errorf("%d keys signed, steps %v", len(active), r.Status().Steps)
 		}
-		if n := b.log.count(`"level":"ERROR"`); n != 0 {
-			t.Errorf("trouble:\n%s", &b.log)
-		}
+		b.log.want(t, 0, `"level":"ERROR"`)
 	})
 }
 
-func TestRunsOnOneStoreShareTheWork(t *testing.T) {
+func TestRingsOnOneStoreShareTheSteps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t)
-		rings := []*keys.Ring{b.found(t, 10*time.Second), b.found(t, 10*time.Second), b.found(t, 10*time.Second)}
+		rings := []*keys.Ring{b.create(t, 10*time.Second), b.create(t, 10*time.Second), b.create(t, 10*time.Second)}
 		for _, r := range rings {
 			startRun(t, r)
 		}
@@ -109,55 +99,49 @@ func TestRunsOnOneStoreShareTheWork(t *testing.T) {
 		if rotations != 6 {
 			t.Errorf("%d rotations in 65s", rotations)
 		}
-		if n := b.log.count(`"level":"ERROR"`); n != 0 {
-			t.Errorf("losing a swap is no trouble:\n%s", &b.log)
-		}
+		b.log.want(t, 0, `"level":"ERROR"`) // a swap that another ring won is no error
 	})
 }
 
-// deafStore gives no hints.
-type deafStore struct{ keys.Store }
+// storeWithoutHints fails at every Wait.
+type storeWithoutHints struct{ keys.Store }
 
-func (deafStore) Wait(context.Context, uint64) error { return errDown }
+func (storeWithoutHints) Wait(context.Context, uint64) error { return errDown }
 
-func TestRunLearnsOfAChangeByAnotherProcess(t *testing.T) {
+func TestRunSeesAChangeByAnotherProcess(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		deaf   bool
+		hints  bool
 		within time.Duration
-	}{{"by the store's hint", false, 0}, {"without hints", true, time.Second}} {
+	}{{"by the store's hint", true, 0}, {"without hints", false, time.Second}} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBubble(t)
-				other := b.found(t, 24*time.Hour)
-				if tt.deaf {
-					b.o.Store = deafStore{b.store}
+				other := b.create(t, 24*time.Hour)
+				if !tt.hints {
+					b.o.Store = storeWithoutHints{b.store}
 				}
 				r, err := keys.Open(t.Context(), b.o)
-				if err != nil {
-					t.Fatal(err)
-				}
+				must(t, err)
 				startRun(t, r)
 				time.Sleep(90*time.Minute + 100*time.Millisecond)
 				revoked := r.Keyset().Active().KeyID()
-				if err := other.Revoke(t.Context(), revoked, keys.StepRequest{}); err != nil {
-					t.Fatal(err)
-				}
+				must(t, other.Revoke(t.Context(), revoked, keys.StepRequest{}))
 				time.Sleep(tt.within)
 				synctest.Wait()
 				if got := publishedKids(t, r); slices.Contains(got, revoked) || len(got) != 2 {
 					t.Errorf("still published: %v", got)
 				}
-				signs(t, r)
+				wantSigns(t, r)
 			})
 		})
 	}
 }
 
-func TestRunAsksTheStoreOftenEnoughAndNoMore(t *testing.T) {
+func TestRunReadsTheStoreOftenEnoughAndNotMore(t *testing.T) {
 	for _, tt := range []struct {
 		interval time.Duration
-		staleAt  time.Duration // the oldest that a confirmation may get
+		staleAt  time.Duration // the highest age of the view
 		reads    int64         // in a minute, at most
 	}{
 		{24 * time.Hour, time.Second, 62},         // every second
@@ -165,9 +149,9 @@ func TestRunAsksTheStoreOftenEnoughAndNoMore(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBubble(t)
-			r := b.found(t, tt.interval)
+			r := b.create(t, tt.interval)
 			var reads atomic.Int64
-			b.store.hook(func(s *hookedStore) { s.load = func() error { reads.Add(1); return nil } })
+			b.store.hook(func(s *hookedStore) { s.onLoad = func() error { reads.Add(1); return nil } })
 			stop := startRun(t, r)
 			for range 600 {
 				time.Sleep(100 * time.Millisecond)
@@ -183,7 +167,7 @@ func TestRunAsksTheStoreOftenEnoughAndNoMore(t *testing.T) {
 	}
 }
 
-func TestRunMakesTheSpecimen(t *testing.T) {
+func TestRunCreatesTheSpecimen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t)
 		b.o.Generate = func(alg jwk.Algorithm, size int) (jwk.PrivateKey, error) {
@@ -191,12 +175,10 @@ func TestRunMakesTheSpecimen(t *testing.T) {
 			return jwk.Generate(alg, size)
 		}
 		r, err := keys.Create(t.Context(), b.o, keystest.Policy(24*time.Hour))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		start := time.Now()
 		startRun(t, r)
-		signs(t, r)
+		wantSigns(t, r)
 		_, now, latest, err := r.Specimen(time.Minute).SigningKey(t.Context())
 		if took := time.Since(start); err != nil || took != 3*time.Second {
 			t.Fatalf("the specimen came after %v, %v", took, err)
@@ -210,7 +192,7 @@ func TestRunMakesTheSpecimen(t *testing.T) {
 func TestRunEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t)
-		r := b.found(t, 60*time.Second)
+		r := b.create(t, 60*time.Second)
 		stop := startRun(t, r)
 		time.Sleep(10 * time.Second)
 		start := time.Now()
@@ -218,42 +200,38 @@ func TestRunEndsWithItsContext(t *testing.T) {
 		if took := time.Since(start); took != 0 {
 			t.Errorf("it took %v to end", took)
 		}
-	}) // which fails if a goroutine is left
+	}) // fails if a goroutine is still running
 }
 
-// lingeringStore takes its time to end a Wait.
-type lingeringStore struct {
+// storeWithSlowWait returns from a Wait one second after its context is done.
+type storeWithSlowWait struct {
 	keys.Store
 	ended atomic.Bool
 }
 
-func (s *lingeringStore) Wait(ctx context.Context, _ uint64) error {
+func (s *storeWithSlowWait) Wait(ctx context.Context, _ uint64) error {
 	<-ctx.Done()
 	time.Sleep(time.Second)
 	s.ended.Store(true)
 	return ctx.Err()
 }
 
-func TestRunLeavesNothingBehindAndEndsQuietly(t *testing.T) {
+func TestRunWaitsForItsGoroutinesAndLogsNoErrorAtItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t)
-		b.found(t, 60*time.Second)
-		lingering := &lingeringStore{Store: b.store}
-		hanging := &hangingStore{Store: lingering}
+		b.create(t, 60*time.Second)
+		slow := &storeWithSlowWait{Store: b.store}
+		hanging := &hangingStore{Store: slow}
 		b.o.Store = hanging
 		r, err := keys.Open(t.Context(), b.o)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		hanging.hangs.Store(true)
 		stop := startRun(t, r)
 		time.Sleep(time.Second)
-		stop() // in the middle of a read
-		if !lingering.ended.Load() {
-			t.Error("it still waits for hints")
+		stop() // during a read
+		if !slow.ended.Load() {
+			t.Error("the ring still waits for hints")
 		}
-		if n := b.log.count("trouble"); n != 0 {
-			t.Errorf("the end was logged as trouble:\n%s", &b.log)
-		}
+		b.log.want(t, 0, `"level":"ERROR"`)
 	})
 }

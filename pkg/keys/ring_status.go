@@ -10,42 +10,42 @@ import (
 	"time"
 )
 
-// Status is what a process can say of itself.
+// Status describes a process and its view of the keyset.
 type Status struct {
 	Keyset     Keyset
 	Now        time.Time
 	Age        time.Duration    // since the keyset was last confirmed with the store
 	Stale      error            // ErrStale, or nil
 	Clock      *Refusal         // why the clock is not trusted, or nil
-	Unreadable map[string]error // by kid: the private halves that could not be opened
-	Overdue    time.Duration    // how long the active key has signed beyond its time; 0 if it has not
+	Unreadable map[string]error // the private keys that could not be opened, by kid
+	Overdue    time.Duration    // how long the active key has signed past its rotation; 0 if it has not
 
-	Rotations   uint64           // seen since this process began, whoever made them
+	Rotations   uint64           // seen since this process started, by any process
 	Revocations uint64           // likewise
 	Steps       map[Step]uint64  // taken by this process
-	Refused     map[Guard]uint64 // steps that a guard held back in this process
+	Refused     map[Guard]uint64 // steps that a guard refused in this process
 }
 
-// Status tells how the process stands now.
+// Status returns the status now.
 func (r *Ring) Status() Status {
-	v, at := r.view.Load(), r.watch.read()
+	v, at := r.view.Load(), r.clock.read()
 	s := Status{
-		Keyset: v.ks, Now: at.wall, Age: at.since(v.at), Stale: v.fresh(at),
-		Clock: r.watch.trouble(at, v.ks, v.store), Unreadable: v.unreadable(),
+		Keyset: v.ks, Now: at.wall, Age: at.since(v.confirmedAt), Stale: v.fence(at),
+		Clock: r.clock.check(at, v.ks, v.storeTime), Unreadable: v.unreadable(),
 		Overdue: max(0, at.wall.Sub(v.ks.Active().ActiveAt.Add(v.ks.Policy.RotationInterval))),
 	}
-	r.tally.copy(&s)
+	r.counters.copyTo(&s)
 	return s
 }
 
-// overdue is the trouble of a key that signs well beyond its time: steps come a
-// little late, and that is none.
+// overdue is an error if the active key signs well past its rotation. Steps are
+// always a little late, which is no error.
 func (s Status) overdue() error {
 	if s.Overdue <= s.Keyset.Policy.ClockSkew+2*longestPoll {
 		return nil
 	}
 	return fmt.Errorf("%w: key %s should have been retired %v ago; the next one can sign from %s",
-		errOverdue, s.Keyset.Active().KeyID(), s.Overdue.Round(time.Second), stamp(s.Keyset.NextRotation()))
+		errOverdue, s.Keyset.Active().KeyID(), s.Overdue.Round(time.Second), formatTime(s.Keyset.NextRotation()))
 }
 
 var errOverdue = errors.New("a rotation is overdue")
@@ -61,18 +61,8 @@ func (s Status) Ready() error {
 	return nil
 }
 
-func (v *view) unreadable() map[string]error {
-	out := map[string]error{}
-	for kid, h := range v.halves {
-		if h.err != nil {
-			out[kid] = h.err
-		}
-	}
-	return out
-}
-
-// tally counts what a process did and saw.
-type tally struct {
+// counters count what a process did and saw.
+type counters struct {
 	mu          sync.Mutex
 	rotations   uint64
 	revocations uint64
@@ -80,55 +70,56 @@ type tally struct {
 	refused     map[Guard]uint64
 }
 
-func (t *tally) copy(to *Status) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	to.Rotations, to.Revocations = t.rotations, t.revocations
-	to.Steps, to.Refused = maps.Clone(t.steps), maps.Clone(t.refused)
+func (c *counters) copyTo(s *Status) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.Rotations, s.Revocations = c.rotations, c.revocations
+	s.Steps, s.Refused = maps.Clone(c.steps), maps.Clone(c.refused)
 }
 
-// saw counts what happened between two documents that the process has read.
-func (t *tally) saw(before, after Keyset) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	was := map[string]Key{}
+// countChanges counts the rotations and revocations between two documents that the
+// process has read.
+func (c *counters) countChanges(before, after Keyset) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old := map[string]Key{}
 	for _, k := range slices.Concat(before.Keys, before.History) {
-		was[k.KeyID()] = k
+		old[k.KeyID()] = k
 	}
 	for _, k := range slices.Concat(after.Keys, after.History) {
-		if !k.ActiveAt.IsZero() && was[k.KeyID()].ActiveAt.IsZero() {
-			t.rotations++
+		if !k.ActiveAt.IsZero() && old[k.KeyID()].ActiveAt.IsZero() {
+			c.rotations++
 		}
-		if !k.RevokedAt.IsZero() && was[k.KeyID()].RevokedAt.IsZero() {
-			t.revocations++
+		if !k.RevokedAt.IsZero() && old[k.KeyID()].RevokedAt.IsZero() {
+			c.revocations++
 		}
 	}
 }
 
-// committed counts and logs what a swap made true.
-func (r *Ring) committed(ctx context.Context, e Effect) {
-	r.tally.mu.Lock()
-	defer r.tally.mu.Unlock()
-	if r.tally.steps == nil {
-		r.tally.steps = map[Step]uint64{}
+// countCommitted counts and logs the steps of a change that was committed.
+func (r *Ring) countCommitted(ctx context.Context, e Effect) {
+	r.counters.mu.Lock()
+	defer r.counters.mu.Unlock()
+	if r.counters.steps == nil {
+		r.counters.steps = map[Step]uint64{}
 	}
 	for _, ev := range e.Events {
-		r.tally.steps[ev.Step]++
+		r.counters.steps[ev.Step]++
 		r.log.InfoContext(ctx, "keyset changed", "step", string(ev.Step), "kid", ev.KeyID)
 	}
 }
 
-// refused counts the refusal, if err is one, and passes it on.
-func (r *Ring) refused(err error) error {
+// countRefused counts the refusal, if err is one, and returns err.
+func (r *Ring) countRefused(err error) error {
 	refusal, ok := errors.AsType[*Refusal](err)
 	if !ok {
 		return err
 	}
-	r.tally.mu.Lock()
-	defer r.tally.mu.Unlock()
-	if r.tally.refused == nil {
-		r.tally.refused = map[Guard]uint64{}
+	r.counters.mu.Lock()
+	defer r.counters.mu.Unlock()
+	if r.counters.refused == nil {
+		r.counters.refused = map[Guard]uint64{}
 	}
-	r.tally.refused[refusal.Guard]++
+	r.counters.refused[refusal.Guard]++
 	return err
 }

@@ -11,26 +11,24 @@ import (
 )
 
 func TestAnUnreadableActiveKeyStopsSigningAndIsNotReplaced(t *testing.T) {
-	for name, spoil := range map[string]func([]byte, error) ([]byte, error){
+	for name, damage := range map[string]func([]byte, error) ([]byte, error){
 		"missing":   func([]byte, error) ([]byte, error) { return nil, keys.ErrNoPrivateKey },
 		"corrupted": func(sealed []byte, err error) ([]byte, error) { sealed[len(sealed)-1] ^= 1; return sealed, err },
 		"empty":     func(_ []byte, err error) ([]byte, error) { return nil, err },
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			active := l.found(t).Keyset().Active().KeyID()
-			l.store.hook(func(s *hookedStore) {
-				s.half = func(kid string, sealed []byte, err error) ([]byte, error) {
+			f := newFixture(t)
+			active := f.create(t).Keyset().Active().KeyID()
+			f.store.hook(func(s *hookedStore) {
+				s.onPrivateKey = func(kid string, sealed []byte, err error) ([]byte, error) {
 					if kid == active {
-						return spoil(bytes.Clone(sealed), err)
+						return damage(bytes.Clone(sealed), err)
 					}
 					return sealed, err
 				}
 			})
-			r, err := keys.Open(t.Context(), l.options())
-			if err != nil {
-				t.Fatal(err)
-			}
+			r, err := keys.Open(t.Context(), f.options())
+			must(t, err)
 			check := func() {
 				t.Helper()
 				if _, _, _, err := r.SigningKey(t.Context()); !errors.Is(err, keys.ErrUnreadable) {
@@ -52,10 +50,8 @@ func TestAnUnreadableActiveKeyStopsSigningAndIsNotReplaced(t *testing.T) {
 				t.Errorf("Step = %v, version %d", err, r.Keyset().Version)
 			}
 			check()
-			if err := r.Rotate(t.Context(), keys.StepRequest{Reason: "unreadable"}); err != nil {
-				t.Fatal(err)
-			}
-			signs(t, r)
+			must(t, r.Rotate(t.Context(), keys.StepRequest{Reason: "unreadable"}))
+			wantSigns(t, r)
 			if err := r.Status().Ready(); err != nil {
 				t.Errorf("Ready = %v", err)
 			}
@@ -64,82 +60,58 @@ func TestAnUnreadableActiveKeyStopsSigningAndIsNotReplaced(t *testing.T) {
 }
 
 func TestAnUnreadableSuccessorNeverSigns(t *testing.T) {
-	l := newLab(t)
-	pending, _ := l.found(t).Keyset().Pending()
-	l.store.hook(func(s *hookedStore) {
-		s.half = func(kid string, sealed []byte, err error) ([]byte, error) {
-			if kid == pending.KeyID() {
-				return nil, keys.ErrNoPrivateKey
-			}
-			return sealed, err
-		}
-	})
-	l.clock.Advance(24 * time.Hour)
-	r, err := keys.Open(t.Context(), l.options())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, err := range map[string]error{"Step": r.Step(t.Context()), "Rotate": r.Rotate(t.Context(), keys.StepRequest{})} {
-		if refusal, ok := errors.AsType[*keys.Refusal](err); !ok || refusal.Guard != keys.GuardUnreadable {
-			t.Errorf("%s = %v", name, err)
-		}
-	}
+	f := newFixture(t)
+	pending := pendingKid(t, f.create(t).Keyset())
+	f.store.losePrivateKey(pending)
+	f.clock.Advance(24 * time.Hour)
+	r := f.open(t)
+	wantGuard(t, "Step", r.Step(t.Context()), keys.GuardUnreadable)
+	wantGuard(t, "Rotate", r.Rotate(t.Context(), keys.StepRequest{}), keys.GuardUnreadable)
 	if s := r.Status(); s.Ready() != nil || s.Refused[keys.GuardUnreadable] != 2 || s.Keyset.Version != 1 {
 		t.Errorf("Status = %+v", s)
 	}
-	signs(t, r)
-	blind, err := keys.Open(t.Context(), l.options())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := blind.Rotate(t.Context(), keys.StepRequest{Force: true}); err != nil {
-		t.Fatal(err)
-	}
-	signs(t, blind)
-	if blind.Keyset().Active().KeyID() == pending.KeyID() {
+	wantSigns(t, r)
+	other := f.open(t)
+	must(t, other.Rotate(t.Context(), keys.StepRequest{Force: true}))
+	wantSigns(t, other)
+	if other.Keyset().Active().KeyID() == pending {
 		t.Error("the successor that cannot be opened signs")
 	}
-	pending, _ = blind.Keyset().Pending() // which cannot be opened either by who starts now
-	if blind, err = keys.Open(t.Context(), l.options()); err != nil {
-		t.Fatal(err)
-	}
-	active := blind.Keyset().Active().KeyID()
-	if err := blind.Revoke(t.Context(), active, keys.StepRequest{Force: true}); err != nil {
-		t.Fatal(err)
-	}
-	signs(t, blind)
-	if got := blind.Keyset().Active().KeyID(); got == pending.KeyID() || got == active {
+	must(t, other.Step(t.Context())) // publishes the next successor
+	pending = pendingKid(t, other.Keyset())
+	f.store.losePrivateKey(pending)
+	other = f.open(t)
+	active := other.Keyset().Active().KeyID()
+	must(t, other.Revoke(t.Context(), active, keys.StepRequest{Force: true}))
+	wantSigns(t, other)
+	if got := other.Keyset().Active().KeyID(); got == pending || got == active {
 		t.Errorf("%s signs", got)
 	}
 }
 
-// plainSealer seals nothing, so that a test can pass one half off as another.
+// plainSealer seals nothing, so that a test can pass one private key off as another.
 type plainSealer struct{}
 
 func (plainSealer) Name() string                          { return "plain" }
 func (plainSealer) Seal(plain, _ []byte) ([]byte, error)  { return plain, nil }
 func (plainSealer) Open(sealed, _ []byte) ([]byte, error) { return sealed, nil }
 
-func TestAHalfOfAnotherKeyIsUnreadable(t *testing.T) {
-	for name, sealer := range map[string]keys.Sealer{"sealed": nil, "not even sealed": plainSealer{}} {
+func TestThePrivateKeyOfAnotherKeyIsUnreadable(t *testing.T) {
+	for name, sealer := range map[string]keys.Sealer{"sealed": nil, "not sealed": plainSealer{}} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
+			f := newFixture(t)
 			if sealer != nil {
-				l.sealer = sealer
+				f.sealer = sealer
 			}
-			ks := l.found(t).Keyset()
+			ks := f.create(t).Keyset()
 			pending, _ := ks.Pending()
-			other, err := l.store.PrivateKey(t.Context(), pending.KeyID())
-			if err != nil {
-				t.Fatal(err)
-			}
-			l.store.hook(func(s *hookedStore) {
-				s.half = func(string, []byte, error) ([]byte, error) { return other, nil }
+			other, err := f.store.PrivateKey(t.Context(), pending.KeyID())
+			must(t, err)
+			f.store.hook(func(s *hookedStore) {
+				s.onPrivateKey = func(string, []byte, error) ([]byte, error) { return other, nil }
 			})
-			r, err := keys.Open(t.Context(), l.options())
-			if err != nil {
-				t.Fatal(err)
-			}
+			r, err := keys.Open(t.Context(), f.options())
+			must(t, err)
 			if _, _, _, err := r.SigningKey(t.Context()); !errors.Is(err, keys.ErrUnreadable) {
 				t.Errorf("SigningKey = %v", err)
 			}
@@ -147,78 +119,72 @@ func TestAHalfOfAnotherKeyIsUnreadable(t *testing.T) {
 	}
 }
 
-// boundSealer keeps what each half was bound to.
-type boundSealer struct {
+// contextSealer records the contexts.
+type contextSealer struct {
 	keys.Sealer
-	bound []string
+	contexts []string
 }
 
-func (s *boundSealer) Seal(plain, binding []byte) ([]byte, error) {
-	s.bound = append(s.bound, string(binding))
-	return s.Sealer.Seal(plain, binding)
+func (s *contextSealer) Seal(plain, sealContext []byte) ([]byte, error) {
+	s.contexts = append(s.contexts, string(sealContext))
+	return s.Sealer.Seal(plain, sealContext)
 }
 
-func TestAHalfIsBoundToItsKeyAndOpenedOnce(t *testing.T) {
-	l := newLab(t)
-	sealer := &boundSealer{Sealer: l.sealer}
-	l.sealer = sealer
-	r := l.found(t)
+func TestAPrivateKeyIsSealedWithItsContextAndOpenedOnce(t *testing.T) {
+	f := newFixture(t)
+	sealer := &contextSealer{Sealer: f.sealer}
+	f.sealer = sealer
+	r := f.create(t)
 	for i, k := range r.Keyset().Keys {
-		if want := "jwksctl private half 1\nEdDSA\n" + k.KeyID(); sealer.bound[i] != want {
-			t.Errorf("a half is bound to %q, want %q", sealer.bound[i], want)
+		if want := "jwksctl private half 1\nEdDSA\n" + k.KeyID(); sealer.contexts[i] != want {
+			t.Errorf("a private key is sealed with context %q, want %q", sealer.contexts[i], want)
 		}
 	}
 	var opened []string
-	l.store.hook(func(s *hookedStore) {
-		s.half = func(kid string, sealed []byte, err error) ([]byte, error) {
+	f.store.hook(func(s *hookedStore) {
+		s.onPrivateKey = func(kid string, sealed []byte, err error) ([]byte, error) {
 			opened = append(opened, kid)
 			return sealed, err
 		}
 	})
-	if err := r.Rotate(t.Context(), keys.StepRequest{}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, r.Rotate(t.Context(), keys.StepRequest{}))
 	if pending, _ := r.Keyset().Pending(); !slices.Equal(opened, []string{pending.KeyID()}) {
 		t.Errorf("opened after a rotation: %v, want the new key alone", opened)
 	}
 }
 
-func TestAHalfThatComesBackIsOpened(t *testing.T) {
-	l := newLab(t)
-	l.found(t)
+func TestAPrivateKeyThatComesBackIsOpened(t *testing.T) {
+	f := newFixture(t)
+	f.create(t)
 	gone := true
-	l.store.hook(func(s *hookedStore) {
-		s.half = func(_ string, sealed []byte, err error) ([]byte, error) {
+	f.store.hook(func(s *hookedStore) {
+		s.onPrivateKey = func(_ string, sealed []byte, err error) ([]byte, error) {
 			if gone {
 				return nil, keys.ErrNoPrivateKey
 			}
 			return sealed, err
 		}
 	})
-	r, err := keys.Open(t.Context(), l.options())
-	if err != nil {
-		t.Fatal(err)
-	}
+	r, err := keys.Open(t.Context(), f.options())
+	must(t, err)
 	if _, _, _, err := r.SigningKey(t.Context()); !errors.Is(err, keys.ErrUnreadable) {
 		t.Fatalf("SigningKey = %v", err)
 	}
 	gone = false
-	if err := r.Refresh(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	signs(t, r)
+	must(t, r.Refresh(t.Context()))
+	wantSigns(t, r)
 }
 
-// A half that is missing may have been destroyed, or revoked, since the document
-// was read. That is no alarm: the document is read again.
-func TestAHalfThatWasDestroyedMeanwhileIsNoAlarm(t *testing.T) {
-	l := newLab(t)
-	l.found(t)
-	other := l.other(t)
+// A key may have been revoked since the document was read. Then its private key is
+// missing, the document is read again, and no key counts as unreadable.
+func TestAPrivateKeyThatWasDestroyedMeanwhileIsNotUnreadable(t *testing.T) {
+	f := newFixture(t)
+	f.create(t)
+	other := f.other(t)
 	revoked := other.Keyset().Active().KeyID()
 	once := true
-	l.store.hook(func(s *hookedStore) {
-		s.half = func(_ string, sealed []byte, err error) ([]byte, error) {
+	f.store.hook(func(s *hookedStore) {
+		s.onPrivateKey = func(_ string, sealed []byte, err error) ([]byte, error) {
 			if once {
 				once = false
 				if err := other.Revoke(t.Context(), revoked, keys.StepRequest{}); err != nil {
@@ -229,25 +195,22 @@ func TestAHalfThatWasDestroyedMeanwhileIsNoAlarm(t *testing.T) {
 			return sealed, err
 		}
 	})
-	r, err := keys.Open(t.Context(), l.options())
-	if err != nil {
-		t.Fatal(err)
-	}
-	signs(t, r)
+	r, err := keys.Open(t.Context(), f.options())
+	must(t, err)
+	wantSigns(t, r)
 	if s := r.Status(); len(s.Unreadable) != 0 || slices.Contains(publishedKids(t, r), revoked) {
 		t.Errorf("unreadable %v, published %v", s.Unreadable, publishedKids(t, r))
 	}
 }
 
-// A store that fails while the halves are read is no reason to call a key
-// unreadable.
+// If the store fails while the private keys are read, no key counts as unreadable.
 func TestAnOutageIsNotAnUnreadableKey(t *testing.T) {
-	l := newLab(t)
-	l.found(t)
-	l.store.hook(func(s *hookedStore) {
-		s.half = func(string, []byte, error) ([]byte, error) { return nil, errDown }
+	f := newFixture(t)
+	f.create(t)
+	f.store.hook(func(s *hookedStore) {
+		s.onPrivateKey = func(string, []byte, error) ([]byte, error) { return nil, errDown }
 	})
-	if _, err := keys.Open(t.Context(), l.options()); !errors.Is(err, keys.ErrUnavailable) || !errors.Is(err, errDown) {
+	if _, err := keys.Open(t.Context(), f.options()); !errors.Is(err, keys.ErrUnavailable) || !errors.Is(err, errDown) {
 		t.Errorf("Open = %v", err)
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// machineUptime counts suspended time too: on this system CLOCK_MONOTONIC does,
-// unlike the clock that Go's own readings come from.
+// machineUptime counts suspended time too. On this system CLOCK_MONOTONIC does, but
+// the clock that Go reads does not.
 func machineUptime() func() time.Duration {
 	started := time.Now()
 	return func() time.Duration {

@@ -6,9 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// machineUptime counts suspended time too, which Go's own monotonic clock leaves
-// out (golang/go#24595): a process must not wake up believing that its snapshot is
-// as young as it was.
+// machineUptime counts suspended time too, which Go's monotonic clock leaves out
+// (golang/go#24595): after a suspend, a process must count its view as older.
 func machineUptime() func() time.Duration {
 	started := time.Now()
 	return func() time.Duration {

@@ -41,7 +41,7 @@ func TestWhatAForkForgotIsNoticed(t *testing.T) {
 		},
 		{"a key has left", noKeys, func(t testing.TB, first keys.Keyset, r *keys.Ring) {
 			revoke(t, first.Active().KeyID(), "leaked")(r)
-		}, policies(2*time.Minute, 3*time.Minute), "which has left"},
+		}, policies(2*time.Minute, 3*time.Minute), "which this machine has seen expire or be revoked"},
 		{"the policy was changed", keys.Open, policies(2 * time.Minute), func(t testing.TB, _ keys.Keyset, r *keys.Ring) {
 			rotate(t)(r)
 			must(t, r.Rotate(t.Context(), keys.StepRequest{Force: true}))
@@ -49,58 +49,58 @@ func TestWhatAForkForgotIsNoticed(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := newDisk(t)
-			first := d.found(t)
+			first := d.create(t)
 			backup := d.backup(t)
 			d.here(t, tt.open, func(r *keys.Ring) { tt.here(t, first, r) })
 			d.restore(t, backup)
 			d.elsewhere(t, func(r *keys.Ring) { tt.elsewhere(t, first, r) })
-			d.refused(t, tt.why)
-			d.here(t, keys.AcceptRestore, func(r *keys.Ring) { signs(t, r) })
-			d.here(t, keys.Open, func(r *keys.Ring) { signs(t, r) })
+			d.wantRefused(t, tt.why)
+			d.here(t, keys.AcceptRestore, func(r *keys.Ring) { wantSigns(t, r) })
+			d.here(t, keys.Open, func(r *keys.Ring) { wantSigns(t, r) })
 		})
 	}
 }
 
-func TestAStoreThatWasFoundedAnewIsAnotherKeyset(t *testing.T) {
+func TestAStoreThatWasCreatedAgainHasAnotherKeyset(t *testing.T) {
 	d := newDisk(t)
-	old := d.found(t)
+	old := d.create(t)
 	backup := d.backup(t)
 	d.here(t, keys.Open, rotate(t))
 	latest := d.backup(t)
 	d.wipe(t)
-	if fresh := d.found(t); fresh.ID == old.ID || fresh.Version != 1 {
-		t.Fatalf("founded anew: %s, version %d", fresh.ID, fresh.Version)
+	if fresh := d.create(t); fresh.ID == old.ID || fresh.Version != 1 {
+		t.Fatalf("created again: %s, version %d", fresh.ID, fresh.Version)
 	}
 	d.restore(t, backup)
-	d.refused(t, "version 1")
+	d.wantRefused(t, "version 1")
 
-	// the same while a process runs
+	// The same while a process runs.
 	s := d.store(t)
-	defer s.Close() //nolint:errcheck // read only by the end
+	defer s.Close() //nolint:errcheck // only read at the end
 	d.overwrite(t, latest)
 	running, err := keys.Open(t.Context(), d.options(s, d.witness))
 	must(t, err)
 	d.overwrite(t, nil)
-	fresh := d.found(t)
+	fresh := d.create(t)
 	must(t, running.Refresh(t.Context()))
 	if running.Keyset().ID != fresh.ID {
-		t.Error("the running ring does not follow")
+		t.Error("the running ring has another keyset")
 	}
 	d.overwrite(t, backup)
 	if err := running.Refresh(t.Context()); !restored(err) || running.Keyset().ID != fresh.ID {
-		t.Errorf("Refresh with the old keyset put back = %v", err)
+		t.Errorf("Refresh with the old keyset restored = %v", err)
 	}
 }
 
 func TestABrokenWitnessIsAnError(t *testing.T) {
 	d := newDisk(t)
-	id := d.found(t).ID
+	id := d.create(t).ID
 	folder := string(d.witness.(witness.Folder))
 	path := filepath.Join(folder, "witness-"+id+".json")
 	good, err := os.ReadFile(path)
 	must(t, err)
 	other := newDisk(t)
-	otherID := other.found(t).ID
+	otherID := other.create(t).ID
 	foreign, err := other.witness.Load(otherID)
 	must(t, err)
 	for name, content := range map[string][]byte{
@@ -113,7 +113,7 @@ func TestABrokenWitnessIsAnError(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			must(t, os.WriteFile(path, content, 0o600))
 			for way, open := range map[string]opener{"Open": keys.Open, "Read": reading, "AcceptRestore": keys.AcceptRestore} {
-				if err := d.try(t, d.witness, open, nobody); !errors.Is(err, keys.ErrWitness) {
+				if err := d.withRing(t, d.witness, open, noAction); !errors.Is(err, keys.ErrWitness) {
 					t.Errorf("%s = %v", way, err)
 				}
 			}
@@ -123,62 +123,61 @@ func TestABrokenWitnessIsAnError(t *testing.T) {
 		})
 	}
 	must(t, os.Remove(path))
-	d.here(t, keys.Open, func(r *keys.Ring) { signs(t, r) })
+	d.here(t, keys.Open, func(r *keys.Ring) { wantSigns(t, r) })
 }
 
-// A witness that cannot be written is told once, and stops nothing.
+// A witness that cannot be written is logged once, and stops nothing.
 func TestAWitnessThatCannotBeWritten(t *testing.T) {
 	d := newDisk(t)
 	missing := filepath.Join(t.TempDir(), "later")
 	d.witness = witness.Folder(missing)
-	d.here(t, founding, func(r *keys.Ring) {
+	d.here(t, createDaily, func(r *keys.Ring) {
 		for range 3 {
 			must(t, r.Refresh(t.Context()))
 		}
 		rotate(t)(r)
-		if n := d.log.count("the witness could not be written"); n != 1 {
-			t.Errorf("told %d times:\n%s", n, &d.log)
-		}
+		d.log.want(t, 1, `"level":"WARN"`, "witness update failed")
 		must(t, os.Mkdir(missing, 0o700))
 		must(t, r.Refresh(t.Context()))
 		if document, err := d.witness.Load(r.Keyset().ID); err != nil || document == nil {
-			t.Errorf("the witness was not tried again: %v", err)
+			t.Errorf("the witness was not updated: %v", err)
 		}
+		d.log.want(t, 1, "witness update recovered")
 	})
 }
 
-// counted is a witness that counts its updates.
-type counted struct {
+// countingWitness counts the updates.
+type countingWitness struct {
 	keys.Witness
 	n int
 }
 
-func (w *counted) Update(id string, decide func([]byte) []byte) error {
+func (w *countingWitness) Update(id string, decide func([]byte) []byte) error {
 	w.n++
 	return w.Witness.Update(id, decide)
 }
 
-func TestTheWitnessIsToldOnceAVersion(t *testing.T) {
+func TestTheWitnessIsUpdatedOnceAVersion(t *testing.T) {
 	d := newDisk(t)
-	w := &counted{Witness: d.witness}
+	w := &countingWitness{Witness: d.witness}
 	d.witness = w
-	d.here(t, founding, func(r *keys.Ring) {
+	d.here(t, createDaily, func(r *keys.Ring) {
 		must(t, r.Refresh(t.Context()))
 		rotate(t)(r)
 		must(t, r.Refresh(t.Context()))
 	})
 	if w.n != 2 {
-		t.Errorf("told %d times of two versions", w.n)
+		t.Errorf("%d updates of two versions", w.n)
 	}
 }
 
-// tardy is a witness that lets something happen before its next update.
-type tardy struct {
+// delayedWitness calls before at its next update.
+type delayedWitness struct {
 	keys.Witness
 	before func()
 }
 
-func (w *tardy) Update(id string, decide func([]byte) []byte) error {
+func (w *delayedWitness) Update(id string, decide func([]byte) []byte) error {
 	if before := w.before; before != nil {
 		w.before = nil
 		before()
@@ -188,20 +187,20 @@ func (w *tardy) Update(id string, decide func([]byte) []byte) error {
 
 func TestTheWitnessForgetsNothing(t *testing.T) {
 	d := newDisk(t)
-	d.found(t)
+	d.create(t)
 	backup := d.backup(t)
 	s := d.store(t)
-	slow, err := keys.Open(t.Context(), d.options(s, &tardy{d.witness, func() { d.here(t, keys.Open, rotate(t)) }}))
+	slow, err := keys.Open(t.Context(), d.options(s, &delayedWitness{d.witness, func() { d.here(t, keys.Open, rotate(t)) }}))
 	must(t, err)
 	if v := slow.Keyset().Version; v != 1 {
-		t.Fatalf("version %d: nobody was faster", v)
+		t.Fatalf("version %d: no other process was faster", v)
 	}
 	d.overwrite(t, backup)
-	d.refused(t, "version 1") // the slow process did not write over the newer document
+	d.wantRefused(t, "version 1") // the slow process did not replace the newer document
 
-	// A process that saw nothing newer than the backup cannot tell that the store
-	// was restored; what it makes of it is not what the witness keeps.
+	// A process that saw nothing newer than the backup cannot detect the restore. The
+	// witness does not take the versions that it writes.
 	setPolicy(t, keys.Settings{RotationInterval: 48 * time.Hour})(slow)
 	must(t, s.Close())
-	d.refused(t, "another version 2")
+	d.wantRefused(t, "another version 2")
 }
