@@ -136,7 +136,7 @@ func tables(t testing.TB, db *sql.DB) (names []string) {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), "SELECT name FROM main.sqlite_master WHERE type = 'table'")
 	must(t, err)
-	defer rows.Close() //nolint:errcheck // rows.Err is checked
+	defer rows.Close()
 	for rows.Next() {
 		var name string
 		must(t, rows.Scan(&name))

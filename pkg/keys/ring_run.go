@@ -159,9 +159,9 @@ func (l *failureLog) note(ctx context.Context, what string, err error) {
 	}
 	l.last[what] = kind
 	if err != nil {
-		l.ring.log.ErrorContext(ctx, what+" failed", "error", err.Error())
+		l.ring.log.ErrorContext(ctx, what+" failed", "error", err.Error()) //nolint:sloglint // what is one of six constants
 	} else {
-		l.ring.log.InfoContext(ctx, what+" recovered")
+		l.ring.log.InfoContext(ctx, what+" recovered") //nolint:sloglint // likewise
 	}
 }
 
