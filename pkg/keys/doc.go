@@ -1,58 +1,61 @@
-// Package keys owns the life of the signing keys: which key signs, which keys
-// are published, when each of them comes and goes, and what a process may do
-// on the strength of what it last read.
+// Package keys decides which key signs tokens, which keys are published in the
+// JWK Set (the JWKS), and when each key is created, activated, retired, deleted or
+// revoked.
 //
-// # One document
+// # Parts
 //
-// All truth is one [Keyset] document in a [Store], changed only by
-// compare-and-swap. Private halves lie beside it, sealed, and come and go in
-// the same transaction. A [Ring] is one process's live view of it.
+// A [Keyset] is one document that holds the policy and all public keys with their
+// stamps. A [Store] holds that document and the private keys, sealed by a [Sealer]. It
+// replaces the document by compare-and-swap, and adds and deletes private keys in the
+// same transaction. A [Ring] is one process's live view of the keyset: it signs and
+// publishes from memory and takes the timed steps. A [Witness] keeps a copy of the
+// newest document on a machine, so that a store that was restored from a backup is
+// detected.
 //
-// # The life of a key
+// The methods of Keyset are pure functions of the document and the time
+// (keyset_*.go). A Ring does the input and output (ring_*.go).
 //
-// No state is stored. It follows from which stamps a key has; only the end of
-// retirement reads a clock:
+// # The states of a key
 //
-//	         publish        activate          rotate            expires_at
-//	            |               |                |                   |
-//	  (none)    |    pending    |     active     |      retired      |  expired
-//	            |               |                |                   |
-//	in JWKS     |<------------------------------------------------->|
-//	signs                       |<-------------->|
-//	half kept   |<---------------------------------------->|
-//	                                                   destroy_at
+// A state is not stored. It follows from the key's stamps, which are times:
 //
-//	ready_at   = max(now + D + 2M + e, docs_until)
-//	destroy_at = max(now + D + e, acts_until)
-//	expires_at = max(now + D + T + 2e, tokens_until) + L
+//	            publish        activate          rotate            expires_at
+//	               |               |                |                   |
+//	     (none)    |    pending    |     active     |      retired      |  expired
+//	               |               |                |                   |
+//	in the JWKS    |<------------------------------------------------->|
+//	signs                          |<-------------->|
+//	private key    |<---------------------------------------->|
+//	                                                      destroy_at
 //
-// A revoked key leaves at once from wherever it stands. R, T, M, D, L and e are
-// the durations of [Policy]. A key waits until ready_at because a process that
-// has not seen it yet may go on serving the document without it for D, caches
-// may hold that document for M (2M where a reader ignores the Age header behind
-// a shared cache), and clocks differ by e. It stays until expires_at because
-// that same process may go on signing with it for D, the tokens live for T, two
-// clock errors add up (the signer's and the remover's), and verifiers allow L.
-// The three _until stamps say the same of processes that still act on an
-// earlier policy; each policy change raises them.
+// A revoked key leaves the JWKS from any state at once. The specimen is one more key,
+// which is created expired and never published: it signs tokens "with an expired key"
+// for those who test verifiers. README.md gives the formula and the reason for every
+// stamp.
 //
-// # What it guarantees
+// A step (publish, activate, …) changes the document. A guard is a check that can
+// refuse a step, and a refusal says why. The gate is the guard that keeps a key from
+// signing before every cache has it. The fence keeps a process from acting on a view
+// that it could not confirm with the store for max_staleness (D). The epoch counts the
+// restored backups that an operator accepted.
 //
-//   - A token minted through a Ring is findable until its exp plus L: every
-//     JWKS that a compliant cache may hold contains its key, unless the key was
-//     revoked.
-//   - One key is active in each version of the keyset, and every document ever
-//     published holds it. A successor stands beside it from the first document
-//     on, but for the moments after a revocation or a change of algorithm.
-//   - A revoked key is served by nobody after max(now + D + e, acts_until).
-//   - A process that has not confirmed the keyset for D neither signs nor
-//     publishes. One whose clock cannot be trusted takes no step.
-//   - An unreadable private half stops signing. It is never silently replaced.
+// # Guarantees
+//
+// The policy's durations are T, M, D, L and e; see [Policy].
+//
+//   - For a token minted by a Ring, every JWKS that a compliant cache may have contains
+//     its key until exp plus L, unless the key was revoked.
+//   - One key is active in each version of the keyset, and every published JWKS
+//     contains it.
+//   - No process serves a revoked key after max(now + D + e, acts_until).
+//   - A process that has not confirmed the keyset for D neither signs nor publishes. A
+//     process whose clock cannot be trusted takes no step.
+//   - A private key that cannot be opened stops signing. It is never silently replaced.
 //   - A read never creates anything.
 //
-// # What it refuses
+// # What it does not do
 //
-// It knows no tokens, no HTTP, no configuration and no engine. It never prints
-// a private half. It takes no lock and elects no leader: any process may try a
-// step, the pure functions on Keyset decide, and the swap arbitrates.
+// It knows no tokens, no HTTP, no configuration and no storage engine. It never prints
+// a private key. It takes no lock in the store and elects no leader: any process may
+// try a step, the pure functions decide, and the swap decides which process succeeds.
 package keys

@@ -1,8 +1,8 @@
-// Package keystest gives tests what is slow or awkward to make: ready-made
-// keys, and a clock that moves when it is told to.
+// Package keystest has what tests of keys need: ready-made private keys, a clock that
+// the test moves, and a valid policy.
 //
-// The private keys lie in the repository for everybody to read. They must never
-// sign anything that is believed.
+// The private keys are in the repository, so everyone can read them. Never use them
+// outside of tests.
 package keystest
 
 import (
@@ -34,9 +34,8 @@ func RSA(alg jwk.Algorithm, i int) (jwk.PrivateKey, error) {
 	return jwk.ParsePKCS8(alg, block.Bytes)
 }
 
-// Generator returns a keys.Options.Generate that hands out the ready-made
-// RSA-2048 keys one after another, each once, and makes keys of the algorithms
-// for which that is quick.
+// Generator returns a function for keys.Options.Generate. It returns the ready-made
+// RSA-2048 keys one after another, each once, and generates all other keys.
 func Generator() func(jwk.Algorithm, int) (jwk.PrivateKey, error) {
 	var mu sync.Mutex
 	next := 0
@@ -51,14 +50,14 @@ func Generator() func(jwk.Algorithm, int) (jwk.PrivateKey, error) {
 	}
 }
 
-// Clock is a wall clock that stands still until it is moved. It may be used
-// from many goroutines.
+// Clock is a wall clock that stands still until the test moves it. Its methods may be
+// called from many goroutines.
 type Clock struct {
 	mu  sync.Mutex
 	now time.Time
 }
 
-// NewClock stands at noon of an ordinary day.
+// NewClock returns a clock at noon of a fixed day.
 func NewClock() *Clock {
 	return &Clock{now: time.Date(2030, time.March, 4, 12, 0, 0, 0, time.UTC)}
 }
@@ -77,8 +76,8 @@ func (c *Clock) Advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// Policy is a valid policy with the given rotation interval, of the algorithm
-// whose keys are the quickest to make.
+// Policy is a valid policy with the given rotation interval, and with the algorithm
+// whose keys are the quickest to generate.
 func Policy(rotationInterval time.Duration) keys.Policy {
 	p, err := keys.NewPolicy(keys.Settings{
 		RotationInterval: rotationInterval,
@@ -86,7 +85,7 @@ func Policy(rotationInterval time.Duration) keys.Policy {
 		Issuer:           "https://issuer.example",
 	})
 	if err != nil {
-		panic(err) // only a test passes an interval that no policy can have
+		panic(err) // the interval is a constant of a test
 	}
 	return p
 }

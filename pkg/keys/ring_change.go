@@ -1,0 +1,124 @@
+package keys
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/jwk"
+)
+
+// A change is tried again up to maxAttempts times while other processes win the swap,
+// and until the store has failed maxFailures times. Each attempt reads the keyset and
+// decides anew.
+const (
+	maxAttempts = 16
+	maxFailures = 3
+)
+
+// decision is a request applied to the keyset as it is now. If the keyset shows that
+// the request was already carried out, a decision changes nothing. Therefore, a
+// commit with an unknown outcome is not done twice.
+type decision func(ks Keyset, now time.Time, in StepInput) (Keyset, Effect, error)
+
+// newKeyFunc returns the new key that a decision may need, the zero value if it needs
+// none. It is called before the clock is read, because it may take seconds.
+type newKeyFunc func(ks Keyset) (jwk.PrivateKey, error)
+
+// newKeyIf returns a new key if the keyset needs one.
+func (r *Ring) newKeyIf(needed func(Keyset) bool) newKeyFunc {
+	return func(ks Keyset) (jwk.PrivateKey, error) {
+		if !needed(ks) {
+			return jwk.PrivateKey{}, nil
+		}
+		return r.spare.getOrGenerate(ks.Policy, r.generate)
+	}
+}
+
+// change carries a decision out: read, decide, swap, and again if another process was
+// first.
+func (r *Ring) change(ctx context.Context, newKey newKeyFunc, decide decision) error {
+	r.updates.Lock()
+	defer r.updates.Unlock()
+	var failed, unclear error
+	for attempts, failures := 0, 0; attempts < maxAttempts && failures < maxFailures && ctx.Err() == nil; attempts++ {
+		v, err := r.refresh(ctx)
+		if errors.Is(err, ErrUnavailable) {
+			failed = err
+			failures++
+			continue
+		}
+		if err != nil {
+			return orUnclear(unclear, err)
+		}
+		key, err := newKey(v.ks)
+		if err != nil {
+			return orUnclear(unclear, err)
+		}
+		in := StepInput{Fresh: key.Public(), Opened: v.opened}
+		now := r.clock.read()
+		if refusal := r.clock.check(now, v.ks, v.storeTime); refusal != nil {
+			return orUnclear(unclear, r.countRefused(refusal))
+		}
+		next, effect, err := decide(v.ks, now.wall, in)
+		if err != nil {
+			return orUnclear(unclear, r.countRefused(err))
+		}
+		if effect.Empty() {
+			return nil
+		}
+		err = r.swap(ctx, v.ks, next, effect, map[string]jwk.PrivateKey{in.Fresh.KeyID(): key}, now)
+		if err == nil {
+			r.countCommitted(ctx, effect)
+			if _, err = r.refresh(ctx); err != nil {
+				return fmt.Errorf("%w: the change is made, but could not be read back: %v", ErrUnavailable, err)
+			}
+			return nil
+		}
+		failed = err
+		if !errors.Is(err, ErrConflict) {
+			failures++
+		}
+		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrTooLate) {
+			unclear = err
+		}
+	}
+	if failed == nil {
+		failed = context.Cause(ctx)
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, failed)
+}
+
+// orUnclear is the error that ends a change. If an earlier attempt may have been
+// committed, the error must not look like a refusal, after which nothing is changed.
+func orUnclear(unclear, err error) error {
+	if unclear == nil {
+		return err
+	}
+	return fmt.Errorf("%w: the change may have been made: %v; then: %v", ErrUnavailable, unclear, err)
+}
+
+// swap seals the new private keys and commits a decision.
+func (r *Ring) swap(ctx context.Context, from, next Keyset, effect Effect, fresh map[string]jwk.PrivateKey, now reading) error {
+	document, err := next.encode()
+	if err != nil {
+		return err
+	}
+	// Half of e is for the write to land, the other half is for the clocks. A policy
+	// change computes its stamps with the old e.
+	e := min(from.Policy.ClockSkew, next.Policy.ClockSkew)
+	c := Change{Version: from.Version, Document: document, Delete: effect.Delete, Deadline: now.wall.Add(e / 2)}
+	c.Put = make(map[string][]byte, len(effect.Put))
+	for _, kid := range effect.Put {
+		key := fresh[kid]
+		der, err := key.MarshalPKCS8()
+		if err != nil {
+			return err
+		}
+		if c.Put[kid], err = r.sealer.Seal(der, sealingContext(key.Public())); err != nil {
+			return err
+		}
+	}
+	return r.store.Swap(ctx, c)
+}

@@ -1,0 +1,140 @@
+package keys
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jwksctl/jwksctl/pkg/jwk"
+)
+
+// Refresh reads the keyset from the store and confirms or replaces the view.
+func (r *Ring) Refresh(ctx context.Context) error {
+	r.updates.Lock()
+	defer r.updates.Unlock()
+	_, err := r.refresh(ctx)
+	return err
+}
+
+func (r *Ring) refresh(ctx context.Context) (*view, error) {
+	for range maxAttempts {
+		v, err := r.readView(ctx)
+		if errors.Is(err, errChangedDuringRead) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		r.setView(v)
+		r.recordInWitness(ctx, v.ks)
+		return v, nil
+	}
+	return nil, fmt.Errorf("%w: %w", ErrUnavailable, errChangedDuringRead)
+}
+
+// errChangedDuringRead says that the keyset changed between two reads of one refresh.
+var errChangedDuringRead = errors.New("the keyset changed while it was read")
+
+// readView reads the document once and makes a view of it.
+func (r *Ring) readView(ctx context.Context) (*view, error) {
+	at := r.clock.read() // before the request is sent: the response is at least this fresh
+	rec, err := r.store.Load(ctx)
+	if errors.Is(err, ErrNoKeyset) {
+		return nil, err
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	old := r.view.Load()
+	next := view{confirmedAt: at, storeTime: storeTime{rec.Now, at, r.clock.readUnchecked()}}
+	next.document = rec.Document
+	// The content and not the version shows that nothing changed, because a store that
+	// was restored from a backup reaches the same versions again.
+	if old != nil && bytes.Equal(rec.Document, old.document) && len(old.unreadable()) == 0 {
+		next.ks, next.privateKeys, next.active, next.publication = old.ks, old.privateKeys, old.active, old.publication
+		r.clock.observe(next.ks, next.storeTime)
+		return &next, nil
+	}
+	if next.ks, err = decodeKeyset(rec); err != nil {
+		return nil, err
+	}
+	if err := r.checkSeen(next.ks, old); err != nil {
+		return nil, err
+	}
+	if err := r.openPrivateKeys(ctx, &next, old); err != nil {
+		return nil, err
+	}
+	r.clock.observe(next.ks, next.storeTime)
+	next.publication = newPublication(next.ks, r.clock.read().safe)
+	return &next, nil
+}
+
+// setView makes a view the current one.
+func (r *Ring) setView(v *view) {
+	r.spare.dropUsed(v.ks)
+	if old := r.view.Load(); old != nil && !bytes.Equal(old.document, v.document) {
+		r.counters.countChanges(old.ks, v.ks)
+	}
+	r.view.Store(v)
+	r.viewChanged.wake()
+}
+
+// openPrivateKeys opens the private keys that the process may sign with. A later step
+// may have deleted one since the document was read. Therefore, if one is missing, the
+// document is read again before the key counts as unreadable.
+func (r *Ring) openPrivateKeys(ctx context.Context, v, old *view) error {
+	if name := r.sealer.Name(); name != v.ks.SealingKey {
+		return fmt.Errorf("%w: the private keys are sealed under %s, this key is %s; give the key file that was created with the store",
+			ErrSealingKey, v.ks.SealingKey, name)
+	}
+	v.privateKeys = map[string]privateKey{}
+	for _, k := range v.ks.signers() {
+		kid := k.KeyID()
+		if old != nil && !old.privateKeys[kid].key.IsZero() {
+			v.privateKeys[kid] = old.privateKeys[kid]
+			continue
+		}
+		key, err := r.openPrivateKey(ctx, k.JWK)
+		if errors.Is(err, ErrUnavailable) {
+			return err
+		}
+		if errors.Is(err, ErrNoPrivateKey) {
+			if rec, again := r.store.Load(ctx); again != nil || rec.Version != v.ks.Version {
+				return errChangedDuringRead
+			}
+		}
+		v.privateKeys[kid] = privateKey{key, err}
+	}
+	v.active = v.privateKeys[v.ks.Active().KeyID()]
+	return nil
+}
+
+func (r *Ring) openPrivateKey(ctx context.Context, public jwk.PublicKey) (jwk.PrivateKey, error) {
+	sealed, err := r.store.PrivateKey(ctx, public.KeyID())
+	if errors.Is(err, ErrNoPrivateKey) {
+		return jwk.PrivateKey{}, err
+	}
+	if err != nil {
+		return jwk.PrivateKey{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	der, err := r.sealer.Open(sealed, sealingContext(public))
+	if err != nil {
+		return jwk.PrivateKey{}, err
+	}
+	key, err := jwk.ParsePKCS8(public.Algorithm(), der)
+	if err != nil {
+		return jwk.PrivateKey{}, err
+	}
+	if !key.Public().Equal(public) {
+		return jwk.PrivateKey{}, errors.New("it belongs to another key")
+	}
+	return key, nil
+}
+
+// sealingContext binds a sealed private key to the schema, the algorithm and the kid,
+// which is the thumbprint of the public key. The text is part of the stored format:
+// with any other text, the private keys of existing stores could not be opened.
+func sealingContext(k jwk.PublicKey) []byte {
+	return fmt.Appendf(nil, "jwksctl private half %d\n%s\n%s", schema, k.Algorithm(), k.KeyID())
+}

@@ -1,0 +1,118 @@
+package keys
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/jwk"
+)
+
+// Step takes every timed step that is due, until none is due or a guard holds the
+// remaining ones back. It generates the keys that the steps need.
+func (r *Ring) Step(ctx context.Context) error {
+	needed := func(ks Keyset) bool { return isDue(ks.NewKeyNeededAt(), r.clock.read().wall) }
+	for range maxAttempts {
+		var refused []*Refusal
+		var more bool
+		err := r.change(ctx, r.newKeyIf(needed),
+			func(ks Keyset, now time.Time, in StepInput) (Keyset, Effect, error) {
+				next, effect, refusals := ks.Advance(now, in)
+				// A step may need a second new key, or the room that this one made.
+				refused, more = refusals, !effect.Empty() && isDue(next.Next(), now)
+				return next, effect, nil
+			})
+		if err != nil {
+			return err
+		}
+		if !more {
+			return r.countRefused(firstRefusal(refused))
+		}
+	}
+	return nil
+}
+
+func isDue(at, now time.Time) bool { return !at.IsZero() && !at.After(now) }
+
+// Rotate retires the key that is active now and has its successor sign. It is done
+// when that key is no longer active, also if another process retired it. The errors
+// are *Refusal and ErrUnavailable.
+func (r *Ring) Rotate(ctx context.Context, req StepRequest) error {
+	from := r.Keyset().Active().KeyID()
+	needed := func(Keyset) bool { return true }
+	return r.change(ctx, r.newKeyIf(needed), func(ks Keyset, now time.Time, in StepInput) (Keyset, Effect, error) {
+		if ks.Active().KeyID() != from {
+			return ks, Effect{}, nil
+		}
+		return ks.Rotate(now, in, req)
+	})
+}
+
+// Revoke revokes a key at once and then publishes a successor if one is missing. The
+// errors are *Refusal, ErrUnknownKey and ErrUnavailable.
+func (r *Ring) Revoke(ctx context.Context, kid string, req StepRequest) error {
+	needed := func(ks Keyset) bool { // a forced request may find no other key to take over
+		return req.Force && ks.Active().KeyID() == kid
+	}
+	err := r.change(ctx, r.newKeyIf(needed), func(ks Keyset, now time.Time, in StepInput) (Keyset, Effect, error) {
+		return ks.Revoke(now, kid, in, req)
+	})
+	if err != nil {
+		return err
+	}
+	// The revocation is done even if this fails: a later step of any process publishes
+	// the successor.
+	if err := r.Step(ctx); err != nil {
+		r.log.WarnContext(ctx, "the successor of a revoked key is not published yet", "error", err.Error())
+	}
+	return nil
+}
+
+// Import makes a key that was generated elsewhere the pending one; see Keyset.Import.
+func (r *Ring) Import(ctx context.Context, key jwk.PrivateKey) error {
+	return r.change(ctx, func(Keyset) (jwk.PrivateKey, error) { return key, nil }, Keyset.Import)
+}
+
+// Export returns the private key of the active or the pending key. The error is
+// ErrUnreadable, or ErrUnknownKey if the keyset has no private key for the kid.
+func (r *Ring) Export(kid string) (jwk.PrivateKey, error) {
+	k, ok := r.view.Load().privateKeys[kid]
+	switch {
+	case !ok:
+		return jwk.PrivateKey{}, fmt.Errorf("%w with a private key: %s", ErrUnknownKey, kid)
+	case k.err != nil:
+		return jwk.PrivateKey{}, fmt.Errorf("%w: key %s: %v", ErrUnreadable, kid, k.err)
+	}
+	return k.key, nil
+}
+
+// SetPolicy applies the settings to the policy and returns what that changed.
+func (r *Ring) SetPolicy(ctx context.Context, s Settings) ([]Difference, error) {
+	var changed []Difference
+	noKey := func(Keyset) (jwk.PrivateKey, error) { return jwk.PrivateKey{}, nil }
+	err := r.change(ctx, noKey, func(ks Keyset, now time.Time, in StepInput) (Keyset, Effect, error) {
+		p, err := ks.Policy.With(s)
+		if err != nil {
+			return ks, Effect{}, err
+		}
+		if diff := ks.Policy.Differences(p); len(diff) > 0 {
+			changed = diff
+		}
+		return ks.SetPolicy(now, p, in)
+	})
+	return changed, err
+}
+
+// Preview applies a decision to the keyset as it was last read and commits nothing.
+func (r *Ring) Preview(decide func(ks Keyset, now time.Time, in StepInput) (Keyset, Effect, error)) (Keyset, error) {
+	v, now := r.view.Load(), r.clock.read()
+	if refusal := r.clock.check(now, v.ks, v.storeTime); refusal != nil {
+		return v.ks, refusal
+	}
+	fresh, err := r.spare.getOrGenerate(v.ks.Policy, r.generate)
+	if err != nil {
+		return v.ks, err
+	}
+	next, _, err := decide(v.ks, now.wall, StepInput{Fresh: fresh.Public(), Opened: v.opened})
+	return next, err
+}

@@ -1,0 +1,125 @@
+package keys
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Status describes a process and its view of the keyset.
+type Status struct {
+	Keyset     Keyset
+	Now        time.Time
+	Age        time.Duration    // since the keyset was last confirmed with the store
+	Stale      error            // ErrStale, or nil
+	Clock      *Refusal         // why the clock is not trusted, or nil
+	Unreadable map[string]error // the private keys that could not be opened, by kid
+	Overdue    time.Duration    // how long the active key has signed past its rotation; 0 if it has not
+
+	Rotations   uint64           // seen since this process started, by any process
+	Revocations uint64           // likewise
+	Steps       map[Step]uint64  // taken by this process
+	Refused     map[Guard]uint64 // steps that a guard refused in this process
+}
+
+// Status returns the status now.
+func (r *Ring) Status() Status {
+	v, at := r.view.Load(), r.clock.read()
+	s := Status{
+		Keyset: v.ks, Now: at.wall, Age: at.since(v.confirmedAt), Stale: v.fence(at),
+		Clock: r.clock.check(at, v.ks, v.storeTime), Unreadable: v.unreadable(),
+		Overdue: max(0, at.wall.Sub(v.ks.Active().ActiveAt.Add(v.ks.Policy.RotationInterval))),
+	}
+	r.counters.copyTo(&s)
+	return s
+}
+
+// overdue is an error if the active key signs well past its rotation. Steps are
+// always a little late, which is no error.
+func (s Status) overdue() error {
+	if s.Overdue <= s.Keyset.Policy.ClockSkew+2*longestPoll {
+		return nil
+	}
+	return fmt.Errorf("%w: key %s should have been retired %v ago; the next one can sign from %s",
+		errOverdue, s.Keyset.Active().KeyID(), s.Overdue.Round(time.Second), formatTime(s.Keyset.NextRotation()))
+}
+
+var errOverdue = errors.New("a rotation is overdue")
+
+// Ready is nil while the process can sign and publish.
+func (s Status) Ready() error {
+	if s.Stale != nil {
+		return s.Stale
+	}
+	if err, bad := s.Unreadable[s.Keyset.Active().KeyID()]; bad {
+		return fmt.Errorf("%w: %w", ErrUnreadable, err)
+	}
+	return nil
+}
+
+// counters count what a process did and saw.
+type counters struct {
+	mu          sync.Mutex
+	rotations   uint64
+	revocations uint64
+	steps       map[Step]uint64
+	refused     map[Guard]uint64
+}
+
+func (c *counters) copyTo(s *Status) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.Rotations, s.Revocations = c.rotations, c.revocations
+	s.Steps, s.Refused = maps.Clone(c.steps), maps.Clone(c.refused)
+}
+
+// countChanges counts the rotations and revocations between two documents that the
+// process has read.
+func (c *counters) countChanges(before, after Keyset) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old := map[string]Key{}
+	for _, k := range slices.Concat(before.Keys, before.History) {
+		old[k.KeyID()] = k
+	}
+	for _, k := range slices.Concat(after.Keys, after.History) {
+		if !k.ActiveAt.IsZero() && old[k.KeyID()].ActiveAt.IsZero() {
+			c.rotations++
+		}
+		if !k.RevokedAt.IsZero() && old[k.KeyID()].RevokedAt.IsZero() {
+			c.revocations++
+		}
+	}
+}
+
+// countCommitted counts and logs the steps of a change that was committed.
+func (r *Ring) countCommitted(ctx context.Context, e Effect) {
+	r.counters.mu.Lock()
+	defer r.counters.mu.Unlock()
+	if r.counters.steps == nil {
+		r.counters.steps = map[Step]uint64{}
+	}
+	for _, ev := range e.Events {
+		r.counters.steps[ev.Step]++
+		r.log.InfoContext(ctx, "keyset changed", "step", string(ev.Step), "kid", ev.KeyID)
+	}
+}
+
+// countRefused counts the refusal, if err is one, and returns err.
+func (r *Ring) countRefused(err error) error {
+	refusal, ok := errors.AsType[*Refusal](err)
+	if !ok {
+		return err
+	}
+	r.counters.mu.Lock()
+	defer r.counters.mu.Unlock()
+	if r.counters.refused == nil {
+		r.counters.refused = map[Guard]uint64{}
+	}
+	r.counters.refused[refusal.Guard]++
+	return err
+}
