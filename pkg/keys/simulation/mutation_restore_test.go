@@ -1,4 +1,4 @@
-package keys_test
+package simulation
 
 // The rules that a document by itself must keep, and a policy.
 func documentMutations() []mutation {

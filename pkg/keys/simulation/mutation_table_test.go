@@ -1,4 +1,4 @@
-package keys_test
+package simulation
 
 import "slices"
 

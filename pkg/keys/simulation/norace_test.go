@@ -1,5 +1,5 @@
 //go:build !race
 
-package keys_test
+package simulation
 
 const raceEnabled = false

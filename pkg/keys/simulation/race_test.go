@@ -1,6 +1,6 @@
 //go:build race
 
-package keys_test
+package simulation
 
 // raceEnabled says that everything takes ten times as long.
 const raceEnabled = true
