@@ -10,7 +10,7 @@ import (
 type RevocationBounds struct {
 	Served          time.Time `json:"served_until"`              // no process serves the key after this time
 	Cached          time.Time `json:"cached_until"`              // no compliant cache keeps it after this time
-	CachedWithNoAge time.Time `json:"cached_until_ignoring_age"` // nor does a client that ignores the Age header behind a shared cache
+	CachedWithNoAge time.Time `json:"cached_until_ignoring_age"` // no client that ignores the Age header behind a shared cache keeps it after this time
 }
 
 // RevocationBounds returns the bounds for a key that is revoked at now.

@@ -221,7 +221,7 @@ func TestFind(t *testing.T) {
 	if got, err := ks.Find("", noon); err != nil || len(got) != 4 {
 		t.Errorf("Find of no kid = %d keys, %v, want all four", len(got), err)
 	}
-	if got, err := ks.Find("nobody", noon); got != nil || err != nil {
+	if got, err := ks.Find("unknown", noon); got != nil || err != nil {
 		t.Errorf("Find of an unknown kid = %v, %v", got, err)
 	}
 	for _, tt := range []struct {

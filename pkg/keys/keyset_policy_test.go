@@ -2,6 +2,8 @@ package keys
 
 import (
 	"encoding/json"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +50,20 @@ func TestDefaultsFollowFromTheRotationInterval(t *testing.T) {
 		if diff := cmp.Diff(want, newTestPolicy(t, Settings{RotationInterval: tt.stated})); diff != "" {
 			t.Errorf("R = %v (-want +got):\n%s", tt.stated, diff)
 		}
+	}
+}
+
+func TestTheTableHasEverySetting(t *testing.T) {
+	var p Policy
+	fields := p.fields(Settings{})
+	for i := range reflect.TypeFor[Policy]().NumField() {
+		at := reflect.ValueOf(&p).Elem().Field(i).Addr().Interface()
+		if !slices.ContainsFunc(fields, func(f policyField) bool { return f.at == at }) {
+			t.Errorf("the table has no row for %s", reflect.TypeFor[Policy]().Field(i).Name)
+		}
+	}
+	if got := reflect.TypeFor[Settings]().NumField(); got != len(fields) {
+		t.Errorf("Settings has %d fields, the table %d", got, len(fields))
 	}
 }
 

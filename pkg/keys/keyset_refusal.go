@@ -51,9 +51,9 @@ func (in StepInput) checkOpened(k Key) *Refusal {
 		"the private key of the pending key %s cannot be opened; revoke that key to have it replaced", k.KeyID())}
 }
 
-// checkRoom refuses to publish one key more if the JWK Set is full. A key that has
+// checkCap refuses to publish one key more if the JWK Set is full. A key that has
 // expired by this clock counts as long as a slower clock may still publish it.
-func (ks Keyset) checkRoom(now time.Time) *Refusal {
+func (ks Keyset) checkCap(now time.Time) *Refusal {
 	e := ks.Policy.ClockSkew
 	if len(ks.Public(now.Add(-e))) < maxPublished {
 		return nil

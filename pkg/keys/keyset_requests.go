@@ -19,7 +19,7 @@ type StepRequest struct {
 // of the input if the pending key is missing or cannot be opened. The input must
 // have a new key.
 func (ks Keyset) Rotate(now time.Time, in StepInput, req StepRequest) (Keyset, Effect, error) {
-	if r := ks.checkRoom(now); r != nil {
+	if r := ks.checkCap(now); r != nil {
 		return ks, Effect{}, r
 	}
 	d := ks.draft(now)
@@ -120,7 +120,7 @@ func (ks Keyset) Import(now time.Time, in StepInput) (Keyset, Effect, error) {
 	d := ks.draft(now)
 	if p, ok := ks.Pending(); ok {
 		d.discard(p.KeyID(), "replaced by an imported key")
-	} else if r := ks.checkRoom(now); r != nil {
+	} else if r := ks.checkCap(now); r != nil {
 		return ks, Effect{}, r
 	}
 	d.publish(in.Fresh)

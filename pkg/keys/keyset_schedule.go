@@ -179,7 +179,7 @@ func (ks Keyset) heldBack(e Event, now time.Time, in StepInput) *Refusal {
 			return r
 		}
 	}
-	return ks.checkRoom(now)
+	return ks.checkCap(now)
 }
 
 // Forecast lists the timed steps up to until that the schedule alone takes. It runs

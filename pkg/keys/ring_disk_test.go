@@ -65,21 +65,21 @@ func (d *disk) withRing(t testing.TB, w keys.Witness, open opener, do func(*keys
 	return err
 }
 
-// here has a process of this machine act.
-func (d *disk) here(t testing.TB, open opener, do func(*keys.Ring)) {
+// onThisMachine has a process of this machine act.
+func (d *disk) onThisMachine(t testing.TB, open opener, do func(*keys.Ring)) {
 	t.Helper()
 	must(t, d.withRing(t, d.witness, open, do))
 }
 
-// elsewhere has a process of another machine act.
-func (d *disk) elsewhere(t testing.TB, do func(*keys.Ring)) {
+// onOtherMachine has a process of another machine act.
+func (d *disk) onOtherMachine(t testing.TB, do func(*keys.Ring)) {
 	t.Helper()
 	must(t, d.withRing(t, nil, keys.Open, do))
 }
 
 func (d *disk) create(t testing.TB) (created keys.Keyset) {
 	t.Helper()
-	d.here(t, createDaily, func(r *keys.Ring) { created = r.Keyset() })
+	d.onThisMachine(t, createDaily, func(r *keys.Ring) { created = r.Keyset() })
 	return created
 }
 

@@ -62,7 +62,7 @@ func TestRingRevoke(t *testing.T) {
 	if err := r.Revoke(t.Context(), first, keys.StepRequest{Reason: "other"}); err != nil || r.Keyset().Version != version {
 		t.Errorf("revoked again: %v, version %d, was %d", err, r.Keyset().Version, version)
 	}
-	if err := r.Revoke(t.Context(), "nobody", keys.StepRequest{}); !errors.Is(err, keys.ErrUnknownKey) {
+	if err := r.Revoke(t.Context(), "unknown", keys.StepRequest{}); !errors.Is(err, keys.ErrUnknownKey) {
 		t.Errorf("an unknown key: %v", err)
 	}
 	active := r.Keyset().Active().KeyID()
@@ -149,7 +149,7 @@ func TestImportedKeysSignLikeAnyOther(t *testing.T) {
 	}
 	wantSigns(t, f.other(t))
 	wantGuard(t, "a second Import", r.Import(t.Context(), key), keys.GuardKnown)
-	if _, err := r.Export("nobody"); !errors.Is(err, keys.ErrUnknownKey) {
+	if _, err := r.Export("unknown"); !errors.Is(err, keys.ErrUnknownKey) {
 		t.Errorf("Export of an unknown key = %v", err)
 	}
 }

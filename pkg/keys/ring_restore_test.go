@@ -19,12 +19,12 @@ func TestARestoredBackupIsRefusedUntilItIsAccepted(t *testing.T) {
 	first := d.create(t)
 	leaked := first.Active().KeyID()
 	backup := d.backup(t)
-	d.here(t, keys.Open, revoke(t, leaked, "leaked"))
+	d.onThisMachine(t, keys.Open, revoke(t, leaked, "leaked"))
 	d.restore(t, backup)
 	d.wantRefused(t, "version 1")
 
 	var accepted keys.Keyset
-	d.here(t, keys.AcceptRestore, func(r *keys.Ring) {
+	d.onThisMachine(t, keys.AcceptRestore, func(r *keys.Ring) {
 		accepted = r.Keyset()
 		wantRevoked(t, r, leaked, "leaked")
 		wantSigns(t, r)
@@ -39,7 +39,7 @@ func TestARestoredBackupIsRefusedUntilItIsAccepted(t *testing.T) {
 	must(t, s.Close())
 
 	for name, open := range map[string]opener{"Open": keys.Open, "a second accept": keys.AcceptRestore} {
-		d.here(t, open, func(r *keys.Ring) {
+		d.onThisMachine(t, open, func(r *keys.Ring) {
 			if diff := cmp.Diff(accepted, r.Keyset()); diff != "" {
 				t.Errorf("%s changed the keyset (-accepted +then):\n%s", name, diff)
 			}
@@ -89,9 +89,9 @@ func TestARunningRingFollowsAnAcceptedRestore(t *testing.T) {
 	}
 	wantSigns(t, running)
 
-	d.elsewhere(t, revoke(t, leaked, "leaked"))
+	d.onOtherMachine(t, revoke(t, leaked, "leaked"))
 	var accepted keys.Keyset
-	d.here(t, keys.AcceptRestore, func(r *keys.Ring) { accepted = r.Keyset() })
+	d.onThisMachine(t, keys.AcceptRestore, func(r *keys.Ring) { accepted = r.Keyset() })
 	if accepted.Version != before.Version {
 		t.Fatalf("accepted as version %d, the test wants %d", accepted.Version, before.Version)
 	}
@@ -116,11 +116,11 @@ func TestAKeyThatWasRevokedElsewhereStaysRevoked(t *testing.T) {
 			first := d.create(t)
 			kid := first.Active().KeyID()
 			backup := d.backup(t)
-			d.here(t, keys.Open, act)
+			d.onThisMachine(t, keys.Open, act)
 			d.restore(t, backup)
-			d.elsewhere(t, revoke(t, kid, "stolen"))
+			d.onOtherMachine(t, revoke(t, kid, "stolen"))
 			d.wantRefused(t, "the store")
-			d.here(t, keys.AcceptRestore, func(r *keys.Ring) {
+			d.onThisMachine(t, keys.AcceptRestore, func(r *keys.Ring) {
 				wantRevoked(t, r, kid, "stolen")
 				wantSigns(t, r)
 				if k := r.Keyset().Active(); k.KeyID() != pendingKid(t, first) || k.Forced {
@@ -137,10 +137,10 @@ func TestAKeyThatWasRevokedElsewhereHasASuccessor(t *testing.T) {
 	d := newDisk(t)
 	kid := pendingKid(t, d.create(t))
 	backup := d.backup(t)
-	d.here(t, keys.Open, rotate(t))
+	d.onThisMachine(t, keys.Open, rotate(t))
 	d.restore(t, backup)
-	d.elsewhere(t, revoke(t, kid, "stolen"))
-	d.here(t, keys.AcceptRestore, func(r *keys.Ring) {
+	d.onOtherMachine(t, revoke(t, kid, "stolen"))
+	d.onThisMachine(t, keys.AcceptRestore, func(r *keys.Ring) {
 		wantRevoked(t, r, kid, "stolen")
 		wantSigns(t, r)
 	})
@@ -153,19 +153,19 @@ func TestTheHistoriesAreMerged(t *testing.T) {
 	first := d.create(t)
 	active, pending := first.Active().KeyID(), pendingKid(t, first)
 	backup := d.backup(t)
-	d.here(t, keys.Open, func(r *keys.Ring) { // replaces the pending key, so that it leaves
+	d.onThisMachine(t, keys.Open, func(r *keys.Ring) { // replaces the pending key, so that it leaves
 		key, err := jwk.Generate(jwk.EdDSA, 0)
 		must(t, err)
 		must(t, r.Import(t.Context(), key))
 	})
 	d.restore(t, backup)
 	var third string
-	d.elsewhere(t, func(r *keys.Ring) {
+	d.onOtherMachine(t, func(r *keys.Ring) {
 		revoke(t, pending, "stolen")(r)
 		third = pendingKid(t, r.Keyset())
 		revoke(t, third, "stolen too")(r)
 	})
-	d.here(t, keys.AcceptRestore, func(r *keys.Ring) {
+	d.onThisMachine(t, keys.AcceptRestore, func(r *keys.Ring) {
 		wantRevoked(t, r, pending, "stolen")
 		wantRevoked(t, r, third, "stolen too")
 		if r.Keyset().Active().KeyID() != active {
@@ -175,7 +175,7 @@ func TestTheHistoriesAreMerged(t *testing.T) {
 }
 
 // A key leaves after the last token that it signed here or elsewhere has expired.
-func TestAKeyThatSignedOnTheRestoredLineStaysForItsTokens(t *testing.T) {
+func TestAKeyThatSignedOnTheRestoredStoreStaysForItsTokens(t *testing.T) {
 	const stays = time.Hour + time.Hour + 10*time.Second + time.Minute // D + T + 2e + L
 	d := newDisk(t)
 	for _, tt := range []struct {
@@ -218,13 +218,13 @@ func TestAKeyThatSignedOnTheRestoredLineStaysForItsTokens(t *testing.T) {
 			first := d.create(t)
 			kid := tt.kid(first)
 			backup := d.backup(t)
-			d.here(t, keys.Open, tt.here)
+			d.onThisMachine(t, keys.Open, tt.here)
 			d.clock.Advance(10 * time.Minute)
 			d.restore(t, backup)
 			at := d.clock.Now()
-			d.elsewhere(t, tt.elsewhere)
+			d.onOtherMachine(t, tt.elsewhere)
 			d.clock.Advance(tt.wait)
-			d.here(t, keys.AcceptRestore, func(r *keys.Ring) {
+			d.onThisMachine(t, keys.AcceptRestore, func(r *keys.Ring) {
 				k := findKey(t, r.Keyset(), kid)
 				if k.State(d.clock.Now()) != keys.Retired || k.RetiredAt.IsZero() || k.ActiveAt.IsZero() || k.DestroyedAt.IsZero() {
 					t.Errorf("the key is %+v", k)
@@ -248,15 +248,15 @@ func TestAKeyThatOnlyTheRestoredKeysetHas(t *testing.T) {
 	d := newDisk(t)
 	d.create(t)
 	backup := d.backup(t)
-	d.here(t, keys.Open, rotate(t))
+	d.onThisMachine(t, keys.Open, rotate(t))
 	d.restore(t, backup)
 	var signed, unused string
-	d.elsewhere(t, func(r *keys.Ring) {
+	d.onOtherMachine(t, func(r *keys.Ring) {
 		rotate(t)(r)
 		must(t, r.Rotate(t.Context(), keys.StepRequest{Force: true}))
 		signed, unused = r.Keyset().Active().KeyID(), pendingKid(t, r.Keyset())
 	})
-	d.here(t, keys.AcceptRestore, func(r *keys.Ring) {
+	d.onThisMachine(t, keys.AcceptRestore, func(r *keys.Ring) {
 		if k := findKey(t, r.Keyset(), signed); k.State(d.clock.Now()) != keys.Retired {
 			t.Errorf("the key that signed there is %s", k.State(d.clock.Now()))
 		}
@@ -272,12 +272,12 @@ func TestAPendingKeyIsReplacedIfItsPrivateKeyIsNotInTheBackup(t *testing.T) {
 	d.create(t)
 	backup := d.backup(t)
 	var lost string
-	d.here(t, keys.Open, func(r *keys.Ring) {
+	d.onThisMachine(t, keys.Open, func(r *keys.Ring) {
 		rotate(t)(r)
 		lost = pendingKid(t, r.Keyset())
 	})
 	d.restore(t, backup)
-	d.here(t, keys.AcceptRestore, func(r *keys.Ring) {
+	d.onThisMachine(t, keys.AcceptRestore, func(r *keys.Ring) {
 		ks := r.Keyset()
 		if k := findKey(t, ks, lost); k.Reason == "" || k.State(d.clock.Now()) != keys.Expired {
 			t.Errorf("the lost key is %s, reason %q", k.State(d.clock.Now()), k.Reason)
@@ -294,13 +294,13 @@ func TestAPendingKeyStaysIfItsPrivateKeyIsInTheBackup(t *testing.T) {
 	d := newDisk(t)
 	first := d.create(t)
 	backup := d.backup(t)
-	d.here(t, keys.Open, func(r *keys.Ring) {
+	d.onThisMachine(t, keys.Open, func(r *keys.Ring) {
 		setPolicy(t, keys.Settings{ExpiredTokens: new(true)})(r)
 		must(t, r.Step(t.Context())) // a specimen that the backup lacks
 	})
 	d.restore(t, backup)
 	d.clock.Advance(3 * time.Hour)
-	d.here(t, keys.AcceptRestore, func(r *keys.Ring) {
+	d.onThisMachine(t, keys.AcceptRestore, func(r *keys.Ring) {
 		p, _ := r.Keyset().Pending()
 		gate := d.clock.Now().Add(time.Hour + 2*5*time.Minute + 5*time.Second) // D + 2M + e
 		if p.KeyID() != pendingKid(t, first) || p.ReadyAt.Before(gate) {
@@ -320,12 +320,12 @@ func TestAnActiveKeyThatIsNotInTheBackup(t *testing.T) {
 	d := newDisk(t)
 	d.create(t)
 	backup := d.backup(t)
-	d.here(t, keys.Open, func(r *keys.Ring) {
+	d.onThisMachine(t, keys.Open, func(r *keys.Ring) {
 		rotate(t)(r)
 		must(t, r.Rotate(t.Context(), keys.StepRequest{Force: true}))
 	})
 	d.restore(t, backup)
-	d.here(t, keys.AcceptRestore, func(r *keys.Ring) {
+	d.onThisMachine(t, keys.AcceptRestore, func(r *keys.Ring) {
 		if _, _, _, err := r.SigningKey(t.Context()); !errors.Is(err, keys.ErrUnreadable) || !errors.Is(r.Status().Ready(), keys.ErrUnreadable) {
 			t.Errorf("SigningKey = %v, Ready = %v", err, r.Status().Ready())
 		}
@@ -343,17 +343,17 @@ func TestAcceptNeedsAClockThatIsRight(t *testing.T) {
 	for name, prepare := range map[string]func(*testing.T, *disk, []byte){
 		"behind the witness": func(t *testing.T, d *disk, backup []byte) {
 			d.clock.Advance(time.Hour)
-			d.here(t, keys.Open, rotate(t))
+			d.onThisMachine(t, keys.Open, rotate(t))
 			d.restore(t, backup)
 		},
 		"behind the store": func(t *testing.T, d *disk, backup []byte) {
-			d.here(t, keys.Open, func(r *keys.Ring) {
+			d.onThisMachine(t, keys.Open, func(r *keys.Ring) {
 				rotate(t)(r)
 				must(t, r.Rotate(t.Context(), keys.StepRequest{Force: true}))
 			})
 			d.restore(t, backup)
 			d.clock.Advance(time.Hour)
-			d.elsewhere(t, rotate(t))
+			d.onOtherMachine(t, rotate(t))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -368,11 +368,11 @@ func TestAcceptNeedsAClockThatIsRight(t *testing.T) {
 }
 
 // A process without a witness changes the restored store at the same time.
-func TestAcceptMeetsAnotherChange(t *testing.T) {
+func TestAcceptRestoreIsTriedAgainAfterAConflict(t *testing.T) {
 	d := newDisk(t)
 	leaked := d.create(t).Active().KeyID()
 	backup := d.backup(t)
-	d.here(t, keys.Open, revoke(t, leaked, "leaked"))
+	d.onThisMachine(t, keys.Open, revoke(t, leaked, "leaked"))
 	d.restore(t, backup)
 	s := d.store(t)
 	defer s.Close() //nolint:errcheck // only read at the end
@@ -397,7 +397,7 @@ func TestAcceptNeedsTheSealingKey(t *testing.T) {
 	d := newDisk(t)
 	d.create(t)
 	backup := d.backup(t)
-	d.here(t, keys.Open, rotate(t))
+	d.onThisMachine(t, keys.Open, rotate(t))
 	d.restore(t, backup)
 	d.sealer = newSealer(t)
 	if err := d.withRing(t, d.witness, keys.AcceptRestore, noAction); !errors.Is(err, keys.ErrSealingKey) {

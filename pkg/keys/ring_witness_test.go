@@ -15,7 +15,7 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/store/witness"
 )
 
-func TestWhatAForkForgotIsNoticed(t *testing.T) {
+func TestChangesThatARestoredStoreLacksAreDetected(t *testing.T) {
 	noKeys := func(ctx context.Context, o keys.Options) (*keys.Ring, error) {
 		o.Generate = func(jwk.Algorithm, int) (jwk.PrivateKey, error) { return jwk.PrivateKey{}, errDown }
 		return keys.Open(ctx, o)
@@ -51,12 +51,12 @@ func TestWhatAForkForgotIsNoticed(t *testing.T) {
 			d := newDisk(t)
 			first := d.create(t)
 			backup := d.backup(t)
-			d.here(t, tt.open, func(r *keys.Ring) { tt.here(t, first, r) })
+			d.onThisMachine(t, tt.open, func(r *keys.Ring) { tt.here(t, first, r) })
 			d.restore(t, backup)
-			d.elsewhere(t, func(r *keys.Ring) { tt.elsewhere(t, first, r) })
+			d.onOtherMachine(t, func(r *keys.Ring) { tt.elsewhere(t, first, r) })
 			d.wantRefused(t, tt.why)
-			d.here(t, keys.AcceptRestore, func(r *keys.Ring) { wantSigns(t, r) })
-			d.here(t, keys.Open, func(r *keys.Ring) { wantSigns(t, r) })
+			d.onThisMachine(t, keys.AcceptRestore, func(r *keys.Ring) { wantSigns(t, r) })
+			d.onThisMachine(t, keys.Open, func(r *keys.Ring) { wantSigns(t, r) })
 		})
 	}
 }
@@ -65,7 +65,7 @@ func TestAStoreThatWasCreatedAgainHasAnotherKeyset(t *testing.T) {
 	d := newDisk(t)
 	old := d.create(t)
 	backup := d.backup(t)
-	d.here(t, keys.Open, rotate(t))
+	d.onThisMachine(t, keys.Open, rotate(t))
 	latest := d.backup(t)
 	d.wipe(t)
 	if fresh := d.create(t); fresh.ID == old.ID || fresh.Version != 1 {
@@ -123,7 +123,7 @@ func TestABrokenWitnessIsAnError(t *testing.T) {
 		})
 	}
 	must(t, os.Remove(path))
-	d.here(t, keys.Open, func(r *keys.Ring) { wantSigns(t, r) })
+	d.onThisMachine(t, keys.Open, func(r *keys.Ring) { wantSigns(t, r) })
 }
 
 // A witness that cannot be written is logged once, and stops nothing.
@@ -131,7 +131,7 @@ func TestAWitnessThatCannotBeWritten(t *testing.T) {
 	d := newDisk(t)
 	missing := filepath.Join(t.TempDir(), "later")
 	d.witness = witness.Folder(missing)
-	d.here(t, createDaily, func(r *keys.Ring) {
+	d.onThisMachine(t, createDaily, func(r *keys.Ring) {
 		for range 3 {
 			must(t, r.Refresh(t.Context()))
 		}
@@ -161,7 +161,7 @@ func TestTheWitnessIsUpdatedOnceAVersion(t *testing.T) {
 	d := newDisk(t)
 	w := &countingWitness{Witness: d.witness}
 	d.witness = w
-	d.here(t, createDaily, func(r *keys.Ring) {
+	d.onThisMachine(t, createDaily, func(r *keys.Ring) {
 		must(t, r.Refresh(t.Context()))
 		rotate(t)(r)
 		must(t, r.Refresh(t.Context()))
@@ -185,12 +185,12 @@ func (w *delayedWitness) Update(id string, decide func([]byte) []byte) error {
 	return w.Witness.Update(id, decide)
 }
 
-func TestTheWitnessForgetsNothing(t *testing.T) {
+func TestTheWitnessKeepsTheNewestDocument(t *testing.T) {
 	d := newDisk(t)
 	d.create(t)
 	backup := d.backup(t)
 	s := d.store(t)
-	slow, err := keys.Open(t.Context(), d.options(s, &delayedWitness{d.witness, func() { d.here(t, keys.Open, rotate(t)) }}))
+	slow, err := keys.Open(t.Context(), d.options(s, &delayedWitness{d.witness, func() { d.onThisMachine(t, keys.Open, rotate(t)) }}))
 	must(t, err)
 	if v := slow.Keyset().Version; v != 1 {
 		t.Fatalf("version %d: no other process was faster", v)
