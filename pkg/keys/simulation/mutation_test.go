@@ -5,6 +5,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,135 +17,237 @@ import (
 	"time"
 )
 
-var mutants = flag.Bool("mutants", false, "weaken every guard in turn and see the proof catch it (make mutants)")
+var mutants = flag.Bool("mutants", false, "weaken every guard in turn and check that the proof notices it (make mutants)")
 
-// mutation is one guard or one term of a formula, and the same weakened.
+// mutation is one guard or one term of a formula of pkg/keys, and how it is weakened.
 type mutation struct {
-	name     string
-	old, new string // old stands exactly once in the sources of the package
-	seed     uint64 // a world that shows it, to be tried first; 0 where an early one does
+	name  string
+	edits []edit
+	seed  uint64 // a world that shows it, to be tried first; 0 if an early one does
 
-	// test names a test to catch it where the simulation and the search cannot,
-	// and why they cannot.
+	// test names a unit test of pkg/keys that must notice it if the simulation and the
+	// search cannot, and why they cannot.
 	test, why string
 }
 
-// TestMutations holds the table to the sources: each old text stands in them
-// exactly once. With -mutants, each mutation is built into a copy of the
-// package (-overlay; nothing is written to the tree), and must be caught by a
-// broken invariant and not by anything else.
+// edit replaces one node of one function.
+type edit struct {
+	place string // a function or method, and optionally a pattern in it: "draft.retire: _.DestroyAt = _"
+	find  string // a pattern; it must match exactly one node in the place
+	change
+}
+
+// change makes the new source text of a node. Its argument text returns the present
+// source text of the node or of a part of it.
+type change func(n ast.Node, text func(ast.Node) string) string
+
+func mutate(name, place, find string, c change) mutation {
+	return mutation{name: name, edits: []edit{{place, find, c}}}
+}
+
+// and adds an edit that stands further up.
+func (m mutation) and(place, find string, c change) mutation {
+	m.edits = append(m.edits, edit{place, find, c})
+	return m
+}
+
+func (m mutation) seeded(seed uint64) mutation { m.seed = seed; return m }
+
+func (m mutation) caughtBy(test, why string) mutation { m.test, m.why = test, why; return m }
+
+// The changes. never, always and zero keep the old text, so that all variables stay in use.
+
+func never(n ast.Node, text func(ast.Node) string) string { return "(false && (" + text(n) + "))" }
+
+func always(n ast.Node, text func(ast.Node) string) string { return "(true || (" + text(n) + "))" }
+
+// zero takes a term out of a sum.
+func zero(n ast.Node, text func(ast.Node) string) string { return "0*(" + text(n) + ")" }
+
+// once takes the factor out of a term such as 2*x.
+func once(n ast.Node, text func(ast.Node) string) string { return text(n.(*ast.BinaryExpr).Y) }
+
+// first and second put an argument of a call in place of the call.
+func first(n ast.Node, text func(ast.Node) string) string { return text(n.(*ast.CallExpr).Args[0]) }
+
+func second(n ast.Node, text func(ast.Node) string) string { return text(n.(*ast.CallExpr).Args[1]) }
+
+func removed(ast.Node, func(ast.Node) string) string { return "" }
+
+// with puts other source text in place of a node.
+func with(replacement string) change {
+	return func(ast.Node, func(ast.Node) string) string { return replacement }
+}
+
+// TestMutations checks that every edit of the table matches one node of the sources.
+// With -mutants, each mutation is built into a copy of pkg/keys (-overlay; nothing is
+// written to the tree), and a broken invariant must show it, and nothing else.
 func TestMutations(t *testing.T) {
-	files := packageFiles(t)
+	sources := parseSources(t)
 	for _, m := range mutations() {
 		t.Run(m.name, func(t *testing.T) {
-			file := m.find(t, files)
+			if (m.test == "") != (m.why == "") {
+				t.Fatal("a test in place of the simulation needs a reason")
+			}
+			changed := m.apply(t, sources)
 			if !*mutants {
 				return
 			}
 			t.Parallel()
 			started := time.Now()
-			by := m.mustBeCaught(t, m.build(t, files, file))
+			by := m.mustBeCaught(t, m.build(t, changed))
 			t.Logf("%s (%v)", by, time.Since(started).Round(10*time.Millisecond))
 		})
 	}
 }
 
-// packageFiles are the files of the package and of its tests.
-func packageFiles(t *testing.T) map[string]string {
+// sources are the product files of pkg/keys.
+type sources struct {
+	files     *token.FileSet
+	text      map[string]string // by path
+	functions map[string]*ast.FuncDecl
+}
+
+func parseSources(t *testing.T) sources {
 	t.Helper()
-	names, err := filepath.Glob("*.go")
+	s := sources{token.NewFileSet(), map[string]string{}, map[string]*ast.FuncDecl{}}
+	paths, err := filepath.Glob(filepath.Join("..", "*.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := map[string]string{}
-	for _, f := range names {
-		data, err := os.ReadFile(f)
+	for _, path := range paths {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		data, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		files[f] = string(data)
-	}
-	return files
-}
-
-// find is the one source that has the old text.
-func (m mutation) find(t *testing.T, files map[string]string) string {
-	t.Helper()
-	n, in := 0, ""
-	for file, text := range files {
-		if c := strings.Count(text, m.old); c > 0 && !strings.HasSuffix(file, "_test.go") {
-			n, in = n+c, file
+		file, err := parser.ParseFile(s.files, path, data, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if n != 1 || m.old == m.new {
-		t.Fatalf("the text to weaken stands %d times in the package, not once:\n%s", n, m.old)
-	}
-	if (m.test == "") != (m.why == "") {
-		t.Fatal("a test in place of the simulation needs a reason")
-	}
-	return in
-}
-
-// needs tells whether a file of tests takes part: what is left out need not be
-// compiled and linked anew for each mutation.
-func (m mutation) needs(files map[string]string, file string) bool {
-	switch {
-	case m.test == "":
-		return strings.HasPrefix(file, "sim_") || strings.HasPrefix(file, "search_")
-	case strings.HasPrefix(files[file], "package keys_test"):
-		for name, text := range files {
-			if strings.Contains(text, "\nfunc "+m.test+"(") {
-				return strings.HasPrefix(files[name], "package keys_test")
+		s.text[path] = string(data)
+		for _, d := range file.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok {
+				s.functions[functionName(f)] = f
 			}
 		}
 	}
-	return true
+	return s
 }
 
-// build makes a test binary of the package with the mutation in it.
-func (m mutation) build(t *testing.T, files map[string]string, mutated string) (binary string) {
+// functionName is the name of a function, or of a method behind that of its type.
+func functionName(f *ast.FuncDecl) string {
+	if f.Recv == nil {
+		return f.Name.Name
+	}
+	receiver := f.Recv.List[0].Type
+	if pointer, ok := receiver.(*ast.StarExpr); ok {
+		receiver = pointer.X
+	}
+	return receiver.(*ast.Ident).Name + "." + f.Name.Name
+}
+
+// apply returns the files that the mutation changes.
+func (m mutation) apply(t *testing.T, s sources) map[string]string {
 	t.Helper()
-	here, err := filepath.Abs(".")
-	if err != nil {
-		t.Fatal(err)
+	changed := map[string]string{}
+	for _, e := range m.edits {
+		node := e.findOne(t, s)
+		start, end := s.files.Position(node.Pos()), s.files.Position(node.End())
+		path := start.Filename
+		source := s.text[path]
+		if _, ok := changed[path]; !ok {
+			changed[path] = source
+		}
+		text := func(n ast.Node) string {
+			return source[s.files.Position(n.Pos()).Offset:s.files.Position(n.End()).Offset]
+		}
+		replacement := e.change(node, text)
+		if replacement == text(node) {
+			t.Fatalf("%s does not change %s", e.find, e.place)
+		}
+		// The edits of one file come last place first, so that the offsets hold.
+		changed[path] = changed[path][:start.Offset] + replacement + changed[path][end.Offset:]
 	}
+	return changed
+}
+
+// findOne returns the node that the edit replaces.
+func (e edit) findOne(t *testing.T, s sources) ast.Node {
+	t.Helper()
+	name, scope, scoped := strings.Cut(e.place, ": ")
+	var place ast.Node = s.functions[name]
+	if s.functions[name] == nil {
+		t.Fatalf("there is no function %s", name)
+	}
+	find := func(text string) {
+		p, err := parsePattern(text)
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		found := p.findAll(place)
+		if len(found) != 1 {
+			t.Fatalf("%s matches %d nodes of %s, not one", text, len(found), e.place)
+		}
+		place = found[0]
+	}
+	if scoped {
+		find(scope)
+	}
+	find(e.find)
+	return place
+}
+
+// build makes the test binary that must notice the mutation.
+func (m mutation) build(t *testing.T, changed map[string]string) (binary string) {
+	t.Helper()
 	dir := t.TempDir()
-	write := func(name string, data []byte) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
+	replace := map[string]string{}
+	for path, text := range changed {
+		replace[absolute(t, path)] = writeFile(t, dir, filepath.Base(path), []byte(text))
 	}
-	replace := map[string]string{
-		filepath.Join(here, mutated): write(mutated, []byte(strings.Replace(files[mutated], m.old, m.new, 1))),
-	}
-	for file := range files {
-		if strings.HasSuffix(file, "_test.go") && !m.needs(files, file) {
-			replace[filepath.Join(here, file)] = "" // as if it were not there
-		}
+	pkg := "."
+	if m.test != "" {
+		pkg = ".."
 	}
 	overlay, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
 		t.Fatal(err)
 	}
 	binary = filepath.Join(dir, "mutant.test")
-	out, err := alone(t, "go", "test", "-c", "-o", binary, "-overlay", write("overlay.json", overlay), "-vet=off", "-ldflags=-s -w", ".")
+	out, err := execute(t, "go", "test", "-c", "-p", "1", "-o", binary, "-overlay", writeFile(t, dir, "overlay.json", overlay), "-vet=off", "-ldflags=-s -w", pkg)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return binary
 }
 
-// alone runs a command on one processor: there is a mutant for each.
-func alone(t *testing.T, name string, args ...string) (output []byte, err error) {
+func absolute(t *testing.T, path string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), name, args...)
-	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
-	return cmd.CombinedOutput()
+	path, err := filepath.Abs(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
-// mustBeCaught runs what may catch the mutation, the quickest first, and returns
+func writeFile(t *testing.T, dir, name string, data []byte) (path string) {
+	t.Helper()
+	path = filepath.Join(dir, name)
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func execute(t *testing.T, name string, args ...string) (output []byte, err error) {
+	t.Helper()
+	return exec.CommandContext(t.Context(), name, args...).CombinedOutput()
+}
+
+// mustBeCaught runs what may notice the mutation, the quickest first, and returns
 // what did.
 func (m mutation) mustBeCaught(t *testing.T, binary string) string {
 	t.Helper()
@@ -150,13 +255,13 @@ func (m mutation) mustBeCaught(t *testing.T, binary string) string {
 	runs := [][]string{
 		{"TestSimulation", "-sim.shrink=false", "-sim.seeds=1", fmt.Sprintf("-sim.first=%d", max(1, m.seed))},
 		{"TestSimulation", "-sim.shrink=false", "-sim.seeds=15000"},
-		{"TestSearch"},
+		{"TestSearch", "-search.whole"},
 	}
 	if m.test != "" {
 		caught, runs = regexp.MustCompile("--- FAIL: "+m.test), [][]string{{m.test}}
 	}
 	for _, run := range runs {
-		out, err := alone(t, binary, append(run[1:], "-test.run=^"+run[0]+"$", "-test.timeout=20m")...)
+		out, err := execute(t, binary, append(run[1:], "-test.run=^"+run[0]+"$", "-test.cpu=1", "-test.timeout=20m")...)
 		if err == nil {
 			continue
 		}
