@@ -62,8 +62,8 @@ func (k *PublicKey) UnmarshalJSON(data []byte) error {
 // valid JSON, but are not decoded yet.
 type members map[string]jsontext.Value
 
-// maxMembers is the largest number of members in an object and of keys in a set,
-// because a document of strangers is read. Real ones have a few dozen.
+// maxMembers is the largest number of members of an object and of keys in a set. It
+// limits the memory that a hostile document takes. Real ones have a few dozen.
 const maxMembers = 1000
 
 // readMembers reads one JSON object. It refuses duplicate names, because readers
@@ -147,7 +147,7 @@ func (m members) text(name string) (string, error) {
 	return s, nil
 }
 
-// field is a member that holds a string, and the variable that it goes to.
+// field is the name of a string member and the variable for its value.
 type field struct {
 	name string
 	to   *string
