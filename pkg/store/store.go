@@ -26,7 +26,11 @@ var ErrURL = errors.New("not the URL of a store")
 // Open opens the store at url, which need not have a keyset. The caller closes it.
 func Open(ctx context.Context, url string) (keys.Store, error) {
 	if path, ok := Path(url); ok {
-		return openSQLite(ctx, path)
+		s, err := sqlite.Open(ctx, path, time.Now)
+		if err != nil {
+			return nil, err // and not a nil *sqlite.Store in a keys.Store
+		}
+		return s, nil
 	}
 	scheme, rest, _ := strings.Cut(url, ":")
 	switch {
@@ -41,15 +45,6 @@ func Open(ctx context.Context, url string) (keys.Store, error) {
 	}
 	// The rest of the URL may contain a password.
 	return nil, fmt.Errorf("%w: unknown scheme %s: use %s", ErrURL, scheme, schemes)
-}
-
-// openSQLite returns a nil keys.Store, and not a nil *sqlite.Store in it, with an error.
-func openSQLite(ctx context.Context, path string) (keys.Store, error) {
-	s, err := sqlite.Open(ctx, path, time.Now)
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
 }
 
 // Path returns the path in url, unchanged, if the store is a file.
