@@ -30,12 +30,12 @@ func Replace(path string, data []byte, perm fs.FileMode) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// Create makes a new file at path. If there is one already, which another process
-// may have created a moment ago, it stays as it is and the error matches
+// Create makes a new file at path. If there is one already, also if another process
+// creates it at the same time, that file stays as it is and the error matches
 // [fs.ErrExist].
 //
 // A file system without hard links cannot do this in one step. There the file is
-// written in place, and a reader may see a part of it for a moment.
+// written in place, and a reader may see a part of it.
 func Create(path string, data []byte, perm fs.FileMode) error {
 	return create(path, data, perm, os.Link)
 }

@@ -40,8 +40,8 @@ func (k PublicKey) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads the JWK of a public key. It refuses private and symmetric
 // keys, parameters that are not canonical, members of the wrong type, duplicate
-// names, and an alg that is unknown or does not fit the key. It ignores unknown
-// members and all references to certificates, such as x5c.
+// names, and an alg that is unknown or that the key cannot verify. It ignores
+// unknown members and all references to certificates, such as x5c.
 func (k *PublicKey) UnmarshalJSON(data []byte) error {
 	object, err := readMembers(data)
 	if err != nil {
@@ -196,8 +196,8 @@ func (m members) public() (PublicKey, error) {
 	return k, nil
 }
 
-// algorithm returns the alg of a JWK, "" if there is none. It refuses one that k
-// cannot verify. CheckAlgorithm tells whether use and key_ops allow it too.
+// algorithm returns the alg of a JWK, "" if there is none. It refuses an alg that k
+// cannot verify. CheckAlgorithm checks later whether use and key_ops allow it.
 func (m members) algorithm(k PublicKey) (Algorithm, error) {
 	name, err := m.text("alg")
 	if _, ok := m["alg"]; !ok || err != nil {
@@ -228,8 +228,7 @@ func (m members) params() (p params, err error) {
 	return p, err
 }
 
-// decodeJWK has go-jose decode a JWK of the members in v, which are the only ones
-// that it sees.
+// decodeJWK passes the members in v, and no others, to go-jose and returns the key.
 func decodeJWK(v any) (key any, err error) {
 	data, err := json.Marshal(v)
 	if err != nil {

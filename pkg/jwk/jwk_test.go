@@ -35,7 +35,7 @@ func signer(tb testing.TB, name string) crypto.Signer {
 	}
 	s, ok := key.(crypto.Signer)
 	if !ok {
-		tb.Fatalf("%s holds a %T", name, key)
+		tb.Fatalf("%s contains a %T", name, key)
 	}
 	return s
 }

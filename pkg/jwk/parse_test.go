@@ -99,7 +99,7 @@ func TestPEMRoundTrip(t *testing.T) {
 		}
 		back, err := jwk.Parse(text)
 		if err != nil || !back.Equal(key) {
-			t.Errorf("%s came back as another key: %v", name, err)
+			t.Errorf("PEM changed the key of %s: %v", name, err)
 		}
 	}
 	got, err := private(t, jwk.RS256).Public().PEM()
@@ -225,7 +225,7 @@ func TestParseRefuses(t *testing.T) {
 			t.Errorf("%s: gave %v, %v; want an error with %q", name, key, err, test.want)
 		}
 		if !key.Equal(jwk.PublicKey{}) {
-			t.Errorf("%s: a key came with the error", name)
+			t.Errorf("%s: Parse returned a key with the error", name)
 		}
 	}
 }

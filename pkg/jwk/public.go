@@ -143,8 +143,8 @@ func (k PublicKey) Size() int {
 // Thumbprint returns the SHA-256 thumbprint of RFC 7638 in base64url.
 func (k PublicKey) Thumbprint() string { return k.thumbprint }
 
-// Material returns the key for Go's own packages: a *rsa.PublicKey,
-// *ecdsa.PublicKey or ed25519.PublicKey. It is shared and must not be changed.
+// Material returns the key as a type of the standard library: *rsa.PublicKey,
+// *ecdsa.PublicKey or ed25519.PublicKey. The caller must not change it.
 func (k PublicKey) Material() crypto.PublicKey { return k.material }
 
 // Equal reports whether both are the same key with the same kid, alg, use and key_ops.

@@ -59,7 +59,7 @@ func TestMarshal(t *testing.T) {
 	}
 }
 
-// TestUnknownMembers reads a JWK with unknown members, which do not come back.
+// TestUnknownMembers reads a JWK with unknown members, which are not written again.
 func TestUnknownMembers(t *testing.T) {
 	in := `{"x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","y":7,"key_ops":["verify"],"x5c":["broken"],"x5t":3,"\\ud800":"\\ud800","ext":{"a":1,"a":2},` +
 		`"alg":"Ed25519","use":"sig","kid":"a","crv":"Ed25519","kty":"OKP","D":"upper case","iat":1}`

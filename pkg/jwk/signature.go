@@ -13,7 +13,7 @@ import (
 	"golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// ErrSignature says that a signature is not one of this key over this input.
+// ErrSignature means that a signature was not made with this key over this input.
 var ErrSignature = errors.New("the signature is wrong")
 
 // Verify checks a raw JWS signature over input (RFC 7515, section 5.2). It returns

@@ -28,7 +28,7 @@ func Load(path string) (Key, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Key{}, fmt.Errorf("seal key %s: %w: without it the private keys in the store cannot be read; "+
-			"restore the file that was made together with the store", path, fs.ErrNotExist)
+			"restore the file that was created together with the store", path, fs.ErrNotExist)
 	}
 	if err != nil {
 		return Key{}, fmt.Errorf("seal key: %w", err)
@@ -73,7 +73,7 @@ func parse(text []byte) ([]byte, error) {
 	encoded, isKeyFile := strings.CutPrefix(line, fileMagic)
 	switch {
 	case len(bytes.TrimSpace(text)) == 0:
-		return nil, errors.New("the file is empty: restore the one that was made together with the store")
+		return nil, errors.New("the file is empty: restore the one that was created together with the store")
 	case !isKeyFile && strings.HasPrefix(line, fileLabel):
 		return nil, errors.New("the key has a format that this release does not know: use a newer release")
 	case !isKeyFile:

@@ -18,7 +18,7 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
 
-// Store is a keyset in memory, made by New.
+// Store is a keyset in memory, created by New.
 type Store struct {
 	now func() time.Time
 

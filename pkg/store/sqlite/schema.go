@@ -25,7 +25,7 @@ CREATE TABLE private_key (
 ) STRICT, WITHOUT ROWID;
 `
 
-// upgradeFrom1 changes schema 1 to schema 2.
+// upgradeFrom1 changes schema 1, which had another table name, to schema 2.
 const upgradeFrom1 = `ALTER TABLE half RENAME TO private_key;`
 
 // prepare creates or upgrades the schema, and turns on the write-ahead log.

@@ -24,7 +24,7 @@ const (
 	synchronousFull = 2 // the value of PRAGMA synchronous
 )
 
-// Store is an open SQLite file, made by Open. It is safe for concurrent use.
+// Store is an open SQLite file, created by Open. It is safe for concurrent use.
 type Store struct {
 	path string
 	file fs.FileInfo // what was at path when the store was opened
