@@ -140,7 +140,7 @@ func (d *disk) overwrite(t testing.TB, backup []byte) {
 	}
 	defer db.Close() //nolint:errcheck // every statement was checked
 	db.SetMaxOpenConns(1)
-	statements := []string{"DELETE FROM keyset", "DELETE FROM half"}
+	statements := []string{"DELETE FROM keyset", "DELETE FROM private_key"}
 	if backup != nil {
 		from := filepath.Join(t.TempDir(), "backup.db")
 		if err := os.WriteFile(from, backup, 0o600); err != nil {
@@ -150,7 +150,7 @@ func (d *disk) overwrite(t testing.TB, backup []byte) {
 			t.Fatal(err)
 		}
 		statements = append(statements,
-			"INSERT INTO main.keyset SELECT * FROM backup.keyset", "INSERT INTO main.half SELECT * FROM backup.half")
+			"INSERT INTO main.keyset SELECT * FROM backup.keyset", "INSERT INTO main.private_key SELECT * FROM backup.private_key")
 	}
 	for _, s := range statements {
 		if _, err := db.ExecContext(t.Context(), strings.Replace(s, "DELETE FROM ", "DELETE FROM main.", 1)); err != nil {
