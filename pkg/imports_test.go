@@ -1,4 +1,4 @@
-// Package pkg_test holds the packages below to the table in README.md.
+// Package pkg_test checks the imports of the packages below against README.md.
 package pkg_test
 
 import (
@@ -17,22 +17,20 @@ import (
 
 const module = "github.com/jwksctl/jwksctl/"
 
-// TestImports reads which package may import which from the table, so that the
-// map cannot lie.
 func TestImports(t *testing.T) {
-	allowed := readTable(t)
+	allowed := allowedImports(t)
 	err := filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
 			return err
 		}
 		file = filepath.ToSlash(file)
-		may, ok := allowed[path.Dir(file)]
+		imports, ok := allowed[path.Dir(file)]
 		if !ok {
 			t.Errorf("%s: package %s is not in the table of README.md", file, path.Dir(file))
 		}
 		for _, imported := range importsOf(t, file) {
 			name, ours := strings.CutPrefix(imported, module)
-			if name = strings.TrimPrefix(name, "pkg/"); ours && !slices.Contains(may, name) {
+			if name = strings.TrimPrefix(name, "pkg/"); ours && !slices.Contains(imports, name) {
 				t.Errorf("%s imports %s, which the table of README.md does not allow", file, name)
 			}
 		}
@@ -43,7 +41,7 @@ func TestImports(t *testing.T) {
 	}
 	for name := range allowed {
 		if _, err := os.Stat(filepath.FromSlash(name)); err != nil {
-			t.Errorf("README.md names %s, which is not there", name)
+			t.Errorf("the table of README.md names package %s, which does not exist", name)
 		}
 	}
 }
@@ -65,9 +63,9 @@ func importsOf(t *testing.T, file string) []string {
 	return out
 }
 
-// readTable returns what each package may import: the names in backquotes of
-// the table's last column, for each name in its first.
-func readTable(t *testing.T) map[string][]string {
+// allowedImports returns the packages that each package may import: those in the
+// third column of the table, for each package in the first.
+func allowedImports(t *testing.T) map[string][]string {
 	t.Helper()
 	text, err := os.ReadFile("README.md")
 	if err != nil {
@@ -86,16 +84,12 @@ func readTable(t *testing.T) map[string][]string {
 		if len(cells) < 2 || !strings.Contains(cells[0], "`") {
 			continue
 		}
-		may := ""
-		if len(cells) == 3 {
-			may = cells[2]
-		}
 		for _, name := range names(cells[0]) {
-			allowed[name] = names(may)
+			allowed[name] = names(strings.Join(cells[2:], "")) // the third column may be empty
 		}
 	}
 	if len(allowed) < 10 {
-		t.Fatalf("found %d packages in the table of README.md", len(allowed))
+		t.Fatalf("the table of README.md has %d packages only", len(allowed))
 	}
 	return allowed
 }

@@ -1,8 +1,9 @@
 // Package atomicfile writes files that are either complete or absent.
 //
 // The data is written to a temporary file in the same folder, flushed to the
-// disk, and then given its name in one step. A reader, a crash or a power loss
+// disk, and then given its name in one step. A reader, also one after a power loss,
 // therefore sees the old content, the new content, or no file, and never a part.
+// When a function returns, the content and the name are durable.
 //
 // The folder must exist. The package takes no lock: if several processes replace
 // one file at the same time, the last one wins.
@@ -29,30 +30,28 @@ func Replace(path string, data []byte, perm fs.FileMode) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// Create makes a new file at path. If there is one already, it stays as it is and
-// the error matches [fs.ErrExist].
+// Create makes a new file at path. If there is one already, also if another process
+// creates it at the same time, that file stays as it is and the error matches
+// [fs.ErrExist].
 //
 // A file system without hard links cannot do this in one step. There the file is
-// written in place, and a reader may see a part of it for a moment.
+// written in place, and a reader may see a part of it.
 func Create(path string, data []byte, perm fs.FileMode) error {
 	return create(path, data, perm, os.Link)
 }
 
-// create is Create with the system's way to give a file a second name.
+// create is Create with a replaceable [os.Link].
 func create(path string, data []byte, perm fs.FileMode, link func(oldName, newName string) error) error {
 	temp, err := writeTemp(path, data, perm)
 	if err != nil {
 		return err
 	}
 	defer os.Remove(temp) //nolint:errcheck // a leftover temporary file is harmless
-	if err := link(temp, path); errors.Is(err, fs.ErrExist) {
-		return err
-	} else if err != nil {
-		if err := createInPlace(path, data, perm); err != nil {
-			return err
-		}
+	err = link(temp, path)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		err = createInPlace(path, data, perm)
 	}
-	return syncDir(filepath.Dir(path))
+	return errors.Join(err, syncDir(filepath.Dir(path)))
 }
 
 func createInPlace(path string, data []byte, perm fs.FileMode) error {

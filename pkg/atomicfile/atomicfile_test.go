@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -19,7 +20,7 @@ func read(t *testing.T, path string) string {
 	return string(data)
 }
 
-// onlyFile fails the test if the folder holds anything but the one file.
+// onlyFile fails the test if the folder contains another file.
 func onlyFile(t *testing.T, path string) {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Dir(path))
@@ -27,7 +28,7 @@ func onlyFile(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	if len(entries) != 1 || entries[0].Name() != filepath.Base(path) {
-		t.Errorf("the folder holds %v, want only %s", entries, filepath.Base(path))
+		t.Errorf("the folder contains %v, want only %s", entries, filepath.Base(path))
 	}
 }
 
@@ -38,7 +39,7 @@ func TestReplace(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := read(t, path); got != content {
-			t.Errorf("the file holds %q, want %q", got, content)
+			t.Errorf("the content is %q, want %q", got, content)
 		}
 	}
 	info, err := os.Stat(path)
@@ -60,7 +61,7 @@ func TestCreateKeepsAnExistingFile(t *testing.T) {
 		t.Errorf("error %v, want fs.ErrExist", err)
 	}
 	if got := read(t, path); got != "first" {
-		t.Errorf("the file holds %q, want the first content", got)
+		t.Errorf("the content is %q, want the first one", got)
 	}
 	onlyFile(t, path)
 }
@@ -75,32 +76,85 @@ func TestCreateWithoutHardLinks(t *testing.T) {
 		t.Errorf("error %v, want fs.ErrExist", err)
 	}
 	if got := read(t, path); got != "first" {
-		t.Errorf("the file holds %q, want the first content", got)
+		t.Errorf("the content is %q, want the first one", got)
 	}
 	onlyFile(t, path)
 }
 
-func TestOneOfManyCreates(t *testing.T) {
+// Another process creates the file after Create has written its temporary file.
+func TestCreateLosesTheRace(t *testing.T) {
+	for name, link := range map[string]func(oldName, newName string) error{
+		"hard links":    os.Link,
+		"no hard links": func(string, string) error { return errors.ErrUnsupported },
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "file")
+			err := create(path, []byte("late"), 0o600, func(oldName, newName string) error {
+				if err := Create(path, []byte("first"), 0o600); err != nil {
+					t.Error(err)
+				}
+				return link(oldName, newName)
+			})
+			if !errors.Is(err, fs.ErrExist) {
+				t.Errorf("error %v, want fs.ErrExist", err)
+			}
+			if got := read(t, path); got != "first" {
+				t.Errorf("the content is %q, want the first one", got)
+			}
+			onlyFile(t, path)
+		})
+	}
+}
+
+func TestConcurrentCreate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
-	var created int
-	var mu sync.Mutex
-	var wait sync.WaitGroup
+	var created atomic.Int32
+	var group sync.WaitGroup
 	for range 8 {
-		wait.Go(func() {
-			err := Create(path, []byte("content"), 0o600)
-			if err != nil && !errors.Is(err, fs.ErrExist) {
+		group.Go(func() {
+			switch err := Create(path, []byte("content"), 0o600); {
+			case err == nil:
+				created.Add(1)
+			case !errors.Is(err, fs.ErrExist):
 				t.Error(err)
 			}
-			if err == nil {
-				mu.Lock()
-				defer mu.Unlock()
-				created++
+			if data, err := os.ReadFile(path); err != nil || string(data) != "content" {
+				t.Errorf("the content is %q, %v", data, err)
 			}
 		})
 	}
-	wait.Wait()
-	if created != 1 {
-		t.Errorf("%d calls created the file, want 1", created)
+	group.Wait()
+	if created.Load() != 1 {
+		t.Errorf("%d calls created the file, want 1", created.Load())
+	}
+	onlyFile(t, path)
+}
+
+// A process that has the file open while it is replaced keeps the old content.
+func TestReplaceDoesNotWriteInPlace(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	var infos [2]fs.FileInfo
+	for i := range infos {
+		if err := Replace(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if infos[i], err = os.Stat(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if os.SameFile(infos[0], infos[1]) {
+		t.Error("the file was written in place")
+	}
+}
+
+func TestFailedReplaceLeavesNoTemporaryFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "folder")
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := Replace(path, nil, 0o600); err == nil {
+		t.Error("a folder was replaced")
 	}
 	onlyFile(t, path)
 }

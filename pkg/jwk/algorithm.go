@@ -12,8 +12,8 @@ import (
 // Algorithm is a signature algorithm by its JWS name (RFC 7518, section 3.1).
 type Algorithm string
 
-// The algorithms of the table. EdDSA is Ed25519 alone (RFC 8037); the name
-// Ed25519 of RFC 9864 is read as EdDSA wherever an algorithm is taken.
+// The supported algorithms. EdDSA is always with Ed25519 (RFC 8037); every function
+// that takes an algorithm accepts the name Ed25519 of RFC 9864 for it.
 const (
 	RS256 Algorithm = "RS256"
 	RS384 Algorithm = "RS384"
@@ -27,37 +27,36 @@ const (
 	EdDSA Algorithm = "EdDSA"
 )
 
-// ed25519Name is the fully specified name of EdDSA with Ed25519 (RFC 9864,
-// section 2.2).
+// ed25519Name is the other name of EdDSA with Ed25519 (RFC 9864, section 2.2).
 const ed25519Name Algorithm = "Ed25519"
 
-// The key types of the table (RFC 7518, section 6.1, and RFC 8037, section 2).
+// The supported key types (RFC 7518, section 6.1, and RFC 8037, section 2).
 const (
 	typeRSA = "RSA"
 	typeEC  = "EC"
 	typeOKP = "OKP"
 )
 
-// The sizes of RSA moduli that are taken, in bits: RFC 7518, section 3.3, sets
-// the lower bound, the cost of a verification the upper.
+// The accepted sizes of RSA moduli, in bits. RFC 7518, section 3.3, sets the lower
+// bound; the upper bound limits the time of a verification.
 const (
 	minRSABits = 2048
 	maxRSABits = 4096
 )
 
-// spec is a row of the table.
-type spec struct {
+// scheme is a row of the table: how an algorithm signs, and with which keys.
+type scheme struct {
 	name    Algorithm
 	keyType string
 	curve   string // the crv member; "" for RSA
-	bits    int    // the size of a key, for RSA the default
+	bits    int    // the size of a key; for RSA the default size
 	hash    crypto.Hash
 	pss     bool
 }
 
-// table is a function, so that nobody can change a row.
-func table() [10]spec {
-	return [...]spec{
+// table is a function, so that no code can change a row.
+func table() [10]scheme {
+	return [...]scheme{
 		{RS256, typeRSA, "", minRSABits, crypto.SHA256, false},
 		{RS384, typeRSA, "", minRSABits, crypto.SHA384, false},
 		{RS512, typeRSA, "", minRSABits, crypto.SHA512, false},
@@ -67,17 +66,17 @@ func table() [10]spec {
 		{ES256, typeEC, "P-256", 256, crypto.SHA256, false},
 		{ES384, typeEC, "P-384", 384, crypto.SHA384, false},
 		{ES512, typeEC, "P-521", 521, crypto.SHA512, false},
-		// Ed25519 hashes for itself: crypto.Hash(0) hands it the whole input.
+		// crypto.Hash(0) is no hash: Ed25519 signs the input itself.
 		{EdDSA, typeOKP, "Ed25519", 256, 0, false},
 	}
 }
 
 // Algorithms returns every algorithm, in the order of the table.
 func Algorithms() []Algorithm {
-	rows := table()
-	names := make([]Algorithm, len(rows))
-	for i, row := range rows {
-		names[i] = row.name
+	schemes := table()
+	names := make([]Algorithm, len(schemes))
+	for i, s := range schemes {
+		names[i] = s.name
 	}
 	return names
 }
@@ -85,11 +84,11 @@ func Algorithms() []Algorithm {
 // ParseAlgorithm returns the algorithm of that exact name. Ed25519 gives EdDSA.
 // The error of an unknown name lists the known ones.
 func ParseAlgorithm(s string) (Algorithm, error) {
-	row, err := Algorithm(s).spec()
-	return row.name, err
+	scheme, err := Algorithm(s).scheme()
+	return scheme.name, err
 }
 
-// UnmarshalText is ParseAlgorithm, for settings and JSON.
+// UnmarshalText sets a as ParseAlgorithm does. Settings and JSON use it.
 func (a *Algorithm) UnmarshalText(text []byte) error {
 	parsed, err := ParseAlgorithm(string(text))
 	if err != nil {
@@ -102,15 +101,15 @@ func (a *Algorithm) UnmarshalText(text []byte) error {
 // String returns the JWS name.
 func (a Algorithm) String() string { return string(a) }
 
-// KeyType returns the kty of the algorithm's keys: RSA, EC or OKP. It is ""
-// for an unknown algorithm.
+// KeyType returns the kty of the algorithm's keys: RSA, EC or OKP. It is "" if the
+// algorithm is unknown.
 func (a Algorithm) KeyType() string {
-	row, _ := a.spec()
-	return row.keyType
+	scheme, _ := a.scheme()
+	return scheme.keyType
 }
 
-// Sizes returns the key sizes, in bits, that one may choose from; nil if the
-// algorithm fixes the size.
+// Sizes returns the key sizes, in bits, that Generate accepts; nil if the algorithm
+// has one size only.
 func (a Algorithm) Sizes() []int {
 	if a.KeyType() != typeRSA {
 		return nil
@@ -118,36 +117,36 @@ func (a Algorithm) Sizes() []int {
 	return []int{minRSABits, 3072, maxRSABits}
 }
 
-// DefaultSize returns the size, in bits, of a key made without one being
-// chosen: 2048 for RSA, what the algorithm fixes for the others.
+// DefaultSize returns the default key size in bits: 2048 for RSA, the only size for
+// the others.
 func (a Algorithm) DefaultSize() int {
-	row, _ := a.spec()
-	return row.bits
+	scheme, _ := a.scheme()
+	return scheme.bits
 }
 
-// checkSize refuses a size, in bits, that Generate cannot make. Zero stands for
+// checkSize refuses a key size, in bits, that the algorithm does not have. Zero is
 // the default.
-func (s spec) checkSize(size int) error {
+func (s scheme) checkSize(size int) error {
 	sizes := s.name.Sizes()
 	switch {
 	case size == 0, size == s.bits, slices.Contains(sizes, size):
 		return nil
 	case sizes == nil:
-		return fmt.Errorf("key size %d: %s keys have %d bits; leave the size out", size, s.name, s.bits)
+		return fmt.Errorf("key size %d: %s keys always have %d bits: leave out the size", size, s.name, s.bits)
 	default:
 		return fmt.Errorf("key size %d: %s keys may have %s bits", size, s.name, strings.Trim(fmt.Sprint(sizes), "[]"))
 	}
 }
 
-func (a Algorithm) spec() (spec, error) {
+func (a Algorithm) scheme() (scheme, error) {
 	if a == ed25519Name {
 		a = EdDSA
 	}
-	rows := table()
-	i := slices.IndexFunc(rows[:], func(row spec) bool { return row.name == a })
+	schemes := table()
+	i := slices.IndexFunc(schemes[:], func(s scheme) bool { return s.name == a })
 	if i < 0 {
-		return spec{}, fmt.Errorf("unknown algorithm %.80q: use one of %s",
+		return scheme{}, fmt.Errorf("unknown algorithm %.80q: use one of %s",
 			string(a), strings.Trim(fmt.Sprint(Algorithms()), "[]"))
 	}
-	return rows[i], nil
+	return schemes[i], nil
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 )
 
-// FuzzPublicKey looks for a JWK that changes on its way through PublicKey, or
-// that panics later.
+// FuzzPublicKey searches for a JWK that is accepted, but changes when it is written
+// and read again, or makes a method panic.
 func FuzzPublicKey(f *testing.F) {
 	for _, alg := range jwk.Algorithms() {
 		f.Add(toJSON(f, private(f, alg).Public()))
@@ -26,23 +26,23 @@ func FuzzPublicKey(f *testing.F) {
 	})
 }
 
-// checkKey checks what holds for every key that a parser accepted.
+// checkKey checks a key that a parser accepted.
 func checkKey(t *testing.T, key jwk.PublicKey) {
 	t.Helper()
 	var back jwk.PublicKey
 	if err := back.UnmarshalJSON(toJSON(t, key)); err != nil || !back.Equal(key) {
-		t.Fatalf("came back as %v, %v", back, err)
+		t.Fatalf("JSON changed the key to %v, %v", back, err)
 	}
 	text, err := key.PEM()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if parsed, err := jwk.Parse(text); err != nil || parsed.Thumbprint() != key.Thumbprint() {
-		t.Fatalf("came back from PEM as %v, %v", parsed, err)
+		t.Fatalf("PEM changed the key to %v, %v", parsed, err)
 	}
 	for _, alg := range jwk.Algorithms() {
 		if key.Verify(alg, nil, make([]byte, 256)) == nil {
-			t.Fatalf("%s: zeros are a signature", alg)
+			t.Fatalf("%s: a signature of zeros is accepted", alg)
 		}
 	}
 }
@@ -57,18 +57,19 @@ func FuzzSet(f *testing.F) {
 	f.Add([]byte(`{"keys":[],"keys":[]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		set, problems, err := jwk.ParseSet(data)
-		if noSet := len(jwk.Lint(data)) > 0 && jwk.Lint(data)[0].Rule == jwk.RuleNotASet; noSet != (err != nil) {
-			t.Fatal("Lint and ParseSet differ in what a set is")
+		findings := jwk.Lint(data)
+		if notASet := len(findings) > 0 && findings[0].Rule == jwk.RuleNotASet; notASet != (err != nil) {
+			t.Fatal("only one of Lint and ParseSet accepts the set")
 		}
 		if err != nil {
 			if set.Keys != nil || problems != nil {
-				t.Fatal("content came with an error")
+				t.Fatal("ParseSet returned both keys and an error")
 			}
 			return
 		}
 		again, none, err := jwk.ParseSet(toJSON(t, set))
 		if err != nil || none != nil || !bytes.Equal(toJSON(t, again), toJSON(t, set)) {
-			t.Fatalf("came back with %v, %v", none, err)
+			t.Fatalf("JSON changed the set: %v, %v", none, err)
 		}
 	})
 }
@@ -92,7 +93,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		if key.Public().Thumbprint() != public.Thumbprint() {
-			t.Fatal("Parse and ParsePrivate see different keys")
+			t.Fatal("Parse and ParsePrivate return different keys")
 		}
 		signature, err := key.Sign(data)
 		if err != nil {

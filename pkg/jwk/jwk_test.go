@@ -25,7 +25,7 @@ func fixture(tb testing.TB, name string) []byte {
 	return data
 }
 
-// signer reads a PKCS#8 fixture without the help of the package under test.
+// signer reads a PKCS#8 fixture without the package under test.
 func signer(tb testing.TB, name string) crypto.Signer {
 	tb.Helper()
 	block, _ := pem.Decode(fixture(tb, name))
@@ -35,12 +35,12 @@ func signer(tb testing.TB, name string) crypto.Signer {
 	}
 	s, ok := key.(crypto.Signer)
 	if !ok {
-		tb.Fatalf("%s holds a %T", name, key)
+		tb.Fatalf("%s contains a %T", name, key)
 	}
 	return s
 }
 
-// file names the fixture that fits an algorithm.
+// file returns the name of the fixture for an algorithm.
 func file(alg jwk.Algorithm) string {
 	switch alg {
 	case jwk.ES256:
@@ -56,7 +56,7 @@ func file(alg jwk.Algorithm) string {
 	}
 }
 
-// private returns the fixture that fits an algorithm as a key for it.
+// private returns the key in the fixture for an algorithm.
 func private(tb testing.TB, alg jwk.Algorithm) jwk.PrivateKey {
 	tb.Helper()
 	key, err := jwk.NewPrivateKey(alg, signer(tb, file(alg)))
@@ -66,7 +66,7 @@ func private(tb testing.TB, alg jwk.Algorithm) jwk.PrivateKey {
 	return key
 }
 
-// publicJSON returns the JWK of a fixture as an object that a test may change.
+// publicJSON returns the public JWK of a fixture as an object that a test may change.
 func publicJSON(tb testing.TB, alg jwk.Algorithm) map[string]any {
 	tb.Helper()
 	return unmarshal(tb, toJSON(tb, private(tb, alg).Public()))
@@ -99,8 +99,8 @@ func decode(tb testing.TB, s string) []byte {
 	return data
 }
 
-// remote is a signer that is not one of Go's own types, as an HSM would be. It
-// answers with signature or err, if one is set.
+// remote is a signer of another type than the keys of the standard library, like a
+// hardware module. It returns signature or err, if one of them is set.
 type remote struct {
 	crypto.Signer
 	signature []byte
@@ -114,17 +114,17 @@ func (r remote) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]b
 	return r.Signer.Sign(rand, digest, opts)
 }
 
-// whole is a signer that hashes for itself: a crypto.MessageSigner.
-type whole struct {
+// messageSigner is a signer that hashes the input itself.
+type messageSigner struct {
 	remote
 	key crypto.Signer
 }
 
-func (w whole) SignMessage(rand io.Reader, input []byte, opts crypto.SignerOpts) ([]byte, error) {
-	return crypto.SignMessage(w.key, rand, input, opts)
+func (m messageSigner) SignMessage(rand io.Reader, input []byte, opts crypto.SignerOpts) ([]byte, error) {
+	return crypto.SignMessage(m.key, rand, input, opts)
 }
 
-// lowOrder is a point of Ed25519 under which anybody can forge.
+// lowOrder returns a point of Ed25519 for which anyone can forge signatures.
 func lowOrder() ed25519.PublicKey {
 	point := make(ed25519.PublicKey, ed25519.PublicKeySize)
 	point[0] = 1

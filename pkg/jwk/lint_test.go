@@ -11,7 +11,7 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 )
 
-// changed returns a sound JWK with some members changed; nil deletes one.
+// changed returns the public JWK of a fixture with some members changed; nil deletes one.
 func changed(t *testing.T, alg jwk.Algorithm, change map[string]any) string {
 	t.Helper()
 	members := publicJSON(t, alg)
@@ -20,7 +20,7 @@ func changed(t *testing.T, alg jwk.Algorithm, change map[string]any) string {
 	return string(toJSON(t, members))
 }
 
-// TestLint gives each rule a set that breaks it, and shows all that is found there.
+// TestLint lints a set for each rule and compares all findings.
 func TestLint(t *testing.T) {
 	weak := strings.Repeat("x", 171) // 1024 bits in base64url
 	for _, c := range []struct {
@@ -28,7 +28,7 @@ func TestLint(t *testing.T) {
 		members []string
 		want    []string // severity, rule, index
 	}{
-		{"nothing", []string{changed(t, jwk.RS256, nil), changed(t, jwk.ES256, nil), changed(t, jwk.EdDSA, nil)}, nil},
+		{"no findings", []string{changed(t, jwk.RS256, nil), changed(t, jwk.ES256, nil), changed(t, jwk.EdDSA, nil)}, nil},
 		{"empty", nil, []string{"error empty -1"}},
 		{"private", []string{changed(t, jwk.ES256, map[string]any{"d": "c2VjcmV0"})}, []string{"error private 0"}},
 		{"private-prime", []string{changed(t, jwk.RS256, map[string]any{"dp": "c2VjcmV0"})}, []string{"error private 0"}},
@@ -107,7 +107,7 @@ func TestLint(t *testing.T) {
 			for _, f := range jwk.Lint([]byte(`{"keys":[` + strings.Join(c.members, ",") + `]}`)) {
 				got = append(got, fmt.Sprintf("%s %s %d", f.Severity, f.Rule, f.Index))
 				if strings.Contains(f.Message, "c2VjcmV0") {
-					t.Errorf("a secret is shown: %s", f.Message)
+					t.Errorf("the message contains a secret: %s", f.Message)
 				}
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
@@ -117,7 +117,7 @@ func TestLint(t *testing.T) {
 	}
 }
 
-func TestLintNoSet(t *testing.T) {
+func TestLintNotASet(t *testing.T) {
 	for _, data := range []string{"", "[]", `{}`, `{"keys":null}`, `{"keys":{}}`, `{"keys":[]} {}`, `{"kty":"EC"}`} {
 		got := jwk.Lint([]byte(data))
 		if len(got) != 1 || got[0].Rule != jwk.RuleNotASet || got[0].Severity != jwk.SeverityError {
@@ -126,8 +126,7 @@ func TestLintNoSet(t *testing.T) {
 	}
 }
 
-// TestLintNamesMembers shows that a finding says which member it is about.
-func TestLintNamesMembers(t *testing.T) {
+func TestFindingNamesTheKey(t *testing.T) {
 	set := `{"keys":[` + changed(t, jwk.ES256, nil) + "," + changed(t, jwk.RS256, map[string]any{"kid": "mine"}) + `]}`
 	got := jwk.Lint([]byte(set))
 	if len(got) != 1 || got[0].Index != 1 || got[0].KeyID != "mine" {

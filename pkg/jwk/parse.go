@@ -7,28 +7,25 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/go-jose/go-jose/v4"
 )
 
-// Parse reads one key, a JWK or PEM as the content tells, and returns its public
-// half; of a private key nothing else is kept. PEM may be PKIX, PKCS#1, PKCS#8 or
-// SEC 1. A key from PEM has no kid, alg, use or key_ops.
+// Parse reads one key from a JWK or from PEM (PKIX, PKCS#1, PKCS#8 or SEC 1) and
+// returns the public key, also if the input is a private key. A key from PEM has no
+// kid, alg, use or key_ops.
 func Parse(data []byte) (PublicKey, error) {
 	public, _, err := parse(data)
 	return public, err
 }
 
-// ParsePrivate reads one private key, a JWK or PEM as the content tells, to sign
-// for alg. If alg is "", the key's own alg counts, then the one algorithm that its
-// type allows, then RS256. What else a JWK says of itself must allow alg, but is
-// not kept: the kid is the thumbprint.
+// ParsePrivate reads one private key from a JWK or from PEM, to sign with alg. If
+// alg is "", it is the alg of the JWK, then the one algorithm that the key type
+// allows, then RS256. The use and key_ops of a JWK must allow alg, but are dropped,
+// as its kid is: the kid of the result is the thumbprint.
 func ParsePrivate(alg Algorithm, data []byte) (PrivateKey, error) {
 	public, signer, err := parse(data)
 	if err != nil {
@@ -38,40 +35,41 @@ func ParsePrivate(alg Algorithm, data []byte) (PrivateKey, error) {
 		return PrivateKey{}, errors.New("a private key was expected, but this one is public")
 	}
 	if alg == "" {
-		alg = public.usual()
+		alg = public.defaultAlgorithm()
 	}
-	if err := public.fitsToSign(alg); err != nil {
+	if err := public.checkSigning(alg); err != nil {
 		return PrivateKey{}, err
 	}
 	return NewPrivateKey(alg, signer)
 }
 
-// usual returns the algorithm that a key is for if nobody says.
-func (k PublicKey) usual() Algorithm {
+// defaultAlgorithm returns the alg of the key, or the first algorithm for its type
+// and curve.
+func (k PublicKey) defaultAlgorithm() Algorithm {
 	if k.alg != "" {
 		return k.alg
 	}
-	for _, row := range table() {
-		if row.keyType == k.params.KeyType && row.curve == k.params.Curve {
-			return row.name
+	for _, s := range table() {
+		if s.keyType == k.params.KeyType && s.curve == k.params.Curve {
+			return s.name
 		}
 	}
 	return ""
 }
 
-// fitsToSign is Fits for the private half, whose key_ops name "sign" and need
-// not name "verify".
-func (k PublicKey) fitsToSign(alg Algorithm) error {
+// checkSigning is CheckAlgorithm for a private key, whose key_ops must contain
+// "sign" and need not contain "verify".
+func (k PublicKey) checkSigning(alg Algorithm) error {
 	if k.ops != nil {
 		if !slices.Contains(k.ops, "sign") {
 			return fmt.Errorf("the key is not for signing: its key_ops are %q", k.ops)
 		}
 		k.ops = nil
 	}
-	return k.Fits(alg)
+	return k.CheckAlgorithm(alg)
 }
 
-// parse returns the public half, and the private one if there is one.
+// parse returns the public key, and the private key if data has one.
 func parse(data []byte) (PublicKey, crypto.Signer, error) {
 	data = bytes.TrimSpace(data)
 	switch {
@@ -85,53 +83,56 @@ func parse(data []byte) (PublicKey, crypto.Signer, error) {
 }
 
 func parseJWK(data []byte) (PublicKey, crypto.Signer, error) {
-	found, err := readMembers(data)
+	object, err := readMembers(data)
 	if err != nil {
 		return PublicKey{}, nil, err
 	}
-	if _, ok := found["keys"]; ok {
-		return PublicKey{}, nil, errors.New("this is a JWK Set, but one key was expected: take one member of its keys")
+	if _, ok := object["keys"]; ok {
+		return PublicKey{}, nil, errors.New("this is a JWK Set, but one key was expected: pass one element of its keys")
 	}
-	if _, ok := found["d"]; !ok {
+	if _, ok := object["d"]; !ok {
 		var public PublicKey
 		err := public.UnmarshalJSON(data)
 		return public, nil, err
 	}
-	public, err := found.public()
+	public, err := object.public()
 	if err != nil {
 		return PublicKey{}, nil, err
 	}
-	signer, err := found.signer(public.KeyType())
+	signer, err := object.signer(public.params)
 	if err != nil {
 		return PublicKey{}, nil, err
 	}
 	return public, signer, nil
 }
 
-// signer reads the private part of a JWK whose public part is sound. Its errors
-// say nothing of the values.
-func (m members) signer(keyType string) (crypto.Signer, error) {
+// signer reads the private members of a JWK whose public parameters are p. Its
+// errors do not contain the values.
+func (m members) signer(p params) (crypto.Signer, error) {
 	if _, ok := m["oth"]; ok {
-		return nil, errors.New("RSA keys of more than two primes cannot be used")
+		return nil, errors.New("RSA keys of more than two primes are not supported")
 	}
-	private := members{}
-	// dp, dq and qi follow from the others: they are computed, not believed.
-	for _, name := range append(paramNames(keyType), "kty", "d", "p", "q") {
-		if value, ok := m[name]; ok {
-			private[name] = value
-		}
+	private := struct {
+		params
+		D string `json:"d"`
+		P string `json:"p,omitempty"`
+		Q string `json:"q,omitempty"`
+		// dp, dq and qi follow from the others: they are computed, not read.
+	}{params: p}
+	fields := []field{{"d", &private.D}}
+	if p.KeyType == typeRSA {
+		fields = append(fields, field{"p", &private.P}, field{"q", &private.Q})
 	}
-	data, err := json.Marshal(private)
+	if err := m.texts(fields...); err != nil {
+		return nil, err
+	}
+	key, err := decodeJWK(private)
 	if err != nil {
-		return nil, errors.New("broken private key")
-	}
-	var parsed jose.JSONWebKey
-	if err := parsed.UnmarshalJSON(data); err != nil {
 		return nil, errors.New("the private members are missing, broken, or do not belong to the public ones; RSA needs d, p and q")
 	}
-	switch key := parsed.Key.(type) {
+	switch key := key.(type) {
 	case *ecdsa.PrivateKey:
-		return checkedPair(key)
+		return checkECPair(key)
 	case *rsa.PrivateKey:
 		key.Precompute()
 		return key, nil
@@ -142,21 +143,21 @@ func (m members) signer(keyType string) (crypto.Signer, error) {
 	}
 }
 
-// checkedPair makes sure that d belongs to x and y, which go-jose does not look at.
-func checkedPair(key *ecdsa.PrivateKey) (crypto.Signer, error) {
-	own, err := key.Bytes()
+// checkECPair checks that d belongs to x and y, because go-jose does not.
+func checkECPair(key *ecdsa.PrivateKey) (crypto.Signer, error) {
+	d, err := key.Bytes()
 	if err != nil {
 		return nil, errors.New("EC key: d is not in the range of its curve")
 	}
-	made, err := ecdsa.ParseRawPrivateKey(key.Curve, own)
-	if err != nil || !made.PublicKey.Equal(&key.PublicKey) {
+	computed, err := ecdsa.ParseRawPrivateKey(key.Curve, d)
+	if err != nil || !computed.PublicKey.Equal(&key.PublicKey) {
 		return nil, errors.New("EC key: d does not belong to x and y")
 	}
-	return made, nil
+	return computed, nil
 }
 
-// parsePEM reads the one key block of data. Parameter blocks, which openssl puts
-// in front of EC keys, are passed over.
+// parsePEM reads the one key block of data. It skips parameter blocks, which openssl
+// writes before EC keys.
 func parsePEM(data []byte) (PublicKey, crypto.Signer, error) {
 	var key any
 	for {
@@ -176,13 +177,13 @@ func parsePEM(data []byte) (PublicKey, crypto.Signer, error) {
 		}
 	}
 	if key == nil {
-		return PublicKey{}, nil, errors.New("PEM: no whole key block")
+		return PublicKey{}, nil, errors.New("PEM: no complete key block")
 	}
 	signer, ok := key.(crypto.Signer)
 	if ok {
 		key = signer.Public()
 	}
-	public, err := bare(key)
+	public, err := newKey(key)
 	return public, signer, err
 }
 

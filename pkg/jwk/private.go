@@ -16,44 +16,39 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// errSecret is what every encoder of a private key gets.
-var errSecret = errors.New("a private key does not marshal itself: use MarshalPKCS8, MarshalJWK, or Public")
+// errMarshal is the error of every encoder of a private key.
+var errMarshal = errors.New("a private key does not marshal itself: use MarshalPKCS8, MarshalJWK, or Public")
 
-// PrivateKey signs for one algorithm. It does not print, log or marshal itself,
-// whatever the verb and however deep it is buried: MarshalPKCS8 and MarshalJWK are
-// the ways out. The zero value is no key; see IsZero.
+// PrivateKey signs with one algorithm. Nothing that prints, logs or encodes it, or a
+// value that contains it, shows the private part: only MarshalPKCS8 and MarshalJWK
+// return that. The zero value is no key; see IsZero.
 type PrivateKey struct {
-	of *private // so that a key is one word to hand over; nil is no key
-}
-
-type private struct {
 	public PublicKey
-	// These are functions, so that no printer that walks values by reflection
-	// reaches what is behind them.
+	// This is a function, so that packages that print values by reflection cannot
+	// reach the private part. It is nil in the zero value.
 	signer func() crypto.Signer
-	sign   func(input []byte) ([]byte, error)
 }
 
-// Generate makes a key for alg of size bits; 0 stands for alg.DefaultSize().
+// Generate returns a new key for alg of size bits; 0 means alg.DefaultSize().
 func Generate(alg Algorithm, size int) (PrivateKey, error) {
-	row, err := alg.spec()
+	scheme, err := alg.scheme()
 	if err != nil {
 		return PrivateKey{}, err
 	}
-	if err := row.checkSize(size); err != nil {
+	if err := scheme.checkSize(size); err != nil {
 		return PrivateKey{}, err
 	}
 	if size == 0 {
-		size = row.bits
+		size = scheme.bits
 	}
-	signer, err := row.generate(size)
+	signer, err := scheme.generate(size)
 	if err != nil {
-		return PrivateKey{}, fmt.Errorf("generate a key for %s: %v", row.name, err)
+		return PrivateKey{}, fmt.Errorf("generate a key for %s: %v", scheme.name, err)
 	}
-	return NewPrivateKey(row.name, signer)
+	return NewPrivateKey(scheme.name, signer)
 }
 
-func (s spec) generate(size int) (crypto.Signer, error) {
+func (s scheme) generate(size int) (crypto.Signer, error) {
 	switch s.curve {
 	case "P-256":
 		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -69,9 +64,8 @@ func (s spec) generate(size int) (crypto.Signer, error) {
 	}
 }
 
-// NewPrivateKey returns a key that signs for alg through s, which may stand for
-// a key in another machine. The public key of s must fit alg, and s must neither
-// keep nor change what it signs: the space is used again.
+// NewPrivateKey returns a key that signs with alg through s, which may be a hardware
+// module or a remote service. alg must suit the public key of s.
 func NewPrivateKey(alg Algorithm, s crypto.Signer) (PrivateKey, error) {
 	if s == nil {
 		return PrivateKey{}, errors.New("empty private key")
@@ -79,22 +73,14 @@ func NewPrivateKey(alg Algorithm, s crypto.Signer) (PrivateKey, error) {
 	if key, ok := s.(ed25519.PrivateKey); ok && len(key) != ed25519.PrivateKeySize {
 		return PrivateKey{}, errors.New("empty or broken Ed25519 private key")
 	}
-	row, err := alg.spec()
+	public, err := NewPublicKey(alg, s.Public())
 	if err != nil {
 		return PrivateKey{}, err
 	}
-	public, err := NewPublicKey(row.name, s.Public())
-	if err != nil {
-		return PrivateKey{}, err
-	}
-	return PrivateKey{&private{
-		public: public,
-		signer: func() crypto.Signer { return s },
-		sign:   func(input []byte) ([]byte, error) { return row.sign(s, input) },
-	}}, nil
+	return PrivateKey{public, func() crypto.Signer { return s }}, nil
 }
 
-// ParsePKCS8 reads a key for alg as MarshalPKCS8 writes it.
+// ParsePKCS8 reads a key for alg that MarshalPKCS8 wrote.
 func ParsePKCS8(alg Algorithm, der []byte) (PrivateKey, error) {
 	signer, err := signerFromPKCS8(der)
 	if err != nil {
@@ -115,13 +101,13 @@ func signerFromPKCS8(der []byte) (crypto.Signer, error) {
 	return signer, nil
 }
 
-// MarshalPKCS8 returns the private key in DER (RFC 5958), unencrypted. A key
-// that lives behind a signer of another kind than Go's own does not come out.
+// MarshalPKCS8 returns the private key in DER (RFC 5958), unencrypted. It fails if
+// the key is in a hardware module or a remote service.
 func (k PrivateKey) MarshalPKCS8() ([]byte, error) {
 	if k.IsZero() {
 		return nil, errors.New("empty private key")
 	}
-	switch signer := k.of.signer().(type) {
+	switch signer := k.signer().(type) {
 	case *rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey:
 		return x509.MarshalPKCS8PrivateKey(signer)
 	default:
@@ -129,9 +115,9 @@ func (k PrivateKey) MarshalPKCS8() ([]byte, error) {
 	}
 }
 
-// MarshalJWK returns the private key as a JWK, unencrypted: what MarshalJSON of
-// Public writes, and the private members (RFC 7518, sections 6.2.2 and 6.3.2). What
-// does not come out of MarshalPKCS8 does not come out here.
+// MarshalJWK returns the private key as a JWK, unencrypted: the members of the
+// public key and the private members (RFC 7518, sections 6.2.2 and 6.3.2). It fails
+// where MarshalPKCS8 does.
 func (k PrivateKey) MarshalJWK() ([]byte, error) {
 	der, err := k.MarshalPKCS8()
 	if err != nil {
@@ -141,55 +127,43 @@ func (k PrivateKey) MarshalJWK() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	public := k.of.public
-	w := jose.JSONWebKey{Key: signer, KeyID: public.kid, Use: public.use, Algorithm: string(public.alg)}
-	data, err := w.MarshalJSON()
+	encoder := jose.JSONWebKey{Key: signer, KeyID: k.public.kid, Use: k.public.use, Algorithm: string(k.public.alg)}
+	data, err := encoder.MarshalJSON()
 	if err != nil {
-		return nil, reason(err)
+		return nil, joseError(err)
 	}
 	return data, nil
 }
 
-// Public returns the public half.
-func (k PrivateKey) Public() PublicKey {
-	if k.IsZero() {
-		return PublicKey{}
-	}
-	return k.of.public
-}
+// Public returns the public key.
+func (k PrivateKey) Public() PublicKey { return k.public }
 
-// KeyID is that of the public key.
-func (k PrivateKey) KeyID() string {
-	if k.IsZero() {
-		return ""
-	}
-	return k.of.public.kid
-}
+// KeyID returns the kid of the public key.
+func (k PrivateKey) KeyID() string { return k.public.kid }
 
-// Algorithm is that of the public key.
-func (k PrivateKey) Algorithm() Algorithm {
-	if k.IsZero() {
-		return ""
-	}
-	return k.of.public.alg
-}
+// Algorithm returns the alg of the public key.
+func (k PrivateKey) Algorithm() Algorithm { return k.public.alg }
 
 // IsZero reports whether there is no key.
-func (k PrivateKey) IsZero() bool { return k.of == nil }
+func (k PrivateKey) IsZero() bool { return k.signer == nil }
 
 // Sign returns the raw JWS signature of input (RFC 7515, section 5.1).
 func (k PrivateKey) Sign(input []byte) ([]byte, error) {
 	if k.IsZero() {
 		return nil, errors.New("empty private key")
 	}
-	signature, err := k.of.sign(input)
+	scheme, err := k.public.alg.scheme()
+	if err != nil {
+		return nil, err
+	}
+	signature, err := scheme.sign(k.signer(), input)
 	if err != nil {
 		return nil, fmt.Errorf("sign with key %q: %w", k.KeyID(), err)
 	}
 	return signature, nil
 }
 
-// String names the key by its kid.
+// String returns the kid in brackets.
 func (k PrivateKey) String() string {
 	if k.IsZero() {
 		return "[no private key]"
@@ -197,7 +171,7 @@ func (k PrivateKey) String() string {
 	return "[private key " + k.KeyID() + "]"
 }
 
-// GoString is String: %#v shows no more than %v.
+// GoString returns String, for %#v.
 func (k PrivateKey) GoString() string { return k.String() }
 
 // Format writes String for every verb.
@@ -205,11 +179,11 @@ func (k PrivateKey) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, k.String()) // fmt keeps no error of a Formatter
 }
 
-// LogValue is String, for log/slog.
+// LogValue returns String, for log/slog.
 func (k PrivateKey) LogValue() slog.Value { return slog.StringValue(k.String()) }
 
 // MarshalJSON always fails.
-func (k PrivateKey) MarshalJSON() ([]byte, error) { return nil, errSecret }
+func (PrivateKey) MarshalJSON() ([]byte, error) { return nil, errMarshal }
 
 // MarshalText always fails.
-func (k PrivateKey) MarshalText() ([]byte, error) { return nil, errSecret }
+func (PrivateKey) MarshalText() ([]byte, error) { return nil, errMarshal }

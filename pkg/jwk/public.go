@@ -18,9 +18,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// PublicKey is the public half of a key and what its JWK says of it. It does
-// not change once made. The zero value is no key: it fits no algorithm and does
-// not marshal.
+// PublicKey is a public key with the kid, alg, use and key_ops of its JWK. It is
+// immutable. The zero value is no key: it verifies nothing and does not marshal.
 type PublicKey struct {
 	kid        string
 	alg        Algorithm
@@ -31,49 +30,49 @@ type PublicKey struct {
 	material   crypto.PublicKey
 }
 
-// NewPublicKey returns key as a key for alg: kid is its thumbprint, use is
-// "sig". The key is a *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey; one
-// that does not fit alg is refused.
+// NewPublicKey returns key as a key for alg, with its thumbprint as kid and the use
+// "sig". The key must be a *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey that
+// suits alg.
 func NewPublicKey(alg Algorithm, key crypto.PublicKey) (PublicKey, error) {
-	row, err := alg.spec()
+	scheme, err := alg.scheme()
 	if err != nil {
 		return PublicKey{}, err
 	}
-	k, err := bare(key)
+	k, err := newKey(key)
 	if err != nil {
 		return PublicKey{}, err
 	}
-	if err := k.fits(row); err != nil {
+	if err := k.checkScheme(scheme); err != nil {
 		return PublicKey{}, err
 	}
-	k.kid, k.use, k.alg = k.thumbprint, "sig", row.name
+	k.kid, k.use, k.alg = k.thumbprint, "sig", scheme.name
 	return k, nil
 }
 
-// bare returns a key that says nothing of itself: no kid, use, alg or key_ops.
-func bare(key crypto.PublicKey) (PublicKey, error) {
-	own, err := checked(key)
+// newKey returns a key without kid, use, alg and key_ops.
+func newKey(key crypto.PublicKey) (PublicKey, error) {
+	material, err := checkedCopy(key)
 	if err != nil {
 		return PublicKey{}, err
 	}
-	wire := jose.JSONWebKey{Key: own}
-	sum, err := wire.Thumbprint(crypto.SHA256)
+	encoder := jose.JSONWebKey{Key: material}
+	sum, err := encoder.Thumbprint(crypto.SHA256)
 	if err != nil {
-		return PublicKey{}, reason(err)
+		return PublicKey{}, joseError(err)
 	}
-	p, err := paramsOf(wire)
+	p, err := paramsOf(encoder)
 	if err != nil {
 		return PublicKey{}, err
 	}
 	return PublicKey{
 		params:     p,
 		thumbprint: base64.RawURLEncoding.EncodeToString(sum),
-		material:   own,
+		material:   material,
 	}, nil
 }
 
-// checked returns a copy of key, or says why it cannot verify anything safely.
-func checked(key crypto.PublicKey) (crypto.PublicKey, error) {
+// checkedCopy returns a copy of key, or an error if the key is not safe to use.
+func checkedCopy(key crypto.PublicKey) (crypto.PublicKey, error) {
 	switch key := key.(type) {
 	case *rsa.PublicKey:
 		return checkedRSA(key)
@@ -101,35 +100,33 @@ func checkedRSA(key *rsa.PublicKey) (crypto.PublicKey, error) {
 }
 
 func checkedEC(key *ecdsa.PublicKey) (crypto.PublicKey, error) {
-	//nolint:staticcheck // the coordinates are only looked at; Bytes panics if they are nil
+	//nolint:staticcheck // the coordinates are only compared; Bytes panics if they are nil
 	if key == nil || key.Curve == nil || key.X == nil || key.Y == nil {
 		return nil, errors.New("empty EC key")
 	}
 	point, err := key.Bytes()
 	if err != nil {
-		return nil, fmt.Errorf("EC key: the point is not on %s, or that curve is not known here", key.Curve.Params().Name)
+		return nil, fmt.Errorf("EC key: the point is not on %s, or that curve is not supported", key.Curve.Params().Name)
 	}
 	return ecdsa.ParseUncompressedPublicKey(key.Curve, point)
 }
 
-// KeyID returns kid, "" if the key came without one.
+// KeyID returns kid, "" if the key has none.
 func (k PublicKey) KeyID() string { return k.kid }
 
-// Algorithm returns alg, "" if the key came without one.
+// Algorithm returns alg, "" if the key has none.
 func (k PublicKey) Algorithm() Algorithm { return k.alg }
 
-// Use returns use as found, "" if the key came without it (RFC 7517, section 4.2).
+// Use returns use, "" if the key has none (RFC 7517, section 4.2).
 func (k PublicKey) Use() string { return k.use }
 
-// Operations returns key_ops as found, nil if the key came without it (RFC
-// 7517, section 4.3).
+// Operations returns key_ops, nil if the key has none (RFC 7517, section 4.3).
 func (k PublicKey) Operations() []string { return slices.Clone(k.ops) }
 
 // KeyType returns kty: RSA, EC or OKP.
 func (k PublicKey) KeyType() string { return k.params.KeyType }
 
-// Size returns the size of the key in bits: the modulus, the field of the
-// curve, or 256 for Ed25519.
+// Size returns the size of the key in bits: of the modulus, or of the curve.
 func (k PublicKey) Size() int {
 	switch key := k.material.(type) {
 	case *rsa.PublicKey:
@@ -146,37 +143,38 @@ func (k PublicKey) Size() int {
 // Thumbprint returns the SHA-256 thumbprint of RFC 7638 in base64url.
 func (k PublicKey) Thumbprint() string { return k.thumbprint }
 
-// Material returns the key for Go's own packages: a *rsa.PublicKey,
-// *ecdsa.PublicKey or ed25519.PublicKey. It is shared and must not be changed.
+// Material returns the key as a type of the standard library: *rsa.PublicKey,
+// *ecdsa.PublicKey or ed25519.PublicKey. The caller must not change it.
 func (k PublicKey) Material() crypto.PublicKey { return k.material }
 
-// Equal reports whether both are the same key and say the same of themselves.
+// Equal reports whether both are the same key with the same kid, alg, use and key_ops.
 func (k PublicKey) Equal(o PublicKey) bool {
 	return k.thumbprint == o.thumbprint &&
 		k.kid == o.kid && k.alg == o.alg && k.use == o.use &&
 		(k.ops == nil) == (o.ops == nil) && slices.Equal(k.ops, o.ops)
 }
 
-// Fits returns nil if this key may verify signatures of alg. It looks at the
-// key type, the curve, and what the key says of itself: alg, use, key_ops.
-func (k PublicKey) Fits(alg Algorithm) error {
-	row, err := alg.spec()
+// CheckAlgorithm returns nil if this key may verify signatures of alg: the key type
+// and the curve must be those of alg, and the alg, use and key_ops of the key must
+// allow it.
+func (k PublicKey) CheckAlgorithm(alg Algorithm) error {
+	scheme, err := alg.scheme()
 	if err != nil {
 		return err
 	}
-	return k.fits(row)
+	return k.checkScheme(scheme)
 }
 
-func (k PublicKey) fits(row spec) error {
+func (k PublicKey) checkScheme(s scheme) error {
 	switch {
 	case k.material == nil:
 		return errors.New("empty key")
-	case k.params.KeyType != row.keyType:
-		return fmt.Errorf("%s wants a key of type %s, this one is %s", row.name, row.keyType, k.params.KeyType)
-	case k.params.Curve != row.curve:
-		return fmt.Errorf("%s wants a key on %s, this one is on %s", row.name, row.curve, k.params.Curve)
-	case k.alg != "" && k.alg != row.name:
-		return fmt.Errorf("the key is for %s (its alg), not for %s", k.alg, row.name)
+	case k.params.KeyType != s.keyType:
+		return fmt.Errorf("%s needs a key of type %s, this one is %s", s.name, s.keyType, k.params.KeyType)
+	case k.params.Curve != s.curve:
+		return fmt.Errorf("%s needs a key on %s, this one is on %s", s.name, s.curve, k.params.Curve)
+	case k.alg != "" && k.alg != s.name:
+		return fmt.Errorf("the key is for %s (its alg), not for %s", k.alg, s.name)
 	case k.use != "" && k.use != "sig":
 		return fmt.Errorf("the key is not for signatures: its use is %q", k.use)
 	case k.ops != nil && !slices.Contains(k.ops, "verify"):
@@ -197,7 +195,7 @@ func (k PublicKey) PEM() ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), nil
 }
 
-// reason gives an error of go-jose without the name of the library.
-func reason(err error) error {
+// joseError returns an error of go-jose without the name of the library.
+func joseError(err error) error {
 	return errors.New(strings.TrimPrefix(err.Error(), "go-jose/go-jose: "))
 }

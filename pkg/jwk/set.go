@@ -1,39 +1,40 @@
 package jwk
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Set is a JWK Set of public keys (RFC 7517, section 5), in order.
 type Set struct{ Keys []PublicKey }
 
-// Problem is a member of a JWK Set that cannot be used, and why. It is never
-// fatal to the set (RFC 7517, section 5).
+// Problem says why a key of a JWK Set cannot be used. The other keys of the set
+// can (RFC 7517, section 5).
 type Problem struct {
-	Index int    // its place in the "keys" array, from 0
+	Index int    // its index in the "keys" array, from 0
 	KeyID string // its kid, "" if that could not be read
 	Err   error
 }
 
-// String says which member it is and what is wrong with it.
+// String names the key and the reason.
 func (p Problem) String() string {
 	return fmt.Sprintf("key %d (kid %.80q): %v", p.Index, p.KeyID, p.Err)
 }
 
-// ParseSet reads a JWK Set. Members that cannot be used, be they broken, private
-// or of a kind that is not known here, are left out and reported as problems; the
-// error is for data that is no JWK Set at all, or one of more than 1000 members.
+// ParseSet reads a JWK Set. It leaves out keys that are broken, private or of an
+// unknown kind and returns a Problem for each. It returns an error only if data is
+// no JWK Set, or has more than 1000 keys.
 func ParseSet(data []byte) (Set, []Problem, error) {
-	keys, err := rawSet(data)
+	values, err := readSet(data)
 	if err != nil {
 		return Set{}, nil, err
 	}
 	var set Set
 	var problems []Problem
-	for i, data := range keys {
+	for i, data := range values {
 		var key PublicKey
 		if err := key.UnmarshalJSON(data); err != nil {
 			problems = append(problems, Problem{Index: i, KeyID: keyIDOf(data), Err: err})
@@ -44,41 +45,37 @@ func ParseSet(data []byte) (Set, []Problem, error) {
 	return set, problems, nil
 }
 
-// maxMembers bounds what a set, or a key of it, may cost its readers. Real ones have
-// a few dozen members.
-const maxMembers = 1000
-
-// rawSet returns the members of a JWK Set, unread.
-func rawSet(data []byte) ([]json.RawMessage, error) {
-	found, err := readMembers(data)
+// readSet returns the values in the "keys" array of a JWK Set.
+func readSet(data []byte) ([]jsontext.Value, error) {
+	object, err := readMembers(data)
 	if err != nil {
 		return nil, fmt.Errorf("not a JWK Set: %v", err)
 	}
-	dec := json.NewDecoder(bytes.NewReader(found["keys"]))
-	if open, err := dec.Token(); err != nil || open != json.Delim('[') {
+	dec := newDecoder(object["keys"])
+	if open, err := dec.ReadToken(); err != nil || open.Kind() != jsontext.KindBeginArray {
 		return nil, errors.New(`not a JWK Set: it has no array "keys"`)
 	}
-	var keys []json.RawMessage
-	for dec.More() {
-		if len(keys) == maxMembers {
-			return nil, fmt.Errorf("not a JWK Set of use: it has more than %d members", maxMembers)
+	var values []jsontext.Value
+	for dec.PeekKind() != jsontext.KindEndArray {
+		if len(values) == maxMembers {
+			return nil, fmt.Errorf("unusable JWK Set: it has more than %d keys", maxMembers)
 		}
-		var key json.RawMessage
-		if err := dec.Decode(&key); err != nil {
-			return nil, fmt.Errorf("not a JWK Set: %v", err)
+		value, err := dec.ReadValue()
+		if err != nil {
+			return nil, fmt.Errorf("not a JWK Set: %v", syntaxError(err))
 		}
-		keys = append(keys, key)
+		values = append(values, value.Clone())
 	}
-	return keys, nil
+	return values, nil
 }
 
-// keyIDOf reads the kid of a member that is otherwise unusable, as far as it can.
+// keyIDOf returns the kid of a key that cannot be used, "" if it cannot be read.
 func keyIDOf(data []byte) string {
-	found, err := readMembers(data)
+	object, err := readMembers(data)
 	if err != nil {
 		return ""
 	}
-	kid, _ := found.text("kid")
+	kid, _ := object.text("kid")
 	return kid
 }
 
@@ -93,8 +90,8 @@ func (s Set) MarshalJSON() ([]byte, error) {
 	}{keys})
 }
 
-// ByKeyID returns the keys with this kid, in order. A set may hold several, of
-// different types (RFC 7517, section 4.5).
+// ByKeyID returns the keys with this kid, in order. A set may hold several keys of
+// different types with one kid (RFC 7517, section 4.5).
 func (s Set) ByKeyID(kid string) []PublicKey {
 	var keys []PublicKey
 	for _, key := range s.Keys {

@@ -25,7 +25,7 @@ func TestSetRoundTrip(t *testing.T) {
 		t.Errorf("the set changed (-want +got):\n%s", diff)
 	}
 	if again := toJSON(t, back); string(again) != string(data) {
-		t.Errorf("other bytes: %s, then %s", data, again)
+		t.Errorf("written as %s, then as %s", data, again)
 	}
 }
 
@@ -47,7 +47,7 @@ func TestEmptySet(t *testing.T) {
 	}
 }
 
-// TestParseSetTolerates leaves out what cannot be used and keeps the rest, in order.
+// TestParseSetTolerates reads a set with keys that cannot be used between others.
 func TestParseSetTolerates(t *testing.T) {
 	good := publicJSON(t, jwk.ES256)
 	good["kid"], good["x5c"] = "first", []int{1}
@@ -60,7 +60,8 @@ func TestParseSetTolerates(t *testing.T) {
 		`7`,
 		`null`,
 		`{"kty":"EC","kid":9,"crv":"P-256"}`,
-		`{"kid":"twice","kty":"EC","kty":"RSA"}`,
+		`{"kid":"duplicate","kty":"EC","kty":"RSA"}`,
+		`{"kid":"\ud800","kty":"EC"}`,
 		`{}`,
 		string(toJSON(t, private)),
 		string(toJSON(t, publicJSON(t, jwk.RS256))),
@@ -70,20 +71,20 @@ func TestParseSetTolerates(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(set.Keys) != 2 || set.Keys[0].KeyID() != "first" || set.Keys[1].Algorithm() != jwk.RS256 {
-		t.Errorf("kept %s", toJSON(t, set))
+		t.Errorf("the set is %s", toJSON(t, set))
 	}
-	type place struct {
+	type index struct {
 		Index int
 		KeyID string
 	}
-	var got []place
+	var got []index
 	for _, p := range problems {
-		got = append(got, place{p.Index, p.KeyID})
+		got = append(got, index{p.Index, p.KeyID})
 		if p.Err == nil || !strings.Contains(p.String(), p.Err.Error()) || strings.Contains(p.String(), "c2VjcmV0") {
 			t.Errorf("problem %v", p)
 		}
 	}
-	want := []place{{1, "pq"}, {2, "hmac"}, {3, ""}, {4, ""}, {5, ""}, {6, ""}, {7, ""}, {8, "private"}}
+	want := []index{{1, "pq"}, {2, "hmac"}, {3, ""}, {4, ""}, {5, ""}, {6, ""}, {7, ""}, {8, ""}, {9, "private"}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
 	}
@@ -91,25 +92,25 @@ func TestParseSetTolerates(t *testing.T) {
 
 func TestParseSetRefuses(t *testing.T) {
 	for name, data := range map[string]string{
-		"nothing":         ``,
-		"HTML":            `<html>`,
-		"array":           `[]`,
-		"one key":         string(toJSON(t, publicJSON(t, jwk.ES256))),
-		"a flat array":    `["keys",[]]`,
-		"no keys":         `{}`,
-		"keys is null":    `{"keys":null}`,
-		"keys is object":  `{"keys":{}}`,
-		"Keys":            `{"Keys":[]}`,
-		"keys twice":      `{"keys":[],"keys":[]}`,
-		"keys twice, \\u": `{"keys":[],"\u006beys":[]}`,
-		"trailing":        `{"keys":[]}{}`,
-		"trailing text":   `{"keys":[]} x`,
-		"cut":             `{"keys":[`,
-		"cut at the end":  `{"keys":[]`,
-		"not UTF-8":       "{\"keys\":[],\"x\":\"\xff\"}",
-		"broken member":   `{"keys":[{"kty":}]}`,
-		"a huge object":   `{"keys":[]` + many(1001) + `}`,
-		"too many":        `{"keys":[{}` + strings.Repeat(",{}", 1000) + `]}`,
+		"no data":          ``,
+		"HTML":             `<html>`,
+		"array":            `[]`,
+		"one key":          string(toJSON(t, publicJSON(t, jwk.ES256))),
+		"a flat array":     `["keys",[]]`,
+		"no keys":          `{}`,
+		"keys is null":     `{"keys":null}`,
+		"keys is object":   `{"keys":{}}`,
+		"Keys":             `{"Keys":[]}`,
+		"keys twice":       `{"keys":[],"keys":[]}`,
+		"keys twice, \\u":  `{"keys":[],"\u006beys":[]}`,
+		"trailing":         `{"keys":[]}{}`,
+		"trailing text":    `{"keys":[]} x`,
+		"truncated":        `{"keys":[`,
+		"no closing brace": `{"keys":[]`,
+		"not UTF-8":        "{\"keys\":[],\"x\":\"\xff\"}",
+		"broken member":    `{"keys":[{"kty":}]}`,
+		"a huge object":    `{"keys":[]` + many(1001) + `}`,
+		"too many":         `{"keys":[{}` + strings.Repeat(",{}", 1000) + `]}`,
 	} {
 		if set, problems, err := jwk.ParseSet([]byte(data)); err == nil {
 			t.Errorf("%s: gave %v, %v", name, set, problems)
@@ -117,14 +118,14 @@ func TestParseSetRefuses(t *testing.T) {
 	}
 }
 
-func TestParseSetTakesMany(t *testing.T) {
+func TestParseSetAllows1000Keys(t *testing.T) {
 	_, problems, err := jwk.ParseSet([]byte(`{"keys":[{}` + strings.Repeat(",{}", 999) + `]}`))
 	if err != nil || len(problems) != 1000 {
 		t.Errorf("%d problems, %v", len(problems), err)
 	}
 }
 
-// many writes members with different names.
+// many returns n members with different names.
 func many(n int) string {
 	var b strings.Builder
 	for i := range n {
@@ -133,7 +134,7 @@ func many(n int) string {
 	return b.String()
 }
 
-func TestParseSetBoundsAMember(t *testing.T) {
+func TestProblemsAreShort(t *testing.T) {
 	kid := strings.Repeat("k", 1<<20)
 	_, problems, err := jwk.ParseSet([]byte(`{"keys":[{"kty":"AKP","kid":"` + kid + `"},{"kty":"` + kid + `"},{"kty":"AKP"` + many(1001) + `}]}`))
 	if err != nil || len(problems) != 3 {
@@ -141,7 +142,7 @@ func TestParseSetBoundsAMember(t *testing.T) {
 	}
 	for _, p := range problems {
 		if text := p.String(); len(text) > 300 {
-			t.Errorf("key %d: %d bytes are told of the problem", p.Index, len(text))
+			t.Errorf("key %d: the problem has %d bytes", p.Index, len(text))
 		}
 	}
 	if text := problems[2].String(); !strings.Contains(text, "more than 1000 members") {

@@ -58,7 +58,7 @@ func TestVectors(t *testing.T) {
 	}
 }
 
-// TestEd25519Signing is RFC 8037, appendix A.4, in the other direction.
+// TestEd25519Signing signs the example of RFC 8037, appendix A.4.
 func TestEd25519Signing(t *testing.T) {
 	seed := decode(t, "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A")
 	key, err := jwk.NewPrivateKey("Ed25519", ed25519.NewKeyFromSeed(seed))
@@ -92,11 +92,11 @@ func TestSignAndVerify(t *testing.T) {
 			for name, bad := range map[string][]byte{
 				"empty":          nil,
 				"flipped bit":    flipped,
-				"cut":            good[1:],
+				"truncated":      good[1:],
 				"a zero before":  append([]byte{0}, good...),
 				"a zero after":   append(bytes.Clone(good), 0),
 				"all zeros":      make([]byte, len(good)),
-				"signed by else": otherSignature(t, alg, input),
+				"of another key": otherSignature(t, alg, input),
 			} {
 				if err := key.Public().Verify(alg, input, bad); !errors.Is(err, jwk.ErrSignature) {
 					t.Errorf("%s: %v, want ErrSignature", name, err)
@@ -126,28 +126,17 @@ func otherSignature(t *testing.T, alg jwk.Algorithm, input []byte) []byte {
 	return signature
 }
 
-// TestRSAShortSignature covers signatures whose first byte is zero: they must
-// come at full length and are refused without that byte.
-func TestRSAShortSignature(t *testing.T) {
-	key := private(t, jwk.RS256)
-	for i := range 5000 {
-		input := big.NewInt(int64(i)).Bytes()
-		signature, err := key.Sign(input)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(signature) != 256 {
-			t.Fatalf("signature of %d bytes, want 256", len(signature))
-		}
-		if signature[0] != 0 {
-			continue
-		}
-		if err := key.Public().Verify(jwk.RS256, input, signature[1:]); !errors.Is(err, jwk.ErrSignature) {
-			t.Errorf("without its leading zero: %v, want ErrSignature", err)
-		}
-		return
+// TestRSALeadingZero signs an input whose signature starts with a zero byte, which
+// must not be left out.
+func TestRSALeadingZero(t *testing.T) {
+	key, input := private(t, jwk.RS256), []byte{14} // RSASSA-PKCS1-v1_5 is deterministic
+	signature, err := key.Sign(input)
+	if err != nil || len(signature) != 256 || signature[0] != 0 {
+		t.Fatalf("signature of %d bytes that starts with %v, %v", len(signature), signature[:1], err)
 	}
-	t.Fatal("no signature with a leading zero among 5000")
+	if err := key.Public().Verify(jwk.RS256, input, signature[1:]); !errors.Is(err, jwk.ErrSignature) {
+		t.Errorf("without its leading zero: %v, want ErrSignature", err)
+	}
 }
 
 func TestPSSSaltLength(t *testing.T) {
@@ -158,12 +147,8 @@ func TestPSSSaltLength(t *testing.T) {
 	for salt, want := range map[int]error{
 		32: nil, 0: jwk.ErrSignature, 20: jwk.ErrSignature, 31: jwk.ErrSignature, 33: jwk.ErrSignature, 64: jwk.ErrSignature,
 	} {
-		// A salt length of 0 means "as long as possible" to Go, so ask for 222 there.
-		ask := salt
-		if ask == 0 {
-			ask = rsa.PSSSaltLengthAuto
-		}
-		signature, err := raw.Sign(rand.Reader, digest[:], &rsa.PSSOptions{SaltLength: ask, Hash: crypto.SHA256})
+		// In Go a salt length of 0 means the longest one, here 222 bytes.
+		signature, err := raw.Sign(rand.Reader, digest[:], &rsa.PSSOptions{SaltLength: salt, Hash: crypto.SHA256})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -177,7 +162,7 @@ func TestPSSSaltLength(t *testing.T) {
 	}
 	err = rsa.VerifyPSS(rsaKey(t, "rsa2048.pem"), crypto.SHA256, digest[:], signature, &rsa.PSSOptions{SaltLength: 32})
 	if err != nil {
-		t.Errorf("our signature does not have a salt of 32 bytes: %v", err)
+		t.Errorf("the salt of Sign is not 32 bytes long: %v", err)
 	}
 }
 
@@ -190,13 +175,13 @@ func TestECDSAForms(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			half := len(good) / 2
-			if want := (alg.DefaultSize() + 7) / 8; half != want {
-				t.Fatalf("coordinates of %d bytes, want %d", half, want)
+			size := len(good) / 2
+			if want := (alg.DefaultSize() + 7) / 8; size != want {
+				t.Fatalf("r has %d bytes, want %d", size, want)
 			}
-			r, s := good[:half], good[half:]
-			zero := make([]byte, half)
-			full := bytes.Repeat([]byte{0xff}, half)
+			r, s := good[:size], good[size:]
+			zero := make([]byte, size)
+			full := bytes.Repeat([]byte{0xff}, size)
 			for name, bad := range map[string][]byte{
 				"r is zero":          slices.Concat(zero, s),
 				"s is zero":          slices.Concat(r, zero),
@@ -223,7 +208,7 @@ func derOf(t *testing.T, r, s []byte) []byte {
 	return der
 }
 
-// signedAs returns what a key for alg makes of a signature that its signer returns.
+// signedAs returns the JWS signature of a key for alg whose signer returns signature.
 func signedAs(t *testing.T, alg jwk.Algorithm, signature []byte) ([]byte, error) {
 	t.Helper()
 	key, err := jwk.NewPrivateKey(alg, remote{signer(t, file(alg)), signature, nil})
@@ -233,9 +218,9 @@ func signedAs(t *testing.T, alg jwk.Algorithm, signature []byte) ([]byte, error)
 	return key.Sign(nil)
 }
 
-// TestCoordinates proves that r and s keep their leading zeros, and that the zero
-// which ASN.1 puts before a high bit is not theirs.
-func TestCoordinates(t *testing.T) {
+// TestFixedLength checks that r and s are padded with zeros, and do not contain the
+// zero that ASN.1 writes before a high bit.
+func TestFixedLength(t *testing.T) {
 	for alg, size := range map[jwk.Algorithm]int{jwk.ES256: 32, jwk.ES384: 48, jwk.ES512: 66} {
 		for _, r := range [][]byte{{1}, {0x80}, {1, 0}, bytes.Repeat([]byte{1}, size), bytes.Repeat([]byte{0xff}, size)} {
 			s := slices.Concat([]byte{2}, r[1:])
@@ -289,20 +274,20 @@ func TestBrokenSigner(t *testing.T) {
 }
 
 func TestFailingSigner(t *testing.T) {
-	away := errors.New("the machine is away")
+	unavailable := errors.New("the signer is unavailable")
 	for _, alg := range jwk.Algorithms() {
-		key, err := jwk.NewPrivateKey(alg, remote{Signer: signer(t, file(alg)), err: away})
+		key, err := jwk.NewPrivateKey(alg, remote{Signer: signer(t, file(alg)), err: unavailable})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := key.Sign(nil); !errors.Is(err, away) || got != nil {
-			t.Errorf("%s: signed %x, %v, want the signer's own error", alg, got, err)
+		if got, err := key.Sign(nil); !errors.Is(err, unavailable) || got != nil {
+			t.Errorf("%s: signed %x, %v, want the error of the signer", alg, got, err)
 		}
 	}
 }
 
-// wantSigns has a key sign and its public half verify.
-func wantSigns(t *testing.T, key jwk.PrivateKey) {
+// checkSigns signs with a key and verifies with its public key.
+func checkSigns(t *testing.T, key jwk.PrivateKey) {
 	t.Helper()
 	input := []byte("header.payload")
 	signature, err := key.Sign(input)
@@ -314,28 +299,28 @@ func wantSigns(t *testing.T, key jwk.PrivateKey) {
 	}
 }
 
-// TestRemoteSigner signs through a signer of a type that Go does not know.
+// TestRemoteSigner signs through a signer that is not a key of the standard library.
 func TestRemoteSigner(t *testing.T) {
 	for _, alg := range jwk.Algorithms() {
 		key, err := jwk.NewPrivateKey(alg, remote{Signer: signer(t, file(alg))})
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantSigns(t, key)
+		checkSigns(t, key)
 		if der, err := key.MarshalPKCS8(); err == nil {
-			t.Errorf("%s: the private half came out: %d bytes", alg, len(der))
+			t.Errorf("%s: MarshalPKCS8 returned %d bytes", alg, len(der))
 		}
 	}
 }
 
-// TestMessageSigner signs through a signer that takes the whole input.
+// TestMessageSigner signs through a crypto.MessageSigner.
 func TestMessageSigner(t *testing.T) {
 	for _, alg := range jwk.Algorithms() {
-		key, err := jwk.NewPrivateKey(alg, whole{remote{Signer: signer(t, file(alg)), err: errors.New("asked for a digest")}, signer(t, file(alg))})
+		key, err := jwk.NewPrivateKey(alg, messageSigner{remote{Signer: signer(t, file(alg)), err: errors.New("Sign was called with a digest")}, signer(t, file(alg))})
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantSigns(t, key)
+		checkSigns(t, key)
 	}
 }
 
@@ -350,9 +335,8 @@ func TestVerifyAsEd25519(t *testing.T) {
 	}
 }
 
-// TestVerifyObeysTheKey checks that a right signature by an unfit key is no
-// matter of ErrSignature.
-func TestVerifyObeysTheKey(t *testing.T) {
+// TestVerifyChecksUse verifies a correct signature with a key for encryption.
+func TestVerifyChecksUse(t *testing.T) {
 	key := private(t, jwk.RS256)
 	signature, err := key.Sign([]byte("input"))
 	if err != nil {
@@ -360,14 +344,14 @@ func TestVerifyObeysTheKey(t *testing.T) {
 	}
 	object := publicJSON(t, jwk.RS256)
 	object["use"] = "enc"
-	var unfit jwk.PublicKey
-	if err := unfit.UnmarshalJSON(toJSON(t, object)); err != nil {
+	var forEncryption jwk.PublicKey
+	if err := forEncryption.UnmarshalJSON(toJSON(t, object)); err != nil {
 		t.Fatal(err)
 	}
-	if err := unfit.Verify(jwk.RS256, []byte("input"), signature); err == nil || errors.Is(err, jwk.ErrSignature) {
-		t.Errorf("use enc: %v, want an error of its own", err)
+	if err := forEncryption.Verify(jwk.RS256, []byte("input"), signature); err == nil || errors.Is(err, jwk.ErrSignature) {
+		t.Errorf("use enc: %v, want an error about the use", err)
 	}
 	if err := (jwk.PublicKey{}).Verify(jwk.RS256, []byte("input"), signature); err == nil {
-		t.Error("the zero key verified")
+		t.Error("the zero key verifies")
 	}
 }

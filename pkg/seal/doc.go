@@ -1,28 +1,26 @@
-// Package seal keeps private halves at rest. A [Key] seals bytes bound to a
-// context and opens them again only under the same key and the same context; it
-// satisfies keys.Sealer.
+// Package seal encrypts private keys for storage. A [Key] seals bytes together with a
+// context, and opens them only with the same key and the same context. It satisfies
+// keys.Sealer.
 //
-// A sealed half is one versioned envelope:
+// A sealed private key is one envelope:
 //
 //	+------+-------------+------------------+----------+
 //	| 0x01 | nonce, 12 B | ciphertext, as   | tag,     |
-//	|      | (random)    | long as the half | 16 B     |
+//	|      | (random)    | long as the key  | 16 B     |
 //	+------+-------------+------------------+----------+
 //
-// The cipher is AES-256-GCM. The version byte and the context are its
-// associated data, so neither can be changed. The context is not stored and is
-// taken as it is: a caller that composes it of several parts must make the
-// composition unambiguous.
+// The cipher is AES-256-GCM. The version byte and the context are its associated
+// data, so that a change of either makes Open fail. The context is not stored. A
+// caller that joins it from several parts must make sure that no other parts give the
+// same context.
 //
-// The key lives in a file of its own, mode 0600, one line of text:
+// The sealing key is in a file of its own, mode 0600, one line of text:
 //
 //	jwksctl-seal-key-1 <43 characters: 32 random bytes, base64url without padding>
 //
-// The 32 bytes are never used as they are. HKDF-Expand with SHA-256 derives the
-// AES key and the key's name from them, so that the name, which is public, says
-// nothing about the key.
+// HKDF-Expand with SHA-256 derives the AES key and the name of the key from the 32
+// bytes. The name is public and reveals nothing about the key.
 //
-// [Create] alone makes key files, whole or not at all and never over an
-// existing one; [Load] only reads. The package does not hold several keys, does
-// not rotate them and does not decide where they live.
+// [Create] makes a key file, complete or not at all, and never replaces one; [Load]
+// only reads. The package does not rotate keys and does not decide where the file is.
 package seal

@@ -11,12 +11,11 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 )
 
-// createEnv makes the test binary a process that waits for the end of its input,
-// calls Create on the path in the variable and prints the key's name.
+// createEnv is a variable with a path. It makes the test binary a process that waits
+// for the end of its input, calls Create and prints the name of the key.
 const createEnv = "SEAL_TEST_CREATE"
 
 func TestMain(m *testing.M) {
@@ -46,9 +45,9 @@ func writeFile(t *testing.T, text string, mode fs.FileMode) string {
 	return path
 }
 
-func TestCreateMakesOneFile(t *testing.T) {
+func TestCreate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state", "jwksctl", "seal.key")
-	made, err := Create(path)
+	created, err := Create(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,16 +59,17 @@ func TestCreateMakesOneFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again.Name() != made.Name() || loaded.Name() != made.Name() {
-		t.Errorf("made %s, created again %s, loaded %s", made.Name(), again.Name(), loaded.Name())
+	if again.Name() != created.Name() || loaded.Name() != created.Name() {
+		t.Errorf("created %s, created again %s, loaded %s", created.Name(), again.Name(), loaded.Name())
 	}
-	if half, err := loaded.Open(mustSeal(t, made, []byte("half"), nil), nil); err != nil || string(half) != "half" {
-		t.Errorf("the loaded key opens %q, %v", half, err)
+	if plaintext, err := loaded.Open(mustSeal(t, created, []byte("secret"), nil), nil); err != nil || string(plaintext) != "secret" {
+		t.Errorf("the loaded key opens %q, %v", plaintext, err)
 	}
 	checkFolder(t, path)
 }
 
-// checkFolder wants the key file alone in its folder, and both for its owner only.
+// checkFolder checks that the key file is the only one in its folder, and that only
+// the owner can use both.
 func checkFolder(t *testing.T, path string) {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Dir(path))
@@ -77,7 +77,7 @@ func checkFolder(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	if len(entries) != 1 {
-		t.Errorf("the folder holds %v", entries)
+		t.Errorf("the folder contains %v", entries)
 	}
 	if runtime.GOOS == "windows" {
 		return
@@ -93,66 +93,9 @@ func checkFolder(t *testing.T, path string) {
 	}
 }
 
-func TestCreateWithoutHardLinks(t *testing.T) {
+func TestConcurrentCreate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state", "seal.key")
-	noLinks := func(string, string) error { return errors.ErrUnsupported }
-	made, err := create(path, noLinks)
-	if err != nil {
-		t.Fatal(err)
-	}
-	again, err := create(path, noLinks)
-	if err != nil || again.Name() != made.Name() {
-		t.Errorf("created %s, then %s, %v", made.Name(), again.Name(), err)
-	}
-	checkFolder(t, path)
-}
-
-// Another process makes the file between the first look and the writing: its
-// key counts.
-func TestCreateLosesTheRace(t *testing.T) {
-	for name, answer := range map[string]error{"links": fs.ErrExist, "no links": errors.ErrUnsupported} {
-		t.Run(name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "seal.key")
-			var winner Key
-			key, err := create(path, func(string, string) error {
-				var err error
-				if winner, err = Create(path); err != nil {
-					t.Error(err)
-				}
-				return answer
-			})
-			if err != nil || key.Name() != winner.Name() {
-				t.Errorf("create = %s, %v, want the key %s", key.Name(), err, winner.Name())
-			}
-		})
-	}
-}
-
-func TestCreateByManyGoroutines(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "state", "seal.key")
-	names := make([]string, 32)
-	var group sync.WaitGroup
-	for i := range names {
-		group.Go(func() {
-			key, err := Create(path)
-			if err != nil {
-				t.Error(err)
-			}
-			names[i] = key.Name()
-		})
-	}
-	group.Wait()
-	for _, name := range names {
-		if name != names[0] {
-			t.Fatalf("two keys: %s and %s", name, names[0])
-		}
-	}
-	checkFolder(t, path)
-}
-
-func TestCreateByManyProcesses(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "state", "seal.key")
-	gate, open, err := os.Pipe()
+	input, start, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +103,7 @@ func TestCreateByManyProcesses(t *testing.T) {
 	for i := range outputs {
 		cmd := exec.CommandContext(t.Context(), os.Args[0])
 		cmd.Env = append(os.Environ(), createEnv+"="+path)
-		cmd.Stdin = gate
+		cmd.Stdin = input
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -173,10 +116,10 @@ func TestCreateByManyProcesses(t *testing.T) {
 	}
 	for _, out := range outputs {
 		if !out.Scan() || out.Text() != "ready" {
-			t.Fatalf("a process says %q", out.Text())
+			t.Fatalf("a process printed %q", out.Text())
 		}
 	}
-	if err := errors.Join(open.Close(), gate.Close()); err != nil {
+	if err := errors.Join(start.Close(), input.Close()); err != nil {
 		t.Fatal(err)
 	}
 	names := make(map[string]bool)
@@ -187,18 +130,18 @@ func TestCreateByManyProcesses(t *testing.T) {
 		names[out.Text()] = true
 	}
 	if key, err := Load(path); err != nil || len(names) != 1 || !names[key.Name()] {
-		t.Errorf("the file holds %s, %v, the processes have %v", key.Name(), err, names)
+		t.Errorf("the file has the key %s, %v, the processes have %v", key.Name(), err, names)
 	}
 	checkFolder(t, path)
 }
 
-func TestCreateLeavesABadFileAlone(t *testing.T) {
-	path := writeFile(t, "my shopping list\n", 0o600)
+func TestCreateKeepsABrokenFile(t *testing.T) {
+	path := writeFile(t, "not a key\n", 0o600)
 	if _, err := Create(path); err == nil {
-		t.Error("created over a file that is not a key")
+		t.Error("Create returned no error")
 	}
-	if text, err := os.ReadFile(path); err != nil || string(text) != "my shopping list\n" {
-		t.Errorf("the file now holds %q, %v", text, err)
+	if text, err := os.ReadFile(path); err != nil || string(text) != "not a key\n" {
+		t.Errorf("the file is now %q, %v", text, err)
 	}
 }
 
@@ -206,14 +149,14 @@ func TestLoadMissing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "seal.key")
 	_, err := Load(path)
 	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), path) {
-		t.Errorf("Load = %v, want fs.ErrNotExist that names the path", err)
+		t.Errorf("Load = %v, want fs.ErrNotExist with the path", err)
 	}
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("Load made something: %v", err)
+		t.Errorf("Load created the file: %v", err)
 	}
 }
 
-func TestLoadRefusesDamage(t *testing.T) {
+func TestLoadBrokenFile(t *testing.T) {
 	good := strings.TrimSuffix(string(format(newSecret())), "\n")
 	secret := strings.TrimPrefix(good, fileMagic)
 	for name, tt := range map[string]struct{ text, want string }{
@@ -221,12 +164,12 @@ func TestLoadRefusesDamage(t *testing.T) {
 		"blank":            {" \n\n", "empty"},
 		"another file":     {"-----BEGIN PRIVATE KEY-----\n" + secret, "not a key file"},
 		"no label":         {secret, "not a key file"},
-		"another format":   {"jwksctl-seal-key-2 " + secret, "another format"},
-		"half written":     {good[:len(good)-10], "half written"},
-		"label only":       {fileMagic, "half written"},
-		"not base64url":    {good[:len(good)-1] + "+", "half written"},
-		"two lines":        {good[:40] + "\n" + good[40:], "half written"},
-		"a key and more":   {good + " " + good, "half written"},
+		"another format":   {"jwksctl-seal-key-2 " + secret, "newer release"},
+		"truncated":        {good[:len(good)-10], "incomplete"},
+		"label only":       {fileMagic, "incomplete"},
+		"not base64url":    {good[:len(good)-1] + "+", "incomplete"},
+		"two lines":        {good[:40] + "\n" + good[40:], "incomplete"},
+		"a key and more":   {good + " " + good, "incomplete"},
 		"31 bytes":         {string(format(newSecret()[:31])), "31 bytes"},
 		"33 bytes":         {string(format(append(newSecret(), 0))), "33 bytes"},
 		"a very long line": {good + strings.Repeat("A", fileMax), "too long"},
@@ -237,13 +180,13 @@ func TestLoadRefusesDamage(t *testing.T) {
 				t.Fatalf("Load = %v, want an error with %q", err, tt.want)
 			}
 			if strings.Contains(err.Error(), secret[:12]) {
-				t.Errorf("the error shows the key: %v", err)
+				t.Errorf("the error contains the key: %v", err)
 			}
 		})
 	}
 	for _, end := range []string{"", "\n", "\r\n"} {
 		if _, err := Load(writeFile(t, good+end, 0o600)); err != nil {
-			t.Errorf("a good line that ends with %q: %v", end, err)
+			t.Errorf("a correct line that ends with %q: %v", end, err)
 		}
 	}
 }
@@ -261,7 +204,7 @@ func FuzzParse(f *testing.F) {
 		}
 		want := strings.TrimRight(string(text), "\r\n") + "\n"
 		if got := string(format(secret)); got != want {
-			t.Errorf("%q is read as the key of %q", text, got)
+			t.Errorf("%q has the key of %q", text, got)
 		}
 	})
 }

@@ -8,17 +8,17 @@ import (
 	"testing"
 )
 
-func TestLoadRefusesOpenModes(t *testing.T) {
+func TestLoadChecksModes(t *testing.T) {
 	text := string(format(newSecret()))
-	for mode, fine := range map[fs.FileMode]bool{
+	for mode, ok := range map[fs.FileMode]bool{
 		0o600: true, 0o400: true, 0o640: false, 0o604: false, 0o660: false, 0o602: false, 0o610: false, 0o777: false,
 	} {
 		_, err := Load(writeFile(t, text, mode))
-		if (err == nil) != fine {
+		if (err == nil) != ok {
 			t.Errorf("mode %04o: %v", mode, err)
 		}
 		if err != nil && !strings.Contains(err.Error(), "chmod 600") {
-			t.Errorf("mode %04o: %v does not say what to do", mode, err)
+			t.Errorf("mode %04o: %v lacks the hint", mode, err)
 		}
 	}
 	if _, err := Load(t.TempDir()); err == nil || !strings.Contains(err.Error(), "not a regular file") {

@@ -25,26 +25,26 @@ const (
 	redacted = "[seal key]"
 )
 
-// Key seals private halves. It is immutable, safe for concurrent use and
-// refuses to print itself. The zero Key seals and opens nothing.
+// Key seals and opens private keys. It is immutable, safe for concurrent use and does
+// not print itself. The zero Key seals and opens nothing.
 type Key struct {
 	aead cipher.AEAD
 	name string
 }
 
-// NewKey makes a key that is written nowhere: what it seals is lost with the
-// process. It is meant for stores that live in memory.
+// NewKey returns a new key that is not stored in a file. It is for stores in memory,
+// because nothing can open what it sealed once the process has ended.
 func NewKey() (Key, error) {
 	return derive(newSecret())
 }
 
 func newSecret() []byte {
 	secret := make([]byte, secretSize)
-	_, _ = rand.Read(secret) // never fails: the runtime ends the process first
+	_, _ = rand.Read(secret) // never returns an error
 	return secret
 }
 
-// derive makes the Key that belongs to the 32 bytes of a key file.
+// derive returns the Key for the 32 bytes of a key file.
 func derive(secret []byte) (Key, error) {
 	material, err := hkdf.Expand(sha256.New, secret, cipherInfo, secretSize)
 	if err != nil {
@@ -52,7 +52,7 @@ func derive(secret []byte) (Key, error) {
 	}
 	name, err := hkdf.Expand(sha256.New, secret, nameInfo, nameSize)
 	if err != nil {
-		return Key{}, fmt.Errorf("derive the sealing key's name: %v", err)
+		return Key{}, fmt.Errorf("derive the name of the sealing key: %v", err)
 	}
 	block, err := aes.NewCipher(material)
 	if err != nil {
@@ -65,40 +65,39 @@ func derive(secret []byte) (Key, error) {
 	return Key{aead: aead, name: "seal-" + hex.EncodeToString(name)}, nil
 }
 
-// Name identifies the key: "seal-" and 16 hexadecimal digits, the same for the
-// same key file. It may be published.
+// Name returns the public name of the key: "seal-" and 16 hexadecimal digits, always
+// the same for one key file.
 func (k Key) Name() string { return k.name }
 
-// Seal returns plaintext in an envelope that only Open with the same key and
-// context undoes. Two calls never return the same bytes. Neither argument is
-// kept or changed.
+// Seal encrypts plaintext into an envelope that only Open with the same key and
+// context can decrypt. Two calls never return the same bytes. Seal does not keep or
+// change its arguments.
 func (k Key) Seal(plaintext, context []byte) ([]byte, error) {
 	if k.aead == nil {
-		return nil, errors.New("seal: the key is empty: make it with NewKey, Create or Load")
+		return nil, errors.New("seal: empty sealing key: use NewKey, Create or Load")
 	}
-	return k.aead.Seal([]byte{envelopeVersion}, nil, plaintext, associated(context)), nil //nolint:gosec // this AEAD makes its own random nonce and takes none
+	return k.aead.Seal([]byte{envelopeVersion}, nil, plaintext, associated(context)), nil //nolint:gosec // this AEAD generates the nonce
 }
 
-// Open returns what Seal was given. It fails if sealed was changed in any way,
-// if it was sealed under another context or by another key.
+// Open returns the plaintext of an envelope. It fails if the envelope was changed, or
+// was sealed with another context or another key.
 func (k Key) Open(sealed, context []byte) ([]byte, error) {
 	switch {
 	case k.aead == nil:
-		return nil, errors.New("open: the seal key is empty: make it with NewKey, Create or Load")
+		return nil, errors.New("open: empty sealing key: use NewKey, Create or Load")
 	case len(sealed) == 0:
-		return nil, errors.New("open: the sealed half is empty")
+		return nil, errors.New("open: the sealed private key is empty")
 	case sealed[0] != envelopeVersion:
-		return nil, fmt.Errorf("open: sealed in format %d, this program knows format %d: try a newer one", sealed[0], envelopeVersion)
+		return nil, fmt.Errorf("open: sealed in format %d, this release knows format %d: use a newer release", sealed[0], envelopeVersion)
 	}
 	plaintext, err := k.aead.Open(nil, nil, sealed[1:], associated(context))
 	if err != nil {
-		return nil, fmt.Errorf("open: not sealed by %s in this context, or changed since", k.name)
+		return nil, fmt.Errorf("open: not sealed by %s in this context, or changed later", k.name)
 	}
 	return plaintext, nil
 }
 
-// associated is the associated data of an envelope: all of it that is neither
-// secret nor stored under the tag already.
+// associated returns the associated data of an envelope.
 func associated(context []byte) []byte {
 	return append([]byte{envelopeVersion}, context...)
 }
@@ -115,7 +114,7 @@ func (Key) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, redacted) }
 // LogValue returns a placeholder.
 func (Key) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// MarshalText fails: a key leaves the process in its key file alone.
+// MarshalText always fails.
 func (Key) MarshalText() ([]byte, error) {
-	return nil, errors.New("a seal key refuses to be marshalled")
+	return nil, errors.New("a sealing key does not marshal itself")
 }

@@ -33,9 +33,9 @@ func mustSeal(t testing.TB, key Key, plaintext, context []byte) []byte {
 	return sealed
 }
 
-func TestOpenReturnsWhatWasSealed(t *testing.T) {
+func TestSealAndOpen(t *testing.T) {
 	key := newKey(t)
-	for _, plaintext := range [][]byte{nil, {0}, []byte("half"), bytes.Repeat([]byte{0xff, 0}, 4096)} {
+	for _, plaintext := range [][]byte{nil, {0}, []byte("secret"), bytes.Repeat([]byte{0xff, 0}, 4096)} {
 		for _, context := range [][]byte{nil, []byte("kid-1")} {
 			got, err := key.Open(mustSeal(t, key, plaintext, context), context)
 			if err != nil || !bytes.Equal(got, plaintext) {
@@ -46,22 +46,22 @@ func TestOpenReturnsWhatWasSealed(t *testing.T) {
 }
 
 func TestEnvelope(t *testing.T) {
-	key, half := newKey(t), []byte("a private half")
-	one, two := mustSeal(t, key, half, nil), mustSeal(t, key, half, nil)
+	key, plaintext := newKey(t), []byte("a private key")
+	one, two := mustSeal(t, key, plaintext, nil), mustSeal(t, key, plaintext, nil)
 	if bytes.Equal(one, two) {
 		t.Error("two seals of the same bytes are equal")
 	}
-	if one[0] != 1 || len(one) != 1+12+len(half)+16 {
+	if one[0] != 1 || len(one) != 1+12+len(plaintext)+16 {
 		t.Errorf("envelope starts with %d and has %d bytes", one[0], len(one))
 	}
-	if bytes.Contains(one, half) {
-		t.Error("the envelope shows the half")
+	if bytes.Contains(one, plaintext) {
+		t.Error("the envelope contains the plaintext")
 	}
 }
 
-func TestOpenRefusesEveryChange(t *testing.T) {
+func TestOpenChangedEnvelope(t *testing.T) {
 	key, context := newKey(t), []byte("kid-1")
-	sealed := mustSeal(t, key, []byte("half"), context)
+	sealed := mustSeal(t, key, []byte("secret"), context)
 	for i := range sealed {
 		for bit := range 8 {
 			changed := bytes.Clone(sealed)
@@ -77,41 +77,41 @@ func TestOpenRefusesEveryChange(t *testing.T) {
 		}
 	}
 	if _, err := key.Open(append(bytes.Clone(sealed), 0), context); err == nil {
-		t.Error("opened with a byte too many")
+		t.Error("opened with an additional byte")
 	}
 	if _, err := key.Open(sealed, context); err != nil {
 		t.Errorf("the original: %v", err)
 	}
 }
 
-// The version is authenticated, not only compared: an envelope of a later
-// format cannot be relabelled as one of this.
-func TestOpenRefusesARelabelledVersion(t *testing.T) {
+// The version byte is authenticated, so that the envelope of a later format cannot be
+// changed into one of this format.
+func TestOpenChangedVersion(t *testing.T) {
 	key := newKey(t)
-	later := key.aead.Seal([]byte{envelopeVersion}, nil, []byte("half"), []byte{envelopeVersion + 1})
+	later := key.aead.Seal([]byte{envelopeVersion}, nil, []byte("secret"), []byte{envelopeVersion + 1})
 	if _, err := key.Open(later, nil); err == nil {
 		t.Error("opened an envelope that was sealed as another version")
 	}
 }
 
-func TestOpenNeedsTheSameContextAndKey(t *testing.T) {
+func TestOpenWithAnotherContextOrKey(t *testing.T) {
 	key := newKey(t)
-	sealed := mustSeal(t, key, []byte("half"), []byte("kid-1"))
+	sealed := mustSeal(t, key, []byte("secret"), []byte("kid-1"))
 	for _, context := range []string{"", "kid-2", "kid-1 ", "kid-"} {
 		if _, err := key.Open(sealed, []byte(context)); err == nil {
 			t.Errorf("opened in context %q", context)
 		}
 	}
 	if _, err := newKey(t).Open(sealed, []byte("kid-1")); err == nil {
-		t.Error("opened by another key")
+		t.Error("opened with another key")
 	}
 }
 
 func TestZeroKey(t *testing.T) {
-	if _, err := (Key{}).Seal([]byte("half"), nil); err == nil {
+	if _, err := (Key{}).Seal([]byte("secret"), nil); err == nil {
 		t.Error("the zero Key seals")
 	}
-	sealed := mustSeal(t, newKey(t), []byte("half"), nil)
+	sealed := mustSeal(t, newKey(t), []byte("secret"), nil)
 	if _, err := (Key{}).Open(sealed, nil); err == nil {
 		t.Error("the zero Key opens")
 	}
@@ -128,17 +128,17 @@ func TestName(t *testing.T) {
 		t.Fatal(err)
 	}
 	if one.Name() != two.Name() {
-		t.Errorf("one secret has two names: %s and %s", one.Name(), two.Name())
+		t.Errorf("one key file has two names: %s and %s", one.Name(), two.Name())
 	}
 	if !regexp.MustCompile(`^seal-[0-9a-f]{16}$`).MatchString(one.Name()) {
 		t.Errorf("Name() = %q", one.Name())
 	}
 	if other := newKey(t); other.Name() == one.Name() {
-		t.Errorf("two secrets have one name, %s", one.Name())
+		t.Errorf("two key files have one name, %s", one.Name())
 	}
 }
 
-// A file and an envelope of the first release, which every later one must read.
+// A key file and an envelope of the first release, which every later release must read.
 func TestFormatIsStable(t *testing.T) {
 	secret, err := parse([]byte("jwksctl-seal-key-1 BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc\n"))
 	if err != nil {
@@ -149,18 +149,18 @@ func TestFormatIsStable(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := "seal-d5f7a3f5b65f5e33"; key.Name() != want {
-		t.Errorf("the name is %s, was %s", key.Name(), want)
+		t.Errorf("the name is %s, want %s", key.Name(), want)
 	}
 	sealed, err := hex.DecodeString("01b42c905bbb6cf50310b7d0df27e63d264752c90c5e878eee474beccda390d2a1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if half, err := key.Open(sealed, []byte("kid-1")); err != nil || string(half) != "half" {
-		t.Errorf("the envelope opens as %q, %v", half, err)
+	if plaintext, err := key.Open(sealed, []byte("kid-1")); err != nil || string(plaintext) != "half" {
+		t.Errorf("the envelope opens as %q, %v", plaintext, err)
 	}
 }
 
-func TestKeyRefusesToPrintItself(t *testing.T) {
+func TestKeyDoesNotPrintItself(t *testing.T) {
 	key := newKey(t)
 	var log bytes.Buffer
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "key", key, "ptr", &key)
@@ -180,7 +180,7 @@ func TestKeyRefusesToPrintItself(t *testing.T) {
 
 func FuzzOpen(f *testing.F) {
 	key := newKey(f)
-	sealed := mustSeal(f, key, []byte("half"), []byte("kid"))
+	sealed := mustSeal(f, key, []byte("secret"), []byte("kid"))
 	f.Add(sealed, []byte("kid"))
 	f.Add([]byte{}, []byte{})
 	f.Add([]byte{1}, []byte("kid"))
@@ -191,7 +191,7 @@ func FuzzOpen(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if !bytes.Equal(data, sealed) || string(context) != "kid" || string(plaintext) != "half" {
+		if !bytes.Equal(data, sealed) || string(context) != "kid" || string(plaintext) != "secret" {
 			t.Errorf("opened %x in context %q", data, context)
 		}
 	})

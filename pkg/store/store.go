@@ -1,9 +1,9 @@
-// Package store opens the keyset that a URL names. It is one switch over the
-// engines below it and knows nothing else of them.
+// Package store opens the store at a URL. It chooses the engine, and knows nothing
+// else of the engines.
 //
-//	sqlite:PATH   a file on a local disk, relative or absolute; PATH is taken as
-//	              it is, spaces included, with no percent-decoding
-//	memory:       this process alone, gone with it
+//	sqlite:PATH   a file on a local disk; the path may be relative, and is not
+//	              percent-decoded
+//	memory:       in this process only, lost when it ends
 package store
 
 import (
@@ -18,42 +18,36 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/store/sqlite"
 )
 
-const schemes = "sqlite:PATH and memory:"
+const schemes = "sqlite:PATH or memory:"
 
-// ErrURL says that a store's URL names no store; nothing was opened.
+// ErrURL means that the URL is not one of a store.
 var ErrURL = errors.New("not the URL of a store")
 
-// Open opens the store at url, which need not hold a keyset yet. The caller
-// closes it.
+// Open opens the store at url, which need not have a keyset. The caller closes it.
 func Open(ctx context.Context, url string) (keys.Store, error) {
 	if path, ok := Path(url); ok {
-		return openSQLite(ctx, path)
+		s, err := sqlite.Open(ctx, path, time.Now)
+		if err != nil {
+			return nil, err // and not a nil *sqlite.Store in a keys.Store
+		}
+		return s, nil
 	}
 	scheme, rest, _ := strings.Cut(url, ":")
 	switch {
 	case scheme == "memory" && rest == "":
 		return memory.New(time.Now), nil
 	case scheme == "memory":
-		return nil, fmt.Errorf("%w: memory: takes nothing after the colon: it has no place and no name", ErrURL)
+		return nil, fmt.Errorf("%w: memory: takes nothing after the colon", ErrURL)
 	case scheme == "sqlite":
-		return nil, fmt.Errorf("%w: sqlite: names no file: write sqlite:PATH", ErrURL)
+		return nil, fmt.Errorf("%w: sqlite: lacks the file: use sqlite:PATH", ErrURL)
 	case scheme == url:
-		return nil, fmt.Errorf("%w: %q: the known ones are %s", ErrURL, url, schemes)
+		return nil, fmt.Errorf("%w: %q: use %s", ErrURL, url, schemes)
 	}
-	// The rest of an unknown URL may hold a password: it is not repeated.
-	return nil, fmt.Errorf("%w: %s: is of an unknown kind: the known ones are %s", ErrURL, scheme, schemes)
+	// The rest of the URL may contain a password.
+	return nil, fmt.Errorf("%w: unknown scheme %s: use %s", ErrURL, scheme, schemes)
 }
 
-// openSQLite keeps a nil *sqlite.Store from becoming a non-nil keys.Store.
-func openSQLite(ctx context.Context, path string) (keys.Store, error) {
-	s, err := sqlite.Open(ctx, path, time.Now)
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
-// Path returns the path in url, as written, if the store is a file.
+// Path returns the path in url, unchanged, if the store is a file.
 func Path(url string) (path string, ok bool) {
 	scheme, path, _ := strings.Cut(url, ":")
 	if scheme != "sqlite" || path == "" {

@@ -30,14 +30,14 @@ func TestOpen(t *testing.T) {
 			}
 			if path, ok := store.Path(url); ok {
 				if found, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*")); err != nil || len(found) != 1 || found[0] != path {
-					t.Errorf("the folder holds %v, %v", found, err)
+					t.Errorf("the folder contains %v, %v", found, err)
 				}
 			}
 		})
 	}
 }
 
-func TestMemoryStoresAreApart(t *testing.T) {
+func TestMemoryStoresAreSeparate(t *testing.T) {
 	for range 2 {
 		s, err := store.Open(t.Context(), "memory:")
 		if err != nil {
@@ -49,21 +49,21 @@ func TestMemoryStoresAreApart(t *testing.T) {
 	}
 }
 
-func TestOpenRefuses(t *testing.T) {
+func TestOpenErrors(t *testing.T) {
 	for url, want := range map[string]string{
 		"":                               "not the URL of a store",
 		"keys.db":                        "sqlite:PATH",
-		"sqlite:":                        "names no file",
+		"sqlite:":                        "use sqlite:PATH",
 		"memory:mine":                    "nothing after the colon",
-		"mysql://me:secret@db.example/k": "sqlite:PATH and memory:",
-		"SQLITE:keys.db":                 "unknown kind",
+		"mysql://me:secret@db.example/k": "sqlite:PATH or memory:",
+		"SQLITE:keys.db":                 "unknown scheme",
 		"sqlite:" + t.TempDir():          "folder",
 	} {
 		s, err := store.Open(t.Context(), url)
 		if err == nil || s != nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Open(%q) = %v, %v, want an error with %q", url, s, err, want)
 		} else if strings.Contains(err.Error(), "secret") {
-			t.Errorf("the error repeats a password: %v", err)
+			t.Errorf("the error contains a password: %v", err)
 		}
 	}
 }

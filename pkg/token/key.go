@@ -52,7 +52,7 @@ func SelectKey(candidates []jwk.PublicKey, kid string, alg jwk.Algorithm) (jwk.P
 	var mismatch error
 	matches := 0
 	for _, candidate := range candidates {
-		if err := candidate.Fits(alg); err != nil {
+		if err := candidate.CheckAlgorithm(alg); err != nil {
 			mismatch = err
 			continue
 		}

@@ -1,12 +1,11 @@
-// Package memory is the store engine that lives and dies with its process: for
-// tests, and for a server whose keys need not outlive it.
+// Package memory is the store engine for tests, and for a server whose keys may be
+// lost when it ends.
 //
-// It keeps every rule of keys.Store, in the sense that one [Store] value is one
-// place: goroutines that share it see each other's changes at once. Bytes are
-// copied on their way in and out. A swap holds the lock from its look at the
-// clock until it is visible, so none lands late.
+// Each [Store] is a separate store. It satisfies every rule of keys.Store among the
+// goroutines that share it. A swap holds the lock while it checks the deadline and
+// until the change is visible, so that no change becomes visible after its deadline.
 //
-// Nothing is durable and no other process can reach it.
+// Nothing is durable, and no other process can use the store.
 package memory
 
 import (
@@ -19,20 +18,19 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
 
-// Store is a keyset in memory. Make one with New.
+// Store is a keyset in memory, created by New.
 type Store struct {
 	now func() time.Time
 
 	mu      sync.Mutex
-	record  keys.Record // version 0: no keyset
-	halves  map[string][]byte
-	changed chan struct{} // closed, and replaced, by every swap
+	record  keys.Record       // version 0: no keyset
+	sealed  map[string][]byte // private keys by kid
+	changed chan struct{}     // closed, and replaced, by every swap
 }
 
-// New returns a store that holds no keyset. It reads now for the deadlines of
-// its changes.
+// New returns a store without a keyset. Deadlines of changes are compared with now.
 func New(now func() time.Time) *Store {
-	return &Store{now: now, halves: make(map[string][]byte), changed: make(chan struct{})}
+	return &Store{now: now, sealed: make(map[string][]byte), changed: make(chan struct{})}
 }
 
 // Load implements keys.Store.
@@ -55,11 +53,11 @@ func (s *Store) PrivateKey(ctx context.Context, kid string) ([]byte, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	half, ok := s.halves[kid]
+	sealed, ok := s.sealed[kid]
 	if !ok {
 		return nil, keys.ErrNoPrivateKey
 	}
-	return bytes.Clone(half), nil
+	return bytes.Clone(sealed), nil
 }
 
 // Swap implements keys.Store.
@@ -73,25 +71,24 @@ func (s *Store) Swap(ctx context.Context, c keys.Change) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case !c.Deadline.IsZero() && !s.now().Round(0).Before(c.Deadline.Round(0)): // wall clock only
+	case !c.Deadline.IsZero() && !s.now().Round(0).Before(c.Deadline.Round(0)): // Round removes the monotonic reading
 		return keys.ErrTooLate
 	case c.Version != s.record.Version:
 		return keys.ErrConflict
 	}
 	s.record = keys.Record{Version: c.Version + 1, Document: bytes.Clone(c.Document)}
-	for kid, half := range c.Put {
-		s.halves[kid] = bytes.Clone(half)
+	for kid, sealed := range c.Put {
+		s.sealed[kid] = bytes.Clone(sealed)
 	}
 	for _, kid := range c.Delete {
-		delete(s.halves, kid)
+		delete(s.sealed, kid)
 	}
 	close(s.changed)
 	s.changed = make(chan struct{})
 	return nil
 }
 
-// Wait implements keys.Store. It returns as soon as the keyset is not at
-// version, and never earlier.
+// Wait implements keys.Store. It never returns too early.
 func (s *Store) Wait(ctx context.Context, version uint64) error {
 	for {
 		s.mu.Lock()

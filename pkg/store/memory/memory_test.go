@@ -1,7 +1,6 @@
 package memory_test
 
 import (
-	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -19,15 +18,15 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-func TestWaitBlocksUntilTheSwap(t *testing.T) {
+func TestWaitBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := memory.New(time.Now)
-		woken := make(chan error, 1)
-		go func() { woken <- s.Wait(t.Context(), 0) }()
+		returned := make(chan error, 1)
+		go func() { returned <- s.Wait(t.Context(), 0) }()
 		synctest.Wait()
 		select {
-		case err := <-woken:
-			t.Fatalf("Wait returned %v before anything changed", err)
+		case err := <-returned:
+			t.Fatalf("Wait = %v before a swap", err)
 		default:
 		}
 		if err := s.Swap(t.Context(), keys.Change{Document: []byte("one")}); err != nil {
@@ -35,7 +34,7 @@ func TestWaitBlocksUntilTheSwap(t *testing.T) {
 		}
 		synctest.Wait()
 		select {
-		case err := <-woken:
+		case err := <-returned:
 			if err != nil {
 				t.Errorf("Wait = %v", err)
 			}
@@ -45,32 +44,20 @@ func TestWaitBlocksUntilTheSwap(t *testing.T) {
 	})
 }
 
-func TestWaitEndsWithItsContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-		defer cancel()
-		start := time.Now()
-		err := memory.New(time.Now).Wait(ctx, 0)
-		if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Hour {
-			t.Errorf("Wait = %v after %v", err, time.Since(start))
-		}
-	})
-}
-
-func TestDeadlineIsReadFromTheGivenClock(t *testing.T) {
-	at := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
-	s := memory.New(func() time.Time { return at })
+func TestDeadline(t *testing.T) {
+	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	s := memory.New(func() time.Time { return now })
 	for _, tt := range []struct {
 		deadline time.Time
 		want     error
 	}{
-		{at.Add(-time.Nanosecond), keys.ErrTooLate},
-		{at, keys.ErrTooLate},
-		{at.Add(time.Nanosecond), nil},
+		{now.Add(-time.Nanosecond), keys.ErrTooLate},
+		{now, keys.ErrTooLate},
+		{now.Add(time.Nanosecond), nil},
 	} {
 		err := s.Swap(t.Context(), keys.Change{Document: []byte("one"), Deadline: tt.deadline})
 		if !errors.Is(err, tt.want) {
-			t.Errorf("Swap with a deadline %v after now = %v, want %v", tt.deadline.Sub(at), err, tt.want)
+			t.Errorf("Swap with a deadline %v after now = %v, want %v", tt.deadline.Sub(now), err, tt.want)
 		}
 	}
 }

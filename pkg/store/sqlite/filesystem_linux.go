@@ -7,10 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// remote names the filesystems that share files between machines, by the magic
-// number of statfs(2). Their locks and shared memory do not carry a write-ahead
-// log.
-func remote(magic uint32) (name string, ok bool) {
+// networkFilesystem returns the name of the network filesystem with this magic number
+// of statfs(2). Locks and shared memory do not work well enough there for a
+// write-ahead log.
+func networkFilesystem(magic uint32) (name string, ok bool) {
 	switch magic {
 	case unix.NFS_SUPER_MAGIC:
 		name = "NFS"
@@ -32,21 +32,21 @@ func remote(magic uint32) (name string, ok bool) {
 	return name, name != ""
 }
 
-// checkFilesystem refuses folders on disks that a store cannot live on.
+// checkFilesystem refuses folders on filesystems that cannot have a store.
 func checkFilesystem(dir string) error {
 	var stat unix.Statfs_t
 	if err := unix.Statfs(dir, &stat); err != nil {
-		return fmt.Errorf("look at the filesystem of its folder: %v", err)
+		return fmt.Errorf("check the filesystem of its folder: %v", err)
 	}
 	return checkStat(uint32(stat.Type), int64(stat.Flags)) //nolint:gosec,unconvert // sizes differ by architecture
 }
 
 func checkStat(magic uint32, flags int64) error {
-	if name, ok := remote(magic); ok {
+	if name, ok := networkFilesystem(magic); ok {
 		return fmt.Errorf("its folder is on %s, a network filesystem: choose a local disk", name)
 	}
 	if flags&unix.ST_RDONLY != 0 {
-		return errors.New("its folder is on a read-only filesystem: choose a place that you may write to")
+		return errors.New("its folder is on a read-only filesystem: choose a folder that you may write to")
 	}
 	return nil
 }

@@ -21,15 +21,14 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
 
-// These variables make the test binary a process of its own that uses the store
-// at the path.
+// These variables make the test binary a process that uses the store at the path.
 const (
 	roleEnv = "SQLITE_TEST_ROLE"
 	pathEnv = "SQLITE_TEST_PATH"
 )
 
 func TestMain(m *testing.M) {
-	roles := map[string]func(ctx context.Context, path string) error{"create": create, "hammer": hammer}
+	roles := map[string]func(ctx context.Context, path string) error{"create": create, "write": writeVersions}
 	role, ok := roles[os.Getenv(roleEnv)]
 	if !ok {
 		os.Exit(m.Run())
@@ -64,9 +63,9 @@ func create(ctx context.Context, path string) error {
 	return s.Close()
 }
 
-// hammer raises the version as fast as it can, for ever, and prints each that it
-// committed. The document and the one half that is left spell the version.
-func hammer(ctx context.Context, path string) error {
+// writeVersions commits one version after the other and prints each. The document and
+// the kid of the only private key are the version.
+func writeVersions(ctx context.Context, path string) error {
 	s, err := Open(ctx, path, time.Now)
 	if err != nil {
 		return err
@@ -92,7 +91,7 @@ func hammer(ctx context.Context, path string) error {
 	}
 }
 
-// process is a running test binary.
+// process is a running test binary and its output.
 type process struct {
 	cmd *exec.Cmd
 	out *bufio.Scanner
@@ -114,83 +113,82 @@ func startProcess(t *testing.T, role, path string, stdin io.Reader) *process {
 	return &process{cmd: cmd, out: bufio.NewScanner(out)}
 }
 
-// ledger counts how often processes said that they committed a version. One that
-// was lost after it was acknowledged would be committed again.
-type ledger map[uint64]int
+// commits counts how often processes reported that they committed a version. A
+// committed version that was lost later would be committed twice.
+type commits map[uint64]int
 
-func (l ledger) record(t *testing.T, line string) {
+func (c commits) add(t *testing.T, line string) {
 	t.Helper()
 	version, err := strconv.ParseUint(line, 10, 64)
 	if err != nil {
-		t.Fatalf("a process says %q", line)
+		t.Fatalf("a process printed %q", line)
 	}
-	if l[version]++; l[version] > 1 {
+	if c[version]++; c[version] > 1 {
 		t.Errorf("version %d was committed twice", version)
 	}
 }
 
-// committed waits until the process says that it committed another version.
-func (p *process) committed(t *testing.T, l ledger) {
+// waitForCommit waits until the process reports another commit.
+func (p *process) waitForCommit(t *testing.T, c commits) {
 	t.Helper()
 	if !p.out.Scan() {
-		t.Fatal("a process ended by itself")
+		t.Fatal("a process ended without being killed")
 	}
-	l.record(t, p.out.Text())
+	c.add(t, p.out.Text())
 }
 
-// kill ends the process at once and records what it still said.
-func (p *process) kill(t *testing.T, l ledger) {
+// kill ends the process and adds the commits that it had reported.
+func (p *process) kill(t *testing.T, c commits) {
 	t.Helper()
 	if err := p.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	for p.out.Scan() {
-		l.record(t, p.out.Text())
+		c.add(t, p.out.Text())
 	}
 	_ = p.cmd.Wait()
 }
 
-// consistent wants document and halves of the store to spell one version, not
-// less than acknowledged.
-func consistent(t *testing.T, s *Store, acknowledged uint64) {
+// wantConsistent checks that the document and the only private key are those of one
+// version, at least of version reported.
+func wantConsistent(t *testing.T, s *Store, reported uint64) {
 	t.Helper()
 	record, err := s.Load(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if record.Version < acknowledged {
-		t.Fatalf("version %d was committed, the store is at %d", acknowledged, record.Version)
+	if record.Version < reported {
+		t.Fatalf("version %d was committed, the store is at %d", reported, record.Version)
 	}
 	if string(record.Document) != fmt.Sprint(record.Version) {
-		t.Errorf("version %d holds the document of %s", record.Version, record.Document)
+		t.Errorf("version %d has the document of %s", record.Version, record.Document)
 	}
 	var count int
 	var kid, sealed string
-	err = s.db.QueryRowContext(t.Context(), `SELECT count(*), kid, sealed FROM half`).Scan(&count, &kid, &sealed)
+	err = s.db.QueryRowContext(t.Context(), `SELECT count(*), kid, sealed FROM private_key`).Scan(&count, &kid, &sealed)
 	if err != nil || count != 1 || kid != fmt.Sprint(record.Version) || sealed != kid {
-		t.Errorf("version %d has %d halves, one of them %s: %s, %v", record.Version, count, kid, sealed, err)
+		t.Errorf("version %d has %d private keys, one of them %s: %s, %v", record.Version, count, kid, sealed, err)
 	}
 }
 
 func TestKilledWriters(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys.db")
-	acknowledged := make(ledger)
-	one, two := startProcess(t, "hammer", path, nil), startProcess(t, "hammer", path, nil)
+	reported := make(commits)
+	one, two := startProcess(t, "write", path, nil), startProcess(t, "write", path, nil)
 	for round := range 12 {
-		// Two processes write; one dies somewhere in its next write; the other
-		// goes on.
+		// Two processes write. One is killed during its next write; the other goes on.
 		for range round + 1 {
-			one.committed(t, acknowledged)
+			one.waitForCommit(t, reported)
 		}
-		one.kill(t, acknowledged)
-		two.committed(t, acknowledged)
-		one, two = two, startProcess(t, "hammer", path, nil)
+		one.kill(t, reported)
+		two.waitForCommit(t, reported)
+		one, two = two, startProcess(t, "write", path, nil)
 	}
-	one.kill(t, acknowledged)
-	two.kill(t, acknowledged)
+	one.kill(t, reported)
+	two.kill(t, reported)
 
 	s := openStore(t, path)
-	consistent(t, s, slices.Max(slices.Collect(maps.Keys(acknowledged))))
+	wantConsistent(t, s, slices.Max(slices.Collect(maps.Keys(reported))))
 	var verdict string
 	if err := s.db.QueryRowContext(t.Context(), `PRAGMA integrity_check`).Scan(&verdict); err != nil || verdict != "ok" {
 		t.Errorf("integrity_check = %s, %v", verdict, err)
@@ -199,20 +197,20 @@ func TestKilledWriters(t *testing.T) {
 
 func TestProcessesCreateOneKeyset(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state", "keys.db")
-	gate, open, err := os.Pipe()
+	input, start, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	processes := make([]*process, 5)
 	for i := range processes {
-		processes[i] = startProcess(t, "create", path, gate)
+		processes[i] = startProcess(t, "create", path, input)
 	}
 	for _, p := range processes {
 		if !p.out.Scan() || p.out.Text() != "ready" {
-			t.Fatalf("a process says %q", p.out.Text())
+			t.Fatalf("a process printed %q", p.out.Text())
 		}
 	}
-	if err := errors.Join(open.Close(), gate.Close()); err != nil {
+	if err := errors.Join(start.Close(), input.Close()); err != nil {
 		t.Fatal(err)
 	}
 	results := make(map[string]int)
@@ -224,7 +222,7 @@ func TestProcessesCreateOneKeyset(t *testing.T) {
 		}
 	}
 	if results["created"] != 1 || results["lost"] != len(processes)-1 {
-		t.Errorf("the processes say %v", results)
+		t.Errorf("the processes printed %v", results)
 	}
-	atVersion(t, openStore(t, path), 1)
+	wantVersion(t, openStore(t, path), 1)
 }

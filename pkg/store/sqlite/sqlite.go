@@ -14,17 +14,17 @@ import (
 )
 
 const (
-	// pollEvery is how often Wait looks for the commits of others.
-	pollEvery = 100 * time.Millisecond
+	// pollInterval is the time between two checks of Wait for commits of other processes.
+	pollInterval = 100 * time.Millisecond
 
-	// scrubFor bounds the attempt to empty the log after a half was deleted.
-	scrubFor = 250 * time.Millisecond
+	// scrubTimeout is how long a Swap that deletes private keys waits for readers of
+	// the log.
+	scrubTimeout = 250 * time.Millisecond
 
-	synchronousFull = 2
+	synchronousFull = 2 // the value of PRAGMA synchronous
 )
 
-// Store is an open SQLite file. Make one with Open. It is safe for concurrent
-// use.
+// Store is an open SQLite file, created by Open. It is safe for concurrent use.
 type Store struct {
 	path string
 	file fs.FileInfo // what was at path when the store was opened
@@ -55,12 +55,12 @@ func (s *Store) Load(ctx context.Context) (keys.Record, error) {
 // PrivateKey implements keys.Store.
 func (s *Store) PrivateKey(ctx context.Context, kid string) ([]byte, error) {
 	var sealed []byte
-	err := s.db.QueryRowContext(ctx, `SELECT sealed FROM half WHERE kid = ?`, kid).Scan(&sealed)
+	err := s.db.QueryRowContext(ctx, `SELECT sealed FROM private_key WHERE kid = ?`, kid).Scan(&sealed)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, keys.ErrNoPrivateKey
 	case err != nil:
-		return nil, s.fail(ctx, "read a private half", err)
+		return nil, s.fail(ctx, "read a private key", err)
 	}
 	return sealed, nil
 }
@@ -82,7 +82,7 @@ func (s *Store) Swap(ctx context.Context, c keys.Change) error {
 		return keys.ErrTooLate
 	}
 	err = tx.Commit()
-	s.wake() // after a failed commit too: it may be visible all the same
+	s.wake() // a failed commit may be visible too
 	if err != nil {
 		return s.fail(ctx, "commit the keyset", err)
 	}
@@ -92,38 +92,37 @@ func (s *Store) Swap(ctx context.Context, c keys.Change) error {
 	return nil
 }
 
-// begin starts the transaction of a change. It waits for other writers, but not
-// past deadline. end undoes what is not committed.
+// begin starts a transaction. It waits for other writers until deadline. end rolls
+// the transaction back unless it was committed.
 func (s *Store) begin(ctx context.Context, deadline time.Time) (tx *sql.Tx, end func(), err error) {
 	if s.late(deadline) {
 		return nil, nil, keys.ErrTooLate
 	}
 	txCtx, cancel := context.WithCancel(ctx)
-	waiting := func() bool { return true }
+	stopTimer := func() (inTime bool) { return true }
 	if !deadline.IsZero() {
-		// The timer ends the wait and is stopped with it: nothing but the
-		// caller's own context may meddle with the commit.
-		waiting = time.AfterFunc(deadline.Round(0).Sub(s.now().Round(0)), cancel).Stop
+		// The timer is stopped after the wait, so that it cannot cancel the commit.
+		stopTimer = time.AfterFunc(deadline.Round(0).Sub(s.now().Round(0)), cancel).Stop
 	}
 	tx, err = s.db.BeginTx(txCtx, nil)
-	if inTime := waiting(); !inTime {
+	if inTime := stopTimer(); !inTime {
 		cancel()
 		return nil, nil, keys.ErrTooLate
 	}
 	if err != nil {
 		cancel()
-		return nil, nil, s.fail(ctx, "wait for the right to write", err)
+		return nil, nil, s.fail(ctx, "wait for other writers", err)
 	}
 	return tx, func() { _ = tx.Rollback(); cancel() }, nil
 }
 
-// late says whether the wall clock has reached deadline. Monotonic readings are
-// left out: they stand still while the machine sleeps.
+// late reports whether the wall clock has reached deadline. Round(0) removes the
+// monotonic reading, which stops while the machine sleeps.
 func (s *Store) late(deadline time.Time) bool {
 	return !deadline.IsZero() && !s.now().Round(0).Before(deadline.Round(0))
 }
 
-// apply compares and writes c inside tx.
+// apply checks the version and writes c inside tx.
 func (s *Store) apply(ctx context.Context, tx *sql.Tx, c keys.Change) error {
 	var synchronous int
 	if err := tx.QueryRowContext(ctx, `PRAGMA synchronous`).Scan(&synchronous); err != nil {
@@ -137,7 +136,7 @@ func (s *Store) apply(ctx context.Context, tx *sql.Tx, c keys.Change) error {
 	}
 	current, err := version(ctx, tx)
 	if err != nil {
-		return s.fail(ctx, "read the keyset's version", err)
+		return s.fail(ctx, "read the version of the keyset", err)
 	}
 	if current != c.Version {
 		return keys.ErrConflict
@@ -148,7 +147,7 @@ func (s *Store) apply(ctx context.Context, tx *sql.Tx, c keys.Change) error {
 	return nil
 }
 
-// write is the part of a change that follows the compare.
+// write writes c inside tx without checking the version.
 func write(ctx context.Context, tx *sql.Tx, c keys.Change) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO keyset (id, version, document) VALUES (1, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET version = excluded.version, document = excluded.document`,
@@ -156,26 +155,25 @@ func write(ctx context.Context, tx *sql.Tx, c keys.Change) error {
 	if err != nil {
 		return err
 	}
-	for kid, half := range c.Put {
-		_, err := tx.ExecContext(ctx, `INSERT INTO half (kid, sealed) VALUES (?, ?)
-			ON CONFLICT (kid) DO UPDATE SET sealed = excluded.sealed`, kid, half)
+	for kid, sealed := range c.Put {
+		_, err := tx.ExecContext(ctx, `INSERT INTO private_key (kid, sealed) VALUES (?, ?)
+			ON CONFLICT (kid) DO UPDATE SET sealed = excluded.sealed`, kid, sealed)
 		if err != nil {
 			return err
 		}
 	}
 	for _, kid := range c.Delete {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM half WHERE kid = ?`, kid); err != nil {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM private_key WHERE kid = ?`, kid); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// scrub empties the log, in which a deleted half may still stand. The change is
-// committed by now, so a reader that is in the way only puts this off until the
-// next deletion or the last Close.
+// scrub empties the log, which may still contain a deleted private key. If a reader
+// uses the log, the next deletion or the last Close empties it.
 func (s *Store) scrub(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, scrubFor)
+	ctx, cancel := context.WithTimeout(ctx, scrubTimeout)
 	defer cancel()
 	_, _ = s.db.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`)
 }
@@ -185,7 +183,7 @@ type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// version returns the keyset's version, 0 if there is none.
+// version returns the version of the keyset, 0 if there is none.
 func version(ctx context.Context, q querier) (uint64, error) {
 	var v uint64
 	err := q.QueryRowContext(ctx, `SELECT version FROM keyset`).Scan(&v)
@@ -195,38 +193,39 @@ func version(ctx context.Context, q querier) (uint64, error) {
 	return v, err
 }
 
-// Wait implements keys.Store. It looks for the commits of others ten times a
-// second, at the cost of one read of shared memory, and sees this Store's own at
-// once.
-func (s *Store) Wait(ctx context.Context, than uint64) error {
-	// data_version compares only with itself on the same connection.
+// Wait implements keys.Store. It checks for commits of other processes ten times a
+// second, which costs one read of shared memory each, and is woken by a Swap of this
+// Store.
+func (s *Store) Wait(ctx context.Context, known uint64) error {
+	// The values of data_version are comparable on one connection only.
 	conn, err := s.db.Conn(ctx)
 	if err != nil {
 		return s.waitFailed(ctx, err)
 	}
 	defer conn.Close() //nolint:errcheck // back to the pool
-	tick := time.NewTicker(pollEvery)
+	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 
-	for last, own := int64(-1), s.own(); ; own = s.own() {
-		var seen int64
-		if err := conn.QueryRowContext(ctx, `PRAGMA data_version`).Scan(&seen); err != nil {
+	for last := int64(-1); ; {
+		swapped := s.nextSwap()
+		var dataVersion int64
+		if err := conn.QueryRowContext(ctx, `PRAGMA data_version`).Scan(&dataVersion); err != nil {
 			return s.waitFailed(ctx, err)
 		}
-		if seen != last {
+		if dataVersion != last {
 			current, err := version(ctx, conn)
 			if err != nil {
 				return s.waitFailed(ctx, err)
 			}
-			if current != than {
+			if current != known {
 				return nil
 			}
-			last = seen
+			last = dataVersion
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-own:
+		case <-swapped:
 		case <-tick.C:
 		}
 	}
@@ -236,11 +235,11 @@ func (s *Store) waitFailed(ctx context.Context, err error) error {
 	if cause := ctx.Err(); cause != nil {
 		return cause
 	}
-	return s.fail(ctx, "watch the keyset", err)
+	return s.fail(ctx, "wait for a change of the keyset", err)
 }
 
-// own returns a channel that the next Swap of this Store closes.
-func (s *Store) own() <-chan struct{} {
+// nextSwap returns a channel that the next Swap of this Store closes.
+func (s *Store) nextSwap() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.swapped
@@ -253,12 +252,11 @@ func (s *Store) wake() {
 	s.swapped = make(chan struct{})
 }
 
-// checkFile fails once the file that this Store has open is not the one that
-// another process would open.
+// checkFile fails if the file at the path is no longer the one that this Store opened.
 func (s *Store) checkFile() error {
 	info, err := os.Stat(s.path)
 	if err != nil || !os.SameFile(info, s.file) {
-		return fmt.Errorf("store %s: the file was removed or replaced while it was open: start this process again", s.path)
+		return fmt.Errorf("store %s: the file was removed or replaced while it was open: restart this process", s.path)
 	}
 	return nil
 }

@@ -43,9 +43,9 @@ func openStoreAt(t *testing.T, path string, now func() time.Time) *Store {
 	return s
 }
 
-// raw opens a connection to path as any other program would. The kind of lock is
-// fixed for a process by the first use of SQLite, which this may be.
-func raw(t *testing.T, path string) *sql.DB {
+// openSQL opens the file at path as any other program would. OFDLocking comes first,
+// because the first use of SQLite in a process decides how files are locked.
+func openSQL(t *testing.T, path string) *sql.DB {
 	t.Helper()
 	_, _ = sqlite.OFDLocking(true)
 	db, err := sql.Open("sqlite", path)
@@ -71,7 +71,7 @@ func swap(t *testing.T, s *Store, c keys.Change) {
 	}
 }
 
-func atVersion(t *testing.T, s *Store, want uint64) {
+func wantVersion(t *testing.T, s *Store, want uint64) {
 	t.Helper()
 	record, err := s.Load(t.Context())
 	if errors.Is(err, keys.ErrNoKeyset) {
@@ -90,7 +90,7 @@ func TestSettings(t *testing.T) {
 		"secure_delete":  "1",
 		"busy_timeout":   "5000",
 		"application_id": "1786211187",
-		"user_version":   "1",
+		"user_version":   "2",
 	} {
 		var got string
 		if err := s.db.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got); err != nil || got != want {
@@ -99,25 +99,8 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-func TestSurvivesReopening(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "keys.db")
-	s, err := Open(t.Context(), path, time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	swap(t, s, keys.Change{Document: []byte("one"), Put: map[string][]byte{"a": []byte("half")}})
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s = openStore(t, path)
-	atVersion(t, s, 1)
-	if half, err := s.PrivateKey(t.Context(), "a"); err != nil || string(half) != "half" {
-		t.Errorf("PrivateKey = %q, %v", half, err)
-	}
-}
-
-// The clock passes the deadline after the transaction has begun: only the check
-// before the commit can see it.
+// The clock passes the deadline after the transaction has begun, so that only the
+// check before the commit can notice it.
 func TestDeadlinePassesInsideTheTransaction(t *testing.T) {
 	deadline := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 	readings := []time.Time{deadline.Add(-time.Hour), deadline.Add(-time.Hour), deadline}
@@ -131,67 +114,60 @@ func TestDeadlinePassesInsideTheTransaction(t *testing.T) {
 		t.Errorf("Swap = %v, want ErrTooLate", err)
 	}
 	if len(readings) != 0 {
-		t.Errorf("the clock was read %d times too few", len(readings))
+		t.Errorf("%d readings of the clock were not used", len(readings))
 	}
-	atVersion(t, s, 0)
+	wantVersion(t, s, 0)
 	if _, err := s.PrivateKey(t.Context(), "a"); !errors.Is(err, keys.ErrNoPrivateKey) {
 		t.Errorf("PrivateKey = %v, want ErrNoPrivateKey", err)
 	}
 }
 
-// Another process holds the write lock until after the deadline.
-func TestDeadlineBoundsTheWait(t *testing.T) {
+// Another process has the write lock until after the deadline.
+func TestDeadlineEndsTheWaitForTheLock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys.db")
 	s := openStore(t, path)
-	other := raw(t, path)
+	other := openSQL(t, path)
 	execute(t, other, "BEGIN IMMEDIATE")
 	start := time.Now()
 	err := s.Swap(t.Context(), keys.Change{Document: []byte("no"), Deadline: start.Add(50 * time.Millisecond)})
 	if !errors.Is(err, keys.ErrTooLate) {
 		t.Errorf("Swap = %v, want ErrTooLate", err)
 	}
-	if took := time.Since(start); took > busyFor/2 {
+	if took := time.Since(start); took > busyTimeout/2 {
 		t.Errorf("Swap took %v", took)
 	}
 	execute(t, other, "ROLLBACK")
-	atVersion(t, s, 0)
+	wantVersion(t, s, 0)
 	swap(t, s, keys.Change{Document: []byte("one"), Deadline: time.Now().Add(time.Hour)})
 }
 
 func TestCancelEndsTheWaitForTheLock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys.db")
 	s := openStore(t, path)
-	execute(t, raw(t, path), "BEGIN IMMEDIATE")
+	execute(t, openSQL(t, path), "BEGIN IMMEDIATE")
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 	defer cancel()
 	if err := s.Swap(ctx, keys.Change{Document: []byte("no")}); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Swap = %v, want its context's error", err)
+		t.Errorf("Swap = %v, want the error of its context", err)
 	}
 }
 
-// Wait need not poll to see what its own process does.
-func TestSwapWakesItsOwnWaits(t *testing.T) {
+// Swap wakes the Wait of the same Store, which does not have to poll.
+func TestSwapWakesWait(t *testing.T) {
 	s := openStore(t, filepath.Join(t.TempDir(), "keys.db"))
-	own := s.own()
+	swapped := s.nextSwap()
 	swap(t, s, keys.Change{Document: []byte("one")})
 	select {
-	case <-own:
+	case <-swapped:
 	default:
-		t.Error("Swap wakes nobody")
+		t.Error("Swap does not wake Wait")
 	}
 }
 
-func TestEmptyDocumentIsNamed(t *testing.T) {
-	s := openStore(t, filepath.Join(t.TempDir(), "keys.db"))
-	if err := s.Swap(t.Context(), keys.Change{}); err == nil || !strings.Contains(err.Error(), "empty keyset document") {
-		t.Errorf("Swap = %v", err)
-	}
-}
-
-func TestDestroyedHalfLeavesTheDisk(t *testing.T) {
+func TestDeletedPrivateKeyLeavesTheDisk(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys.db")
 	s := openStore(t, path)
-	secret := bytes.Repeat([]byte("destroy me "), 40)
+	secret := bytes.Repeat([]byte("delete me "), 40)
 	onDisk := func() bool {
 		found := false
 		for _, name := range []string{path, path + "-wal"} {
@@ -205,30 +181,30 @@ func TestDestroyedHalfLeavesTheDisk(t *testing.T) {
 	}
 	swap(t, s, keys.Change{Document: []byte("one"), Put: map[string][]byte{"a": secret}})
 	if !onDisk() {
-		t.Fatal("the half is not on the disk where this test looks for it")
+		t.Fatal("the private key is not in the files before it is deleted")
 	}
 	swap(t, s, keys.Change{Version: 1, Document: []byte("two"), Delete: []string{"a"}})
 	if onDisk() {
-		t.Error("the half is still on the disk")
+		t.Error("the private key is still in the files")
 	}
 }
 
-func TestRefusesToWriteWithoutFullSync(t *testing.T) {
+func TestWritesNeedFullSync(t *testing.T) {
 	s := openStore(t, filepath.Join(t.TempDir(), "keys.db"))
 	s.db.SetMaxOpenConns(1)
 	execute(t, s.db, "PRAGMA synchronous = NORMAL")
 	err := s.Swap(t.Context(), keys.Change{Document: []byte("one")})
 	if err == nil || !strings.Contains(err.Error(), "synchronous") {
-		t.Errorf("Swap = %v, want a refusal", err)
+		t.Errorf("Swap = %v, want an error about synchronous", err)
 	}
-	atVersion(t, s, 0)
+	wantVersion(t, s, 0)
 }
 
-func TestReplacedFile(t *testing.T) {
+func TestRemovedOrReplacedFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys.db")
 	s := openStore(t, path)
 	swap(t, s, keys.Change{Document: []byte("one")})
-	refuses := func(what string) {
+	wantErrors := func(what string) {
 		t.Helper()
 		_, err := s.Load(t.Context())
 		if err == nil || !strings.Contains(err.Error(), "removed or replaced") {
@@ -242,13 +218,13 @@ func TestReplacedFile(t *testing.T) {
 	if err := os.Rename(path, path+".old"); err != nil {
 		t.Fatal(err)
 	}
-	refuses("removed")
+	wantErrors("removed")
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	refuses("replaced")
+	wantErrors("replaced")
 	if err := os.Rename(path+".old", path); err != nil {
 		t.Fatal(err)
 	}
-	atVersion(t, s, 1)
+	wantVersion(t, s, 1)
 }

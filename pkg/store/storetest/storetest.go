@@ -1,5 +1,13 @@
-// Package storetest is the conformance suite that every engine of keys.Store
-// must pass. It knows the contract and no engine.
+// Package storetest is the conformance suite of keys.Store. Every engine runs it:
+//
+//	func TestConformance(t *testing.T) {
+//		storetest.Run(t, func(t *testing.T) func() keys.Store {
+//			url := createDatabase(t)
+//			return func() keys.Store { return openStore(t, url) }
+//		})
+//	}
+//
+// It uses nothing but the interface.
 package storetest
 
 import (
@@ -15,245 +23,252 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
 
-// patience bounds what must come to an end by itself. No test waits this long
-// unless it fails.
-const patience = 10 * time.Second
+// Engine creates an empty store and returns a function that opens it. Each call of
+// open returns a handle on the same store: a new one, as another process would have,
+// or always the same if the engine has only one. The Engine closes the handles with
+// t.Cleanup.
+type Engine func(t *testing.T) (open func() keys.Store)
 
-// Place makes a new, empty place for a keyset and returns what opens a handle on
-// it. Each call of open may return another handle, or, if the engine has only
-// one for a place, the same. The Place closes what it opened, through t.Cleanup.
-type Place func(t *testing.T) (open func() keys.Store)
-
-// Run puts an engine to the test.
-func Run(t *testing.T, place Place) {
+// Run runs each test of the suite on an empty store.
+func Run(t *testing.T, engine Engine) {
 	t.Helper()
 	for _, tt := range []struct {
 		name string
-		test func(t *testing.T, open func() keys.Store)
+		test func(t *testing.T, open func() handle)
 	}{
-		{"Empty", testEmpty},
-		{"CompareAndSwap", testCompareAndSwap},
+		{"EmptyStore", testEmptyStore},
+		{"SwapReplacesTheDocument", testSwap},
+		{"SwapStoresPrivateKeys", testPrivateKeys},
 		{"ConflictWritesNothing", testConflict},
-		{"HalvesFollowTheDocument", testHalves},
-		{"EmptyDocument", testEmptyDocument},
-		{"Deadline", testDeadline},
-		{"Bytes", testBytes},
-		{"BytesAreCopied", testCopies},
-		{"Cancelled", testCancelled},
-		{"ReadsSeeEveryWrite", testLinearizable},
-		{"CreateRace", testCreateRace},
+		{"EmptyDocumentIsRefused", testEmptyDocument},
+		{"DeadlineIsChecked", testDeadline},
+		{"AnyBytes", testAnyBytes},
+		{"BytesAreCopied", testBytesAreCopied},
+		{"CancelledContext", testCancelledContext},
+		{"ReadsSeeEveryWrite", testReadsSeeEveryWrite},
+		{"OneProcessCreates", testOneProcessCreates},
 		{"NoLostUpdate", testNoLostUpdate},
-		{"WaitIsWoken", testWait},
-		{"WaitEnds", testWaitEnds},
+		{"SwapEndsWait", testSwapEndsWait},
+		{"ContextEndsWait", testContextEndsWait},
 	} {
-		t.Run(tt.name, func(t *testing.T) { tt.test(t, place(t)) })
+		t.Run(tt.name, func(t *testing.T) {
+			open := engine(t)
+			tt.test(t, func() handle { return handle{open(), t} })
+		})
 	}
 }
 
-// change replaces version by a document that holds text.
-func change(version uint64, text string) keys.Change {
-	return keys.Change{Version: version, Document: []byte(text)}
+// handle is an open store with methods that fail the test.
+type handle struct {
+	keys.Store
+	t *testing.T
 }
 
-func swap(t *testing.T, s keys.Store, c keys.Change) {
-	t.Helper()
-	if err := s.Swap(t.Context(), c); err != nil {
-		t.Fatalf("Swap of version %d: %v", c.Version, err)
+// sealed are sealed private keys by kid.
+type sealed map[string]string
+
+// change replaces version with a new document, puts private keys, and deletes others.
+func change(version uint64, document string, put sealed, deleted ...string) keys.Change {
+	c := keys.Change{Version: version, Document: []byte(document), Delete: deleted}
+	if put != nil {
+		c.Put = make(map[string][]byte)
+	}
+	for kid, key := range put {
+		c.Put[kid] = []byte(key)
+	}
+	return c
+}
+
+func (h handle) swap(c keys.Change) {
+	h.t.Helper()
+	if err := h.Swap(h.t.Context(), c); err != nil {
+		h.t.Fatalf("Swap of version %d: %v", c.Version, err)
 	}
 }
 
-// holds wants s to be at version with a document that holds text.
-func holds(t *testing.T, s keys.Store, version uint64, text string) {
-	t.Helper()
-	got, err := s.Load(t.Context())
+func (h handle) wantSwapError(c keys.Change, want error) {
+	h.t.Helper()
+	if err := h.Swap(h.t.Context(), c); !errors.Is(err, want) {
+		h.t.Errorf("Swap of version %d = %v, want %v", c.Version, err, want)
+	}
+}
+
+func (h handle) wantKeyset(version uint64, document string) {
+	h.t.Helper()
+	got, err := h.Load(h.t.Context())
 	if err != nil {
-		t.Fatalf("Load: %v", err)
+		h.t.Fatalf("Load: %v", err)
 	}
-	got.Now = time.Time{}
-	if diff := cmp.Diff(keys.Record{Version: version, Document: []byte(text)}, got); diff != "" {
-		t.Errorf("Load (-want +got):\n%s", diff)
-	}
-}
-
-func holdsNothing(t *testing.T, s keys.Store) {
-	t.Helper()
-	if got, err := s.Load(t.Context()); !errors.Is(err, keys.ErrNoKeyset) {
-		t.Errorf("Load = version %d, %v, want ErrNoKeyset", got.Version, err)
+	got.Now = time.Time{} // only some engines have a clock
+	if diff := cmp.Diff(keys.Record{Version: version, Document: []byte(document)}, got); diff != "" {
+		h.t.Errorf("Load (-want +got):\n%s", diff)
 	}
 }
 
-// half wants the half of kid to be text, and absent if text is "".
-func half(t *testing.T, s keys.Store, kid, text string) {
-	t.Helper()
-	got, err := s.PrivateKey(t.Context(), kid)
-	switch {
-	case text == "" && !errors.Is(err, keys.ErrNoPrivateKey):
-		t.Errorf("PrivateKey(%q) = %q, %v, want ErrNoPrivateKey", kid, got, err)
-	case text != "" && (err != nil || string(got) != text):
-		t.Errorf("PrivateKey(%q) = %q, %v, want %q", kid, got, err, text)
+func (h handle) wantNoKeyset() {
+	h.t.Helper()
+	if got, err := h.Load(h.t.Context()); !errors.Is(err, keys.ErrNoKeyset) {
+		h.t.Errorf("Load = version %d, %v, want ErrNoKeyset", got.Version, err)
 	}
 }
 
-func testEmpty(t *testing.T, open func() keys.Store) {
+func (h handle) wantPrivateKey(kid, want string) {
+	h.t.Helper()
+	if got, err := h.PrivateKey(h.t.Context(), kid); err != nil || string(got) != want {
+		h.t.Errorf("PrivateKey(%q) = %q, %v, want %q", kid, got, err, want)
+	}
+}
+
+func (h handle) wantNoPrivateKey(kid string) {
+	h.t.Helper()
+	if got, err := h.PrivateKey(h.t.Context(), kid); !errors.Is(err, keys.ErrNoPrivateKey) {
+		h.t.Errorf("PrivateKey(%q) = %q, %v, want ErrNoPrivateKey", kid, got, err)
+	}
+}
+
+func testEmptyStore(_ *testing.T, open func() handle) {
 	s := open()
-	holdsNothing(t, s)
-	half(t, s, "kid", "")
+	s.wantNoKeyset()
+	s.wantNoPrivateKey("a")
 }
 
-func testCompareAndSwap(t *testing.T, open func() keys.Store) {
+func testSwap(_ *testing.T, open func() handle) {
 	s := open()
 	for version := range uint64(5) {
-		text := fmt.Sprintf("document %d", version+1)
-		swap(t, s, change(version, text))
-		holds(t, s, version+1, text)
+		document := fmt.Sprintf("document %d", version+1)
+		s.swap(change(version, document, nil))
+		s.wantKeyset(version+1, document)
 	}
-	holds(t, open(), 5, "document 5")
+	open().wantKeyset(5, "document 5")
 }
 
-func testConflict(t *testing.T, open func() keys.Store) {
-	s := open()
-	c := change(1, "no")
-	c.Put = map[string][]byte{"new": []byte("no")}
-	if err := s.Swap(t.Context(), c); !errors.Is(err, keys.ErrConflict) {
-		t.Errorf("Swap of version 1 on an empty store = %v, want ErrConflict", err)
-	}
-	holdsNothing(t, s)
-	half(t, s, "new", "")
+func testPrivateKeys(_ *testing.T, open func() handle) {
+	writer, reader := open(), open()
+	writer.swap(change(0, "one", sealed{"a": "key a", "b": "key b"}))
+	reader.wantPrivateKey("a", "key a")
+	reader.wantPrivateKey("b", "key b")
 
-	first := change(0, "one")
-	first.Put = map[string][]byte{"old": []byte("old half")}
-	swap(t, s, first)
-	swap(t, s, change(1, "two"))
+	// One key is new, one is replaced, one is deleted, and one was never there.
+	writer.swap(change(1, "two", sealed{"c": "key c", "b": "key b, sealed again"}, "a", "unknown"))
+	reader.wantNoPrivateKey("a")
+	reader.wantPrivateKey("b", "key b, sealed again")
+	reader.wantPrivateKey("c", "key c")
+
+	writer.swap(change(2, "three", nil))
+	reader.wantPrivateKey("c", "key c")
+}
+
+func testConflict(_ *testing.T, open func() handle) {
+	s := open()
+	s.wantSwapError(change(1, "no", sealed{"new": "no"}), keys.ErrConflict)
+	s.wantNoKeyset()
+	s.wantNoPrivateKey("new")
+
+	s.swap(change(0, "one", sealed{"old": "old key"}))
+	s.swap(change(1, "two", nil))
 	for _, version := range []uint64{0, 1, 3, 1 << 40} {
-		c := change(version, "no")
-		c.Put = map[string][]byte{"new": []byte("no"), "old": []byte("no")}
-		c.Delete = []string{"old"}
-		if err := s.Swap(t.Context(), c); !errors.Is(err, keys.ErrConflict) {
-			t.Errorf("Swap of version %d at version 2 = %v, want ErrConflict", version, err)
-		}
+		s.wantSwapError(change(version, "no", sealed{"new": "no", "old": "no"}), keys.ErrConflict)
+		s.wantSwapError(change(version, "no", nil, "old"), keys.ErrConflict)
 	}
-	holds(t, s, 2, "two")
-	half(t, s, "new", "")
-	half(t, s, "old", "old half")
+	s.wantKeyset(2, "two")
+	s.wantNoPrivateKey("new")
+	s.wantPrivateKey("old", "old key")
 }
 
-func testHalves(t *testing.T, open func() keys.Store) {
-	s, other := open(), open()
-	c := change(0, "one")
-	c.Put = map[string][]byte{"a": []byte("half a"), "b": []byte("half b")}
-	swap(t, s, c)
-	half(t, other, "a", "half a")
-	half(t, other, "b", "half b")
-
-	c = change(1, "two")
-	c.Put = map[string][]byte{"c": []byte("half c"), "b": []byte("half b, sealed again")}
-	c.Delete = []string{"a", "never there"}
-	swap(t, s, c)
-	half(t, other, "a", "")
-	half(t, other, "b", "half b, sealed again")
-	half(t, other, "c", "half c")
-
-	swap(t, s, change(2, "three"))
-	half(t, other, "c", "half c")
-}
-
-func testEmptyDocument(t *testing.T, open func() keys.Store) {
+func testEmptyDocument(t *testing.T, open func() handle) {
 	s := open()
-	refuses := func(c keys.Change) {
-		t.Helper()
+	for version := range uint64(2) {
+		c := change(version, "", sealed{"a": "no"})
+		if version == 0 {
+			c.Document = nil // drivers store nil and an empty slice differently
+		}
 		err := s.Swap(t.Context(), c)
 		if err == nil || errors.Is(err, keys.ErrConflict) || errors.Is(err, keys.ErrTooLate) {
-			t.Errorf("Swap of an empty document = %v, want an error of its own", err)
+			t.Errorf("Swap of an empty document = %v, want an error about the document", err)
 		}
-	}
-	refuses(keys.Change{})
-	holdsNothing(t, s)
-	swap(t, s, change(0, "one"))
-	refuses(keys.Change{Version: 1, Document: []byte{}, Put: map[string][]byte{"a": []byte("no")}})
-	holds(t, s, 1, "one")
-	half(t, s, "a", "")
-}
-
-func testDeadline(t *testing.T, open func() keys.Store) {
-	s := open()
-	late, inTime := time.Now().Add(-time.Second), time.Now().Add(time.Hour)
-	for version := range uint64(2) {
-		c := change(version, "no")
-		c.Put = map[string][]byte{"a": []byte("no")}
-		c.Deadline = late
-		if err := s.Swap(t.Context(), c); !errors.Is(err, keys.ErrTooLate) {
-			t.Errorf("Swap of version %d past its deadline = %v, want ErrTooLate", version, err)
-		}
-		half(t, s, "a", "")
+		s.wantNoPrivateKey("a")
 		if version == 0 {
-			holdsNothing(t, s)
-		} else {
-			holds(t, s, version, "fine")
+			s.wantNoKeyset()
+			s.swap(change(0, "one", nil))
 		}
-		c = change(version, "fine")
-		c.Deadline = inTime
-		swap(t, s, c)
 	}
-	holds(t, s, 2, "fine")
+	s.wantKeyset(1, "one")
 }
 
-func testBytes(t *testing.T, open func() keys.Store) {
+func testDeadline(_ *testing.T, open func() handle) {
 	s := open()
+	for version := range uint64(2) {
+		late := change(version, "no", sealed{"a": "no"})
+		late.Deadline = time.Now().Add(-time.Second)
+		s.wantSwapError(late, keys.ErrTooLate)
+		s.wantNoPrivateKey("a")
+		if version == 0 {
+			s.wantNoKeyset()
+		}
+		inTime := change(version, fmt.Sprintf("document %d", version+1), nil)
+		inTime.Deadline = time.Now().Add(time.Hour)
+		s.swap(inTime)
+		s.wantKeyset(version+1, fmt.Sprintf("document %d", version+1))
+	}
+}
+
+// Documents, sealed keys and kids may contain any bytes.
+func testAnyBytes(_ *testing.T, open func() handle) {
 	all := make([]byte, 256)
 	for i := range all {
 		all[i] = byte(i)
 	}
-	document := bytes.Repeat(all, 512) // 128 KiB, twice what a keyset may grow to
-	kids := []string{"-_aZ09", `'; DROP TABLE half; --`, "a/b", "schlüssel", "with space", "%25"}
-	c := keys.Change{Document: document, Put: make(map[string][]byte)}
-	for i, kid := range kids {
-		c.Put[kid] = append([]byte{byte(i)}, all...)
+	document := string(bytes.Repeat(all, 512)) // 128 KiB, twice the largest keyset
+	put := make(sealed)
+	for _, kid := range []string{"-_aZ09", `'; DROP TABLE private_key; --`, "a/b", "schlüssel", "with space", "%25"} {
+		put[kid] = kid + string(all)
 	}
-	swap(t, s, c)
-	holds(t, open(), 1, string(document))
-	for i, kid := range kids {
-		half(t, s, kid, string(append([]byte{byte(i)}, all...)))
+	open().swap(change(0, document, put))
+	s := open()
+	s.wantKeyset(1, document)
+	for kid, key := range put {
+		s.wantPrivateKey(kid, key)
 	}
 }
 
-func testCopies(t *testing.T, open func() keys.Store) {
+// The caller may overwrite what it passed to Swap and what it got from a read.
+func testBytesAreCopied(t *testing.T, open func() handle) {
 	s := open()
-	c := change(0, "one")
-	c.Put = map[string][]byte{"a": []byte("half a")}
-	swap(t, s, c)
+	c := change(0, "one", sealed{"a": "key a"})
+	s.swap(c)
 	clear(c.Document)
 	clear(c.Put["a"])
 	record, err := s.Load(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	sealed, err := s.PrivateKey(t.Context(), "a")
+	key, err := s.PrivateKey(t.Context(), "a")
 	if err != nil {
 		t.Fatal(err)
 	}
 	clear(record.Document)
-	clear(sealed)
-	holds(t, s, 1, "one")
-	half(t, s, "a", "half a")
+	clear(key)
+	s.wantKeyset(1, "one")
+	s.wantPrivateKey("a", "key a")
 }
 
-func testCancelled(t *testing.T, open func() keys.Store) {
+func testCancelledContext(t *testing.T, open func() handle) {
 	s := open()
-	swap(t, s, change(0, "one"))
+	s.swap(change(0, "one", sealed{"a": "key a"}))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, loadErr := s.Load(ctx)
-	_, halfErr := s.PrivateKey(ctx, "a")
-	for name, err := range map[string]error{
-		"Load": loadErr,
-		"Half": halfErr,
-		"Swap": s.Swap(ctx, change(1, "no")),
-		"Wait": s.Wait(ctx, 1),
+	_, privateKeyErr := s.PrivateKey(ctx, "a")
+	for method, err := range map[string]error{
+		"Load":       loadErr,
+		"PrivateKey": privateKeyErr,
+		"Swap":       s.Swap(ctx, change(1, "no", nil)),
+		"Wait":       s.Wait(ctx, 1),
 	} {
 		if !errors.Is(err, context.Canceled) {
-			t.Errorf("%s with a cancelled context = %v", name, err)
+			t.Errorf("%s with a cancelled context = %v", method, err)
 		}
 	}
-	holds(t, s, 1, "one")
-	swap(t, s, change(1, "two"))
+	s.wantKeyset(1, "one")
+	s.swap(change(1, "two", nil))
 }

@@ -1,13 +1,12 @@
-// Package witness is a file beside the sealing key that remembers the newest
-// document a machine has seen of a keyset; see keys.Witness for what that is
-// good for. It holds public halves only, as the document does.
+// Package witness stores, in a file beside the sealing key, the newest document of
+// a keyset that this machine has seen; keys.Witness says what that is for. The file
+// contains public keys only, as the document does.
 //
 //	witness-ID.json        the document of the keyset ID
-//	witness-ID.json.lock   held while the other one is replaced
+//	witness-ID.json.lock   locked while the document is replaced
 //
-// The file is replaced whole: written beside, made durable, renamed. The system
-// releases the lock if its holder dies. What the file holds is judged by its
-// reader.
+// The document is replaced as a whole, and the operating system releases the lock of
+// a process that ends. The package does not check the document.
 package witness
 
 import (
@@ -16,17 +15,18 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"github.com/rogpeppe/go-internal/lockedfile"
+
+	"github.com/jwksctl/jwksctl/pkg/atomicfile"
 )
 
-// Folder holds one witness a keyset. It must exist.
+// Folder is a folder with one witness for each keyset. It must exist.
 type Folder string
 
 func (f Folder) path(id string) string { return filepath.Join(string(f), "witness-"+id+".json") }
 
-// Load returns what was kept, nil if nothing was.
+// Load returns the stored document, nil if there is none.
 func (f Folder) Load(id string) ([]byte, error) {
 	data, err := os.ReadFile(f.path(id))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -38,8 +38,8 @@ func (f Folder) Load(id string) ([]byte, error) {
 	return data, nil
 }
 
-// Update replaces what was kept by what decide makes of it, and leaves it if
-// that is nil.
+// Update passes the stored document to decide and stores what decide returns, unless
+// that is nil. No other process updates the document in between.
 func (f Folder) Update(id string, decide func(document []byte) []byte) error {
 	unlock, err := lockedfile.MutexAt(f.path(id) + ".lock").Lock()
 	if err != nil {
@@ -54,37 +54,8 @@ func (f Folder) Update(id string, decide func(document []byte) []byte) error {
 	if document == nil {
 		return nil
 	}
-	if err := replace(f.path(id), document); err != nil {
+	if err := atomicfile.Replace(f.path(id), document, 0o600); err != nil {
 		return fmt.Errorf("witness: %v", err)
 	}
 	return nil
-}
-
-// replace appears whole or not at all, also after a power loss.
-func replace(path string, document []byte) error {
-	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	_, err = temp.Write(document)
-	if err := errors.Join(err, temp.Sync(), temp.Close()); err != nil {
-		return errors.Join(err, os.Remove(temp.Name()))
-	}
-	if err := os.Rename(temp.Name(), path); err != nil {
-		return errors.Join(err, os.Remove(temp.Name()))
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-// syncDir makes the names in dir durable. Windows has no such call and needs
-// none.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
