@@ -4,9 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net"
-	"os"
-	"runtime"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -74,7 +71,7 @@ func (a *app) serve(ctx context.Context, cfg settings) error {
 	}
 	s := server.New(server.Options{
 		Ring: ring.Ring, Audience: cfg.Audience, RateLimit: cfg.RateLimit, MaxConnections: cfg.MaxConnections,
-		DrainDelay: cfg.DrainDelay, DrainTimeout: cfg.DrainTimeout, TLS: tlsConfig, Log: log, Version: version(), Crowded: reserveThreads(),
+		DrainDelay: cfg.DrainDelay, DrainTimeout: cfg.DrainTimeout, TLS: tlsConfig, Log: log, Version: version(),
 	})
 	// The ring runs on while requests in flight are drained, because they need signatures.
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -91,28 +88,6 @@ func (a *app) serve(ctx context.Context, cfg settings) error {
 		return err
 	}
 	return a.serveHTTP(ctx, s, listener, cfg.Config, url, ring.Ring, log)
-}
-
-// reserveThreads has Go run twice as many threads as before while requests for
-// tokens crowd. A signature does not yield: were there no thread beside those that
-// sign, a request for the JWK Set would wait behind all requests for tokens that
-// came before it. So it waits for the system's scheduler only, which prefers a
-// thread that does not sign. The rest of the time, more threads than processors
-// only look for work that others have, and Go follows what the system allows.
-func reserveThreads() (crowded func(bool)) {
-	fixed, _ := strconv.Atoi(os.Getenv("GOMAXPROCS")) // as Go reads it
-	var before int
-	return func(yes bool) {
-		switch {
-		case yes:
-			before = runtime.GOMAXPROCS(0)
-			runtime.GOMAXPROCS(2 * before)
-		case fixed > 0:
-			runtime.GOMAXPROCS(before)
-		default:
-			runtime.SetDefaultGOMAXPROCS()
-		}
-	}
 }
 
 // serveHTTP serves until ctx ends. It announces the server on the terminal, in the log

@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -65,34 +63,6 @@ func TestNoKidLooksLikeAFlag(t *testing.T) {
 		}
 		if kid := k.KeyID(); strings.HasPrefix(kid, "-") {
 			t.Fatalf("kid %s", kid)
-		}
-	}
-}
-
-func TestThreadsAreReservedWhileTokensCrowd(t *testing.T) {
-	usual := runtime.GOMAXPROCS(0)
-	defer runtime.GOMAXPROCS(usual)
-	runtime.SetDefaultGOMAXPROCS()
-	system := runtime.GOMAXPROCS(0)
-	for _, tt := range []struct {
-		fixed         bool // by the environment
-		before, after int
-	}{
-		{false, system, system},
-		{false, system + 1, system}, // it allows less by now
-		{true, system + 1, system + 1},
-	} {
-		t.Setenv("GOMAXPROCS", "")
-		if tt.fixed {
-			t.Setenv("GOMAXPROCS", strconv.Itoa(tt.before))
-		}
-		runtime.GOMAXPROCS(tt.before)
-		crowded := reserveThreads()
-		if crowded(true); runtime.GOMAXPROCS(0) != 2*tt.before {
-			t.Errorf("%+v: %d threads in a crowd", tt, runtime.GOMAXPROCS(0))
-		}
-		if crowded(false); runtime.GOMAXPROCS(0) != tt.after {
-			t.Errorf("%+v: %d threads after it", tt, runtime.GOMAXPROCS(0))
 		}
 	}
 }

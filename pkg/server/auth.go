@@ -17,32 +17,25 @@ import (
 
 const (
 	authRoute = "/auth"
-	maxBody   = 64 << 10 // bytes; no token that it could ask for would be taken by a verifier
+	maxBody   = 64 << 10 // bytes: verifiers refuse the token that a larger one could ask for
 )
 
-// grant appends the answer of /auth to b: token and access_token are the same,
-// since some read the one and some the other. What is in it is base64url, dots and
-// digits, so nothing needs escaping, and encoding/json would take a tenth of the
-// time of an Ed25519 signature.
-func grant(b, compact []byte, t token.Token, expired bool) []byte {
-	seconds := int64(t.ExpiresAt.Sub(t.IssuedAt) / time.Second)
-	if expired {
-		seconds = 0
-	}
-	b = append(append(b, `{"token":"`...), compact...)
-	b = append(append(b, `","access_token":"`...), compact...)
-	b = append(b, `","token_type":"Bearer","expires_in":`...)
-	b = strconv.AppendInt(b, seconds, 10)
-	b = append(append(b, `,"kid":"`...), t.KeyID...)
-	return append(b, "\"}\n"...)
+// grant is the answer of /auth. token and access_token are the same string, because
+// some clients read the one and some the other.
+type grant struct {
+	Token       string `json:"token"`
+	AccessToken string `json:"access_token"`
+	TokenType   string `json:"token_type"`
+	ExpiresIn   int64  `json:"expires_in"` // seconds
+	KeyID       string `json:"kid"`
 }
 
-// auth gives out a token to whoever asks.
-func (s *Server) auth(w *response, r *http.Request) error {
-	w.requestID()
+// auth gives a token to any client.
+func (s *Server) auth(w http.ResponseWriter, r *http.Request) error {
 	if s.limiter != nil {
 		if wait := s.limiter.take(clientAddress(r), s.o.Now()); wait > 0 {
-			return &problem{http.StatusTooManyRequests, "this address asks too often", int((wait + time.Second - 1) / time.Second)}
+			seconds := int((wait + time.Second - 1) / time.Second)
+			return &problem{status: http.StatusTooManyRequests, detail: "this address sends too many requests", retry: seconds}
 		}
 	}
 	expired, err := wantsExpired(r.URL.RawQuery)
@@ -53,69 +46,53 @@ func (s *Server) auth(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	minted, err := s.mint(r.Context(), w, request, expired)
+	minted, err := s.mint(r.Context(), request, expired)
 	if err != nil {
 		return err
 	}
-	h := w.Header()
-	h["Cache-Control"] = s.noStore
 	if prefersJWT(r.Header["Accept"]) {
-		h["Content-Type"], w.body = s.typeJWT, append(w.body[:0], w.compact...)
-	} else {
-		h["Content-Type"], w.body = s.typeJSON, grant(w.body[:0], w.compact, minted, expired)
+		w.Header().Set("Content-Type", "application/jwt")
+		w.Header().Set("Cache-Control", "no-store")
+		_, _ = io.WriteString(w, minted.Compact) // if it fails, the client is gone
+		return nil
 	}
-	w.WriteHeader(http.StatusOK)
-	// The next response may use the body as soon as this returns: net/http copies
-	// it. If it fails, whoever asked is gone, and nobody is left to tell.
-	_, _ = w.Write(w.body)
+	answer := grant{minted.Compact, minted.Compact, "Bearer", int64(minted.ExpiresAt.Sub(minted.IssuedAt).Seconds()), minted.KeyID}
+	if expired {
+		answer.ExpiresIn = 0
+	}
+	writeJSON(w, http.StatusOK, "application/json", answer)
 	return nil
 }
 
-// mint has the token signed, in its turn, and leaves it in w.compact.
-func (s *Server) mint(ctx context.Context, w *response, request token.Request, expired bool) (token.Token, error) {
-	m, kind := &w.minting, kindValid
-	*m = minting{ctx: ctx, signer: s.o.Ring, request: request, compact: w.compact[:0]}
-	defer func() { w.compact, *m = m.compact, minting{} }() // until the next, it holds on to no request
+// mint makes the token as soon as its signature may run.
+func (s *Server) mint(ctx context.Context, request token.Request, expired bool) (minted token.Token, err error) {
+	var signer token.Signer = s.o.Ring
+	kind := kindValid
 	if expired {
 		if longest := s.o.Ring.Policy().TokenTTL; request.TTL > longest {
-			return token.Token{}, &token.TTLError{Asked: request.TTL, Longest: longest}
+			return minted, &token.TTLError{Asked: request.TTL, Longest: longest}
 		}
-		m.signer, kind = s.o.Ring.Specimen(request.TTL), kindExpired
-		// Right after a first start the specimen is still being made. It is
-		// waited for here and not in the queue, where others would wait too.
+		signer, kind = s.o.Ring.Specimen(request.TTL), kindExpired
+		// Shortly after the first start the specimen is still being made. The request
+		// waits for it here and not in the queue, where it would hold up others.
 		var cancel context.CancelFunc
-		m.ctx, cancel = context.WithTimeout(ctx, signTimeout)
+		ctx, cancel = context.WithTimeout(ctx, signTimeout)
 		defer cancel()
-		if _, _, _, err := m.signer.SigningKey(m.ctx); err != nil {
-			return token.Token{}, err
+		if _, _, _, err := signer.SigningKey(ctx); err != nil {
+			return minted, err
 		}
 	}
-	if err := s.crew.do(m.ctx, m); err != nil {
-		return token.Token{}, err
+	err = s.queue.do(ctx, func() error {
+		minted, err = token.Mint(ctx, signer, request)
+		return err
+	})
+	if err == nil {
+		s.metrics.tokens.WithLabelValues(minted.Algorithm.String(), kind).Inc()
 	}
-	if m.err == nil {
-		s.metrics.tokens[tokenLabels{m.minted.Algorithm, kind}].Inc()
-	}
-	return m.minted, m.err
+	return minted, err
 }
 
-// minting is the job of making one token.
-type minting struct {
-	ctx     context.Context //nolint:containedctx // of the request, which waits for the job
-	signer  token.Signer
-	request token.Request
-
-	compact []byte // the token
-	minted  token.Token
-	err     error
-}
-
-func (m *minting) run() {
-	m.minted, m.err = token.Mint(m.ctx, m.signer, m.request)
-	m.compact = append(m.compact, m.minted.Compact...)
-}
-
-// wantsExpired reads the query: expired is true, false, 1, 0 or stands bare.
+// wantsExpired reads the query: expired is true, false, 1, 0 or has no value.
 func wantsExpired(query string) (bool, error) {
 	if query == "" {
 		return false, nil
@@ -136,11 +113,11 @@ func wantsExpired(query string) (bool, error) {
 			return false, nil
 		}
 	}
-	return false, badRequest("expired is true, false, 1 or 0, once, or stands bare")
+	return false, badRequest("expired must be true, false, 1, 0 or without a value, and given once")
 }
 
-// prefersJWT tells whether Accept names application/jwt, and application/json
-// not at least as high. Wildcards mean JSON.
+// prefersJWT tells whether Accept gives application/jwt a higher weight than
+// application/json. Wildcards mean JSON.
 func prefersJWT(accept []string) bool {
 	if len(accept) == 0 {
 		return false
@@ -167,9 +144,8 @@ func prefersJWT(accept []string) bool {
 	return jwt > json
 }
 
-// readRequest puts together what the caller asks for and what goes without
-// saying.
-func (s *Server) readRequest(w *response, r *http.Request) (token.Request, error) {
+// readRequest combines what the client asks for with the defaults.
+func (s *Server) readRequest(w http.ResponseWriter, r *http.Request) (token.Request, error) {
 	body, err := readBody(w, r)
 	if err != nil {
 		return token.Request{}, err
@@ -180,7 +156,10 @@ func (s *Server) readRequest(w *response, r *http.Request) (token.Request, error
 			return token.Request{}, err
 		}
 	}
-	request.Issuer, request.ID = s.o.Ring.Policy().Issuer, w.id
+	request.Issuer = s.o.Ring.Policy().Issuer
+	if id, generated := requestID(w, r); generated { // a client's own may come twice
+		request.ID = id
+	}
 	if user, _, ok := r.BasicAuth(); ok && request.Subject == "" {
 		request.Subject = user
 	}
@@ -190,20 +169,16 @@ func (s *Server) readRequest(w *response, r *http.Request) (token.Request, error
 	return request, nil
 }
 
-func readBody(w *response, r *http.Request) ([]byte, error) {
-	if r.Body == http.NoBody {
-		return nil, nil
-	}
-	// The writer itself, not our wrapper: MaxBytesReader asks it to close the connection.
-	body, err := io.ReadAll(http.MaxBytesReader(w.ResponseWriter, r.Body, maxBody))
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	switch {
 	case err == nil:
 		return body, nil
-	case as[*http.MaxBytesError](err):
+	case is[*http.MaxBytesError](err):
 		return nil, &problem{status: http.StatusRequestEntityTooLarge, detail: "the body is larger than " + strconv.Itoa(maxBody) + " bytes"}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, &problem{status: http.StatusRequestTimeout, detail: "the body did not arrive in time"}
 	default:
-		return nil, badRequest("the body did not arrive whole")
+		return nil, badRequest("the body is incomplete")
 	}
 }

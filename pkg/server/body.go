@@ -13,7 +13,7 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/token"
 )
 
-// parseBody reads the body of /auth, as the package comment has it.
+// parseBody reads the body of /auth; the package comment lists its members.
 func parseBody(h http.Header, body []byte) (token.Request, error) {
 	if coding := h.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
 		return token.Request{}, &problem{status: http.StatusUnsupportedMediaType, detail: "the body must not be compressed"}
@@ -24,15 +24,15 @@ func parseBody(h http.Header, body []byte) (token.Request, error) {
 	}
 	switch media {
 	case "application/json":
-		members, err := token.ParseClaims(body)
+		members, err := token.ParseObject(body)
 		if err != nil {
-			return token.Request{}, badRequest("the body is not one sound JSON object: %v", err)
+			return token.Request{}, badRequest("the body must be one JSON object without duplicate names: %v", err)
 		}
 		return parseMembers(members)
 	case "application/x-www-form-urlencoded":
 		fields, err := url.ParseQuery(string(body))
 		if err != nil {
-			return token.Request{}, badRequest("the body is not a sound form")
+			return token.Request{}, badRequest("the body is not a valid form")
 		}
 		members, err := formMembers(fields)
 		if err != nil {
@@ -47,8 +47,8 @@ func parseBody(h http.Header, body []byte) (token.Request, error) {
 	}
 }
 
-// formMembers are the fields of a form as the members of a JSON object would
-// be, without those that mean nothing here.
+// formMembers converts the fields of a form to the members of a JSON object. It leaves
+// out fields that have no meaning here.
 func formMembers(fields url.Values) (map[string]any, error) {
 	members := make(map[string]any)
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
@@ -73,8 +73,9 @@ func formMembers(fields url.Values) (map[string]any, error) {
 }
 
 func parseMembers(members map[string]any) (request token.Request, err error) {
-	_, named := members["username"]
-	_, secret := members["password"]
+	_, hasName := members["username"]
+	_, hasPassword := members["password"]
+	isLogin := hasName || hasPassword // a login form may have any other members
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		value := members[name]
 		if value == nil {
@@ -82,10 +83,10 @@ func parseMembers(members map[string]any) (request token.Request, err error) {
 		}
 		ok := true
 		switch name {
-		case "password": // whoever asks gets a token
+		case "password": // any client gets a token
 		case "sub":
 			request.Subject, ok = value.(string)
-		case "username": // comes after sub, and yields to it
+		case "username": // sorts after sub, which wins
 			var user string
 			if user, ok = value.(string); request.Subject == "" {
 				request.Subject = user
@@ -93,25 +94,25 @@ func parseMembers(members map[string]any) (request token.Request, err error) {
 		case "scope":
 			request.Scope, ok = value.(string)
 		case "aud":
-			request.Audience, ok = texts(value)
+			request.Audience, ok = stringList(value)
 		case "claims":
 			request.Claims, ok = value.(map[string]any)
 		case "ttl":
-			request.TTL, ok = lifetime(value)
+			request.TTL, ok = parseTTL(value)
 		default:
-			if !named && !secret {
-				return token.Request{}, badRequest("%q is unknown; known are username, password, sub, aud, scope, ttl, claims", name)
+			if !isLogin {
+				return token.Request{}, badRequest("unknown member %q: use username, password, sub, aud, scope, ttl or claims", name)
 			}
 		}
 		if !ok {
-			return token.Request{}, badRequest("%s must be %s", name, shape(name))
+			return token.Request{}, badRequest("%s must be %s", name, expectedType(name))
 		}
 	}
 	return request, nil
 }
 
 // shape tells what a member must be.
-func shape(name string) string {
+func expectedType(name string) string {
 	switch name {
 	case "aud":
 		return "a string or an array of strings"
@@ -124,7 +125,8 @@ func shape(name string) string {
 	}
 }
 
-func texts(value any) ([]string, bool) {
+// stringList reads a string or an array of strings.
+func stringList(value any) ([]string, bool) {
 	switch value := value.(type) {
 	case string:
 		return []string{value}, true
@@ -143,8 +145,8 @@ func texts(value any) ([]string, bool) {
 	}
 }
 
-// lifetime reads a ttl, rounded down to whole seconds, as iat and exp are.
-func lifetime(value any) (time.Duration, bool) {
+// parseTTL reads seconds or a duration and rounds it down to whole seconds.
+func parseTTL(value any) (time.Duration, bool) {
 	var text string
 	switch value := value.(type) {
 	case json.Number:
@@ -153,7 +155,7 @@ func lifetime(value any) (time.Duration, bool) {
 		text = value
 	}
 	d, err := time.ParseDuration(text)
-	if err != nil { // a bare number counts seconds
+	if err != nil { // a number without a unit is in seconds
 		d, err = time.ParseDuration(text + "s")
 	}
 	return d.Truncate(time.Second), err == nil && d >= time.Second

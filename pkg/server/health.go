@@ -10,11 +10,10 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
 
-// errDraining is why a server that ends is not ready.
+// errDraining says why a server is not ready that was told to end.
 var errDraining = errors.New("the server is shutting down")
 
-// ready is nil while the server should be sent requests. /readyz and the metrics
-// both ask here.
+// ready returns nil while a load balancer should send requests to this server.
 func (s *Server) ready(status keys.Status) error {
 	if s.draining.Load() {
 		return errDraining
@@ -23,10 +22,11 @@ func (s *Server) ready(status keys.Status) error {
 }
 
 // livez answers as long as the process can answer anything.
-func (s *Server) livez(w *response, _ *http.Request) error {
-	return w.json(http.StatusOK, "application/json", struct {
+func (s *Server) livez(w http.ResponseWriter, _ *http.Request) error {
+	writeJSON(w, http.StatusOK, "application/json", struct {
 		Alive bool `json:"alive"`
 	}{true})
+	return nil
 }
 
 // readiness is the answer of /readyz.
@@ -38,7 +38,7 @@ type readiness struct {
 	SnapshotAge  float64   `json:"snapshot_age_seconds"` // since the keyset was confirmed with the store
 }
 
-func (s *Server) readyz(w *response, _ *http.Request) error {
+func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) error {
 	status := s.o.Ring.Status()
 	answer := readiness{
 		Ready: true, KeyID: status.Keyset.Active().KeyID(),
@@ -49,22 +49,25 @@ func (s *Server) readyz(w *response, _ *http.Request) error {
 		answer.Ready, answer.Reason = false, reason(err)
 		code = http.StatusServiceUnavailable
 	}
-	return w.json(code, "application/json", answer)
+	writeJSON(w, code, "application/json", answer)
+	return nil
 }
 
-// reason is what anybody may read: the text of the table, not of the store.
+// reason is what any client may read: the text of the table of problems, without the
+// store's own words.
 func reason(err error) string {
 	if errors.Is(err, errDraining) {
 		return err.Error()
 	}
-	p, _ := classify(err)
+	p, _ := problemOf(err)
 	return p.detail
 }
 
-// ringCollector shows the ring as it stands when the metrics are read.
+// ringCollector reads the state of the ring whenever the metrics are read.
 type ringCollector struct{ server *Server }
 
-// Describe says nothing, so that the registry takes the metrics as they come.
+// Describe implements prometheus.Collector. It describes nothing, so that the registry
+// does not check the metrics in advance.
 func (c *ringCollector) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector.
@@ -79,22 +82,22 @@ func (c *ringCollector) Collect(out chan<- prometheus.Metric) {
 	gauge, counter := prometheus.GaugeValue, prometheus.CounterValue
 
 	status := c.server.o.Ring.Status()
-	for state, n := range census(status) {
-		send(gauge, "jwksctl_keys", "Keys by state; expired and revoked ones as far as they are remembered.", n, "state", string(state))
+	for state, n := range countByState(status) {
+		send(gauge, "jwksctl_keys", "Keys by state; expired and revoked ones as far as the history goes back.", n, "state", string(state))
 	}
 	if next := status.Keyset.NextRotation(); !next.IsZero() {
 		send(gauge, "jwksctl_next_rotation_seconds", "Seconds until the next key takes over.", next.Sub(status.Now).Seconds())
 	}
 	send(gauge, "jwksctl_snapshot_age_seconds", "Seconds since the keyset was confirmed with the store.", status.Age.Seconds())
-	send(gauge, "jwksctl_unreadable_keys", "Private halves that cannot be opened.", float64(len(status.Unreadable)))
+	send(gauge, "jwksctl_unreadable_keys", "Private keys that cannot be opened.", float64(len(status.Unreadable)))
 	ready := 0.0
 	if c.server.ready(status) == nil {
 		ready = 1
 	}
 	send(gauge, "jwksctl_ready", "1 while the server can sign and publish, as /readyz says.", ready)
-	send(gauge, "jwksctl_rotation_overdue_seconds", "Seconds that the active key has signed beyond its time.", status.Overdue.Seconds())
-	send(counter, "jwksctl_rotations_total", "Changes of the active key that this process has seen, whoever made them.", float64(status.Rotations))
-	send(counter, "jwksctl_revocations_total", "Revocations that this process has seen, whoever made them.", float64(status.Revocations))
+	send(gauge, "jwksctl_rotation_overdue_seconds", "Seconds that the active key has signed beyond its rotation interval.", status.Overdue.Seconds())
+	send(counter, "jwksctl_rotations_total", "Changes of the active key that this process has seen, made by any process.", float64(status.Rotations))
+	send(counter, "jwksctl_revocations_total", "Revocations that this process has seen, made by any process.", float64(status.Revocations))
 	for _, step := range keys.Steps() {
 		send(counter, "jwksctl_steps_total", "Steps in the life of the keys that this process took.", float64(status.Steps[step]), "step", string(step))
 	}
@@ -103,8 +106,8 @@ func (c *ringCollector) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// census counts the keys by state. The specimen is none of them.
-func census(status keys.Status) map[keys.State]float64 {
+// countByState counts the keys without the specimen.
+func countByState(status keys.Status) map[keys.State]float64 {
 	count := map[keys.State]float64{keys.Pending: 0, keys.Active: 0, keys.Retired: 0, keys.Expired: 0, keys.Revoked: 0}
 	for _, all := range [][]keys.Key{status.Keyset.Keys, status.Keyset.History} {
 		for _, k := range all {

@@ -13,11 +13,10 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 )
 
+// The kinds of tokens that are counted.
 const (
 	kindValid   = "valid"
 	kindExpired = "expired"
-
-	otherRoute = "other" // every path that is not a route
 )
 
 // metrics are what a server counts.
@@ -25,21 +24,8 @@ type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
+	tokens   *prometheus.CounterVec
 	waits    prometheus.Histogram
-	tokens   map[tokenLabels]prometheus.Counter // looked up once, like those of a meter
-}
-
-// meter counts the requests of a route. A lookup by labels takes its time, so the
-// answers that are often given, those to the route's first method, need none.
-type meter struct {
-	route         string
-	latency       prometheus.Observer
-	ok, unchanged prometheus.Counter // 200 and 304; nil where there is no such answer
-}
-
-type tokenLabels struct {
-	alg  jwk.Algorithm
-	kind string
 }
 
 func newMetrics(s *Server) *metrics {
@@ -52,57 +38,35 @@ func newMetrics(s *Server) *metrics {
 			Name: "jwksctl_http_request_duration_seconds", Help: "Time from a request's header to the end of its handler.",
 			Buckets: prometheus.ExponentialBuckets(50e-6, 4, 10), // 50 µs to 13 s
 		}, []string{"route"}),
+		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "jwksctl_tokens_total", Help: "Tokens given out.",
+		}, []string{"alg", "kind"}),
 		waits: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "jwksctl_sign_wait_seconds", Help: "Time that requests for a token waited for their turn, of those that had to wait.",
+			Name: "jwksctl_sign_wait_seconds", Help: "Time that a request for a token waited for its signature to start, if it had to wait.",
 			Buckets: prometheus.ExponentialBuckets(50e-6, 4, 10), // 50 µs to 13 s
 		}),
-		tokens: make(map[tokenLabels]prometheus.Counter),
 	}
-	tokens := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "jwksctl_tokens_total", Help: "Tokens given out.",
-	}, []string{"alg", "kind"})
-	for _, alg := range jwk.Algorithms() {
+	for _, alg := range jwk.Algorithms() { // so that each is there from the start, as 0
 		for _, kind := range []string{kindValid, kindExpired} {
-			m.tokens[tokenLabels{alg, kind}] = tokens.WithLabelValues(alg.String(), kind)
+			m.tokens.WithLabelValues(alg.String(), kind)
 		}
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "jwksctl_build_info", Help: "1, with what the program is in the labels.",
+		Name: "jwksctl_build_info", Help: "1; the labels have the versions of the program and of Go.",
 		ConstLabels: prometheus.Labels{"version": s.o.Version, "goversion": runtime.Version()},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.requests, m.seconds, tokens, m.waits, build, &ringCollector{s},
+	m.registry.MustRegister(m.requests, m.seconds, m.tokens, m.waits, build, &ringCollector{s},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
-// meter prepares what is counted for a route.
-func (m *metrics) meter(route string, e endpoint) meter {
-	of := meter{route: route, latency: m.seconds.WithLabelValues(route)}
-	if len(e.methods) > 0 {
-		of.ok = m.requests.WithLabelValues(route, "200", e.methods[0])
-	}
-	if e.public {
-		of.unchanged = m.requests.WithLabelValues(route, "304", e.methods[0])
-	}
-	return of
+func (m *metrics) count(route, method string, status int, took time.Duration) {
+	m.requests.WithLabelValues(route, strconv.Itoa(status), methodLabel(method)).Inc()
+	m.seconds.WithLabelValues(route).Observe(took.Seconds())
 }
 
-// count takes down one request.
-func (m *metrics) count(e *endpoint, method string, status int, took time.Duration) {
-	e.latency.Observe(took.Seconds())
-	often := len(e.methods) > 0 && method == e.methods[0]
-	switch {
-	case often && status == http.StatusOK:
-		e.ok.Inc()
-	case often && status == http.StatusNotModified && e.public:
-		e.unchanged.Inc()
-	default:
-		m.requests.WithLabelValues(e.route, strconv.Itoa(status), methodLabel(method)).Inc()
-	}
-}
-
-// methodLabel bounds the values that anybody can make us remember or log.
+// methodLabel bounds the values that a client can put into metrics and logs.
 func methodLabel(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
@@ -112,10 +76,6 @@ func methodLabel(method string) string {
 	return "other"
 }
 
-func (m *metrics) serve() func(*response, *http.Request) error {
-	h := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
-	return func(w *response, r *http.Request) error {
-		h.ServeHTTP(w, r)
-		return nil
-	}
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }

@@ -2,7 +2,6 @@ package server
 
 import (
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,19 +14,10 @@ import (
 
 const requestIDHeader = "X-Request-Id"
 
-// maxKept is how long a body may have been whose response is used again, in bytes:
-// four times that of a usual token, and little beside what a server needs anyway.
-const maxKept = 8 << 10
-
-// response notes what became of a request.
+// response records the status of an answer.
 type response struct {
 	http.ResponseWriter
-	status int    // 0 until the header is written
-	id     string // that we gave the request; empty if we gave none
-
-	// What /auth works with, used again by the next response.
-	minting       minting
-	compact, body []byte
+	status int // 0 until the header is written
 }
 
 func (w *response) WriteHeader(status int) {
@@ -47,109 +37,76 @@ func (w *response) Write(b []byte) (int, error) {
 // Unwrap serves http.ResponseController.
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// requestID is the id of the request, made now if it has none. Call it before
-// the header is written.
-func (w *response) requestID() string {
-	h := w.Header()
-	if given := h[requestIDHeader]; len(given) > 0 {
-		return given[0]
-	}
-	w.id = rand.Text()
-	h[requestIDHeader] = []string{w.id}
-	return w.id
-}
-
-// json answers with v, which no cache may keep.
-func (w *response) json(status int, contentType string, v any) error {
-	body, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("encode the answer: %v", err)
-	}
-	w.uncached(status, contentType, append(body, '\n'))
-	return nil
-}
-
-func (w *response) uncached(status int, contentType string, body []byte) {
-	h := w.Header()
-	h.Set("Content-Type", contentType)
-	h.Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_, _ = w.Write(body) // whoever asked is gone: nobody is left to tell
-}
+// Handler answers every request.
+func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.observe) }
 
 // observe is around every request: it gives ids, counts, logs, and recovers.
-func (s *Server) observe(w http.ResponseWriter, r *http.Request) {
-	rec, ok := s.responses.Get().(*response)
-	if !ok {
-		rec = new(response)
-	}
-	rec.ResponseWriter, rec.status, rec.id = w, 0, ""
+func (s *Server) observe(writer http.ResponseWriter, r *http.Request) {
 	start := s.o.Now()
-	if !s.draining.Load() { // later ones must not put off the end for ever
-		s.inFlight.add()
-		defer s.inFlight.done()
+	// Requests that come later must not delay the end.
+	if !s.draining.Load() && s.inFlight.TryAcquire(1) {
+		defer s.inFlight.Release(1)
 	}
-	e := s.find(r.URL.Path)
-	defer s.finish(rec, r, e, start)
-
-	h := w.Header()
-	h["X-Content-Type-Options"] = s.noSniff
-	if s.full.Load() && s.full.CompareAndSwap(true, false) {
-		h.Set("Connection", "close") // HTTP/2 says GOAWAY
+	id := rand.Text()
+	if given := r.Header.Values(requestIDHeader); len(given) == 1 && isRequestID(given[0]) {
+		id = given[0]
 	}
-	if given := r.Header[requestIDHeader]; len(given) == 1 && saneID(given[0]) {
-		h[requestIDHeader] = given
-	} else if s.o.Log.Enabled(r.Context(), slog.LevelDebug) {
-		rec.requestID() // it will be logged
-	}
-	s.answer(rec, r, e)
+	writer.Header().Set(requestIDHeader, id)
+	writer.Header().Set("X-Content-Type-Options", "nosniff")
+	h, route := s.find(r)
+	w := &response{ResponseWriter: writer}
+	defer s.finish(w, r, route, start)
+	h.ServeHTTP(w, r)
 }
 
-// saneID tells whether an id may be echoed and logged. It is too short for a
-// token that somebody put into the wrong header.
-func saneID(id string) bool {
+// requestID is the id of a request. The second result says whether this server
+// generated it.
+func requestID(w http.ResponseWriter, r *http.Request) (id string, generated bool) {
+	id = w.Header().Get(requestIDHeader)
+	return id, id != r.Header.Get(requestIDHeader)
+}
+
+// isRequestID tells whether an id may be echoed and logged. It is too short to be a
+// token in the wrong header.
+func isRequestID(id string) bool {
 	const alphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/+="
 	return id != "" && len(id) <= 64 && strings.Trim(id, alphabet) == ""
 }
 
 // finish must be deferred itself, because it recovers.
-func (s *Server) finish(w *response, r *http.Request, e *endpoint, start time.Time) {
+func (s *Server) finish(w *response, r *http.Request, route string, start time.Time) {
 	cause := recover()
 	abort := false
 	if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		abort = true
 	} else if cause != nil {
-		abort = s.panicked(w, r, cause)
+		abort = s.answerPanic(w, r, cause)
 	}
 	took := s.o.Now().Sub(start)
-	s.metrics.count(e, r.Method, w.status, took)
-	s.log(w, r, e.route, took)
+	s.metrics.count(route, r.Method, w.status, took)
+	s.log(w, r, route, took)
 	if abort {
-		panic(http.ErrAbortHandler) // net/http cuts the connection, so that nobody takes a half for the whole
-	}
-	if cause == nil && cap(w.body) <= maxKept {
-		w.ResponseWriter = nil
-		s.responses.Put(w)
+		panic(http.ErrAbortHandler) // net/http cuts the connection, so that no client takes a part for the whole
 	}
 }
 
-// panicked reports a panic and answers it, unless the answer has already begun.
-func (s *Server) panicked(w *response, r *http.Request, cause any) (begun bool) {
-	s.o.Log.ErrorContext(r.Context(), "a handler panicked",
-		"id", w.requestID(), "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+// answerPanic logs a panic and answers the request, unless the answer has begun.
+func (s *Server) answerPanic(w *response, r *http.Request, cause any) (begun bool) {
+	id, _ := requestID(w, r)
+	s.o.Log.ErrorContext(r.Context(), "a handler panicked", "id", id, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
 	if w.status != 0 {
 		return true
 	}
-	for _, meant := range []string{"Content-Length", "Etag"} { // for another answer
-		w.Header().Del(meant)
+	for _, name := range []string{"Content-Length", "Etag"} { // they belong to the answer that failed
+		w.Header().Del(name)
 	}
 	s.fail(w, r, &problem{status: http.StatusInternalServerError, detail: "internal error"})
 	return false
 }
 
-// log writes the one line of a request. Refusals that come in floods (429, 503)
-// are no louder than answers: the metrics count them, and the ring logs when it
-// turns stale.
+// log writes the one line of a request. Refusals that come in floods (429, 503) are
+// logged at the level of successful answers: the metrics count them, and the ring
+// logs when the keyset becomes stale.
 func (s *Server) log(w *response, r *http.Request, route string, took time.Duration) {
 	level := slog.LevelDebug
 	switch {
@@ -161,8 +118,9 @@ func (s *Server) log(w *response, r *http.Request, route string, took time.Durat
 	if !s.o.Log.Enabled(r.Context(), level) {
 		return
 	}
+	id, _ := requestID(w, r)
 	s.o.Log.LogAttrs(r.Context(), level, "request",
-		slog.String("id", w.Header().Get(requestIDHeader)),
+		slog.String("id", id),
 		slog.String("method", methodLabel(r.Method)),
 		slog.String("route", route),
 		slog.Int("status", w.status),
@@ -170,8 +128,8 @@ func (s *Server) log(w *response, r *http.Request, route string, took time.Durat
 		slog.String("client", clientAddress(r)))
 }
 
-// clientAddress is the host part of the peer's address. Headers that say
-// otherwise are anybody's to write.
+// clientAddress is the host part of the peer's address. Any client can write headers
+// that name another address, so they are ignored.
 func clientAddress(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {

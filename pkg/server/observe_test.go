@@ -83,20 +83,20 @@ func TestRequestLog(t *testing.T) {
 
 func TestPanicIsAnsweredAndLogged(t *testing.T) {
 	b := newRig(t, keys.Settings{})
-	b.handle("/panic", endpoint{methods: []string{"GET"}, serve: func(w *response, _ *http.Request) error {
+	b.route("GET /panic", func(w http.ResponseWriter, _ *http.Request) error {
 		w.Header().Set("Content-Length", "5")
 		panic("out of order")
-	}})
-	b.handle("/late", endpoint{methods: []string{"GET"}, serve: func(w *response, _ *http.Request) error {
+	})
+	b.route("GET /late", func(w http.ResponseWriter, _ *http.Request) error {
 		w.WriteHeader(http.StatusOK)
 		panic("too late")
-	}})
-	b.handle("/abort", endpoint{methods: []string{"GET"}, serve: func(*response, *http.Request) error {
+	})
+	b.route("GET /abort", func(http.ResponseWriter, *http.Request) error {
 		panic(http.ErrAbortHandler)
-	}})
-	b.handle("/unknown", endpoint{methods: []string{"GET"}, serve: func(*response, *http.Request) error {
+	})
+	b.route("GET /unknown", func(http.ResponseWriter, *http.Request) error {
 		return fmt.Errorf("disk %d is full", 7)
-	}})
+	})
 
 	r := b.do("GET", "/panic", "", "X-Request-Id", "p1")
 	if r.Header.Get("Content-Length") != "" {
@@ -299,25 +299,13 @@ func TestErrorTable(t *testing.T) {
 		{keys.ErrStale, 503},
 		{keys.ErrUnreadable, 503},
 		{keys.ErrUnavailable, 503},
-		{errOverload, 503},
+		{errQueueFull, 503},
 		{keys.ErrNoSpecimen, 403},
 		{jwk.ErrSignature, 500},
 	} {
-		p, known := classify(fmt.Errorf("somewhere: %w, at /secret", tt.err))
+		p, known := problemOf(fmt.Errorf("somewhere: %w, at /secret", tt.err))
 		if p.status != tt.status || known != (tt.status != 500) || strings.Contains(p.detail, "secret") || (p.status == 503) != (p.retry > 0) {
 			t.Errorf("%v: %+v, known %v", tt.err, p, known)
-		}
-	}
-}
-
-// A response that took much room is not used again.
-func TestLargeBodiesAreNotKept(t *testing.T) {
-	b := newRig(t, keys.Settings{})
-	for size, kept := range map[int]bool{0: true, maxKept: true, maxKept + 1: false} {
-		w := &response{ResponseWriter: httptest.NewRecorder(), body: make([]byte, size)}
-		b.finish(w, httptest.NewRequest(http.MethodPost, "/auth", nil), b.nowhere, b.clock.Now())
-		if got := w.ResponseWriter == nil; got != kept {
-			t.Errorf("a body of %d bytes: kept is %t", size, got)
 		}
 	}
 }

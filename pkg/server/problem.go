@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -14,8 +15,13 @@ import (
 // problem is an error with the answer that it gets.
 type problem struct {
 	status int
-	detail string // for the caller to read
-	retry  int    // seconds; 0 says nothing
+	detail string // for the client to read
+	retry  int    // seconds for Retry-After; 0 leaves it out
+	allow  string // for Allow; "" leaves it out
+}
+
+func notFound() *problem {
+	return &problem{status: http.StatusNotFound, detail: "there is nothing at this path"}
 }
 
 func (p *problem) Error() string { return p.detail }
@@ -24,70 +30,86 @@ func badRequest(format string, args ...any) error {
 	return &problem{status: http.StatusBadRequest, detail: fmt.Sprintf(format, args...)}
 }
 
-// answers is the table from error to answer. A row without a detail shows the
-// text of the error itself, which was written for the caller.
-func answers() []struct {
-	match func(error) bool
-	problem
-} {
-	const unavailable = http.StatusServiceUnavailable
-	return []struct {
-		match func(error) bool
-		problem
-	}{
-		{as[*token.TTLError], problem{status: http.StatusBadRequest}},
-		{as[*token.RequestError], problem{status: http.StatusBadRequest}},
-		{is(keys.ErrNoSpecimen), problem{status: http.StatusForbidden, detail: "this server gives out no expired tokens (expired_tokens is false)"}},
-		{is(keys.ErrStale), problem{unavailable, "the keys were not confirmed with their store for too long", 5}},
-		{is(keys.ErrUnreadable), problem{unavailable, "the signing key cannot be opened; whoever runs this server must mend it", 30}},
-		{is(keys.ErrUnavailable), problem{unavailable, "no key is ready to sign this; try again", 1}},
-		{is(errOverload), problem{unavailable, "too many requests wait for a signature; try again", 1}},
-		{is(context.Canceled), problem{unavailable, "the request was given up", 1}},
-		{is(context.DeadlineExceeded), problem{unavailable, "the request took too long; try again", 1}},
+// problemRow is one row of the table from errors to answers.
+type problemRow struct {
+	matches func(error) bool
+	problem problem // without a detail, the text of the error itself is the detail
+}
+
+// problems is the table from errors to answers. An error that is not in it is a fault
+// of ours.
+func problems() []problemRow {
+	unavailable := func(detail string, retry int) problem {
+		return problem{status: http.StatusServiceUnavailable, detail: detail, retry: retry}
+	}
+	return []problemRow{
+		{is[*token.TTLError], problem{status: http.StatusBadRequest}},
+		{is[*token.RequestError], problem{status: http.StatusBadRequest}},
+		{matches(keys.ErrNoSpecimen), problem{status: http.StatusForbidden, detail: "this server gives out no expired tokens (expired_tokens is false)"}},
+		{matches(keys.ErrStale), unavailable("the keys were not confirmed with their store for too long", 5)},
+		{matches(keys.ErrUnreadable), unavailable("the signing key cannot be opened; the operator of this server must repair it", 30)},
+		{matches(keys.ErrUnavailable), unavailable("no key is ready to sign this; try again", 1)},
+		{matches(errQueueFull), unavailable("too many requests wait for a signature; try again", 1)},
+		{matches(context.Canceled), unavailable("the client gave up the request", 1)},
+		{matches(context.DeadlineExceeded), unavailable("the request took too long; try again", 1)},
 	}
 }
 
-func is(target error) func(error) bool {
+func matches(target error) func(error) bool {
 	return func(err error) bool { return errors.Is(err, target) }
 }
 
-func as[E error](err error) bool {
+func is[E error](err error) bool {
 	_, ok := errors.AsType[E](err)
 	return ok
 }
 
-// classify finds the answer to an error. known is false where it is our fault.
-func classify(err error) (p problem, known bool) {
+// problemOf finds the answer to an error. known is false if the error is our fault.
+func problemOf(err error) (p problem, known bool) {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return *p, true
 	}
-	for _, row := range answers() {
-		if row.match(err) {
-			if row.detail == "" {
-				row.detail = err.Error()
-			}
-			return row.problem, true
+	for _, row := range problems() {
+		if !row.matches(err) {
+			continue
 		}
+		p := row.problem
+		if p.detail == "" {
+			p.detail = err.Error()
+		}
+		return p, true
 	}
 	return problem{status: http.StatusInternalServerError, detail: "internal error"}, false
 }
 
-// fail answers a request with a problem document (RFC 9457), whose type is
-// "about:blank": the status says it all to a program.
-func (s *Server) fail(w *response, r *http.Request, err error) {
-	p, known := classify(err)
-	id := w.requestID()
+// fail answers a request with a problem document (RFC 9457). Its type is
+// "about:blank" because the status says everything that a program needs.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	p, known := problemOf(err)
+	id, _ := requestID(w, r)
 	if !known {
-		s.o.Log.ErrorContext(r.Context(), "a request failed", "id", id, "error", err.Error())
+		s.o.Log.ErrorContext(r.Context(), "request failed", "id", id, "error", err.Error())
 	}
 	if p.retry > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(p.retry))
 	}
-	_ = w.json(p.status, "application/problem+json", struct { // strings and a number: it encodes
+	if p.allow != "" {
+		w.Header().Set("Allow", p.allow)
+	}
+	writeJSON(w, p.status, "application/problem+json", struct {
 		Type      string `json:"type"`
 		Title     string `json:"title"`
 		Status    int    `json:"status"`
 		Detail    string `json:"detail"`
 		RequestID string `json:"request_id"`
 	}{"about:blank", http.StatusText(p.status), p.status, p.detail, id})
+}
+
+// writeJSON answers with v, which no cache may keep. v must be a value that
+// encoding/json can encode.
+func writeJSON(w http.ResponseWriter, status int, contentType string, v any) {
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // if it fails, the client is gone
 }

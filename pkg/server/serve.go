@@ -8,10 +8,12 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"time"
+
+	"golang.org/x/net/netutil"
 )
 
-// The time that each phase of a connection may take, so that a slow client
-// holds one of our connections for a bounded time, and what it may send.
+// How long each phase of a connection may take and how much a client may send. They
+// bound the time for which a slow client holds a connection.
 const (
 	headerTimeout  = 5 * time.Second
 	readTimeout    = 15 * time.Second // header and body
@@ -21,11 +23,14 @@ const (
 	maxStreams     = 100 // HTTP/2, each connection
 )
 
-// Serve answers on l until ctx is done. Then /readyz turns red. Connections are
-// still accepted for DrainDelay and while a request that came before is in
-// flight, so that whoever asks sees the red; then no more. Requests may finish for
-// DrainTimeout after the delay. It returns nil; any other end is an error. It
-// closes l.
+// Serve answers on l until ctx is done, and closes l. Then /readyz answers 503.
+// Connections are still accepted for DrainDelay, and as long as a request that came
+// before is in flight, so that load balancers see the 503. Requests may finish for
+// DrainTimeout after the delay. Serve returns nil if ctx ended it, and an error
+// otherwise.
+//
+// A connection beyond MaxConnections waits in the system's backlog until another one
+// ends. An idle one ends after a minute, a slow one after the time of its phase.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	srv := &http.Server{
 		Handler:           s.Handler(),
@@ -38,8 +43,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		ErrorLog:          slog.NewLogLogger(s.o.Log.Handler(), slog.LevelWarn),
 	}
-	limited := newLimitListener(l, s.o.MaxConnections, &s.full)
-	srv.ConnState = limited.state
+	limited := netutil.LimitListener(l, s.o.MaxConnections)
 	ended := make(chan error, 1)
 	go func() {
 		if s.o.TLS != nil {
@@ -54,7 +58,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	case <-ctx.Done():
 	}
 	s.drain(srv)
-	<-ended //nolint:errcheck // it says that the server was closed, as it was told to
+	<-ended //nolint:errcheck // it is http.ErrServerClosed
 	return nil
 }
 
@@ -65,15 +69,15 @@ func (s *Server) drain(srv *http.Server) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.o.DrainTimeout)
 	defer cancel()
-	s.inFlight.wait(ctx)
+	_ = s.inFlight.Acquire(ctx, maxInFlight) // when no request is in flight, or ctx ends
 	if err := srv.Shutdown(ctx); err != nil {
-		s.o.Log.WarnContext(ctx, "some requests did not finish in time and were cut off", "drain_timeout", s.o.DrainTimeout)
-		_ = srv.Close() // what it reports is the listener, which is closed already
+		s.o.Log.WarnContext(ctx, "requests cut off because they did not finish in time", "drain_timeout", s.o.DrainTimeout)
+		_ = srv.Close() // its error is about the listener, which is closed already
 	}
 }
 
-// PprofHandler serves the profiles of net/http/pprof under /debug/pprof/. It is
-// for a listener of its own that only the operator reaches.
+// PprofHandler serves the profiles of net/http/pprof under /debug/pprof/. Use it on a
+// separate listener that only the operator can reach.
 func PprofHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)

@@ -4,12 +4,13 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net/http"
+	"path"
 	"runtime"
-	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
@@ -21,13 +22,9 @@ type Options struct {
 
 	RateLimit      float64       // requests to /auth a second and client address, from 0.001 to 10000; 0 is no limit
 	MaxConnections int           // open at once; 0 means 1024
-	DrainDelay     time.Duration // how long Serve goes on answering, no longer ready, once it is told to end
+	DrainDelay     time.Duration // how long Serve goes on answering, no longer ready, after its context has ended
 	DrainTimeout   time.Duration // how long requests in flight may take after that; 0 means 10s
 	TLS            *tls.Config   // with its certificates, to serve HTTPS; nil serves HTTP
-
-	// Crowded is told when requests begin to wait for a signature, and when none
-	// has waited for a minute. nil tells nobody.
-	Crowded func(bool)
 
 	Log     *slog.Logger     // nil discards
 	Now     func() time.Time // nil means time.Now
@@ -36,25 +33,17 @@ type Options struct {
 
 // Server answers requests. It may be used by many goroutines.
 type Server struct {
-	o         Options
-	routes    map[string]*endpoint // by path
-	nowhere   *endpoint            // what stands behind every other path
-	metrics   *metrics
-	limiter   *limiter // nil: no limit
-	crew      *crew
-	responses sync.Pool // of *response, so that a request does not allocate one
-	draining  atomic.Bool
-	full      atomic.Bool // somebody waits until a connection ends
-	inFlight  tally       // requests that came before draining
-
-	// Header values that are the same in each response, made once.
-	anyOrigin, noSniff, noStore, typeJSON, typeJWT []string
+	o        Options
+	mux      *http.ServeMux
+	metrics  *metrics
+	limiter  *rateLimiter // nil: no limit
+	queue    *signQueue
+	draining atomic.Bool
+	inFlight *semaphore.Weighted // of requests that came before draining
 }
 
-// queueLength is how many requests may wait for each signature that can be made
-// at once. It bounds the wait: the last in the queue is served after as many
-// signatures.
-const queueLength = 64
+// maxInFlight is more requests than can be in flight: draining acquires them all.
+const maxInFlight = 1 << 30
 
 // New makes a server. It starts nothing.
 func New(o Options) *Server {
@@ -70,105 +59,112 @@ func New(o Options) *Server {
 	if o.DrainTimeout <= 0 {
 		o.DrainTimeout = 10 * time.Second
 	}
-	s := &Server{
-		o: o, routes: make(map[string]*endpoint),
-		anyOrigin: []string{"*"}, noSniff: []string{"nosniff"}, noStore: []string{"no-store"},
-		typeJSON: []string{"application/json"}, typeJWT: []string{"application/jwt"}, inFlight: newTally(),
-	}
-	signatures := runtime.GOMAXPROCS(0)
-	s.crew = newCrew(signatures, queueLength*signatures)
-	s.crew.crowd.tell = o.Crowded
+	s := &Server{o: o, mux: http.NewServeMux(), inFlight: semaphore.NewWeighted(maxInFlight)}
+	s.metrics = newMetrics(s)
+	s.queue = newSignQueue(runtime.GOMAXPROCS(0), func(d time.Duration) { s.metrics.waits.Observe(d.Seconds()) })
 	if o.RateLimit > 0 {
-		s.limiter = newLimiter(o.RateLimit)
+		s.limiter = newRateLimiter(o.RateLimit)
 	}
-	s.route()
+	s.addRoutes()
 	return s
 }
 
-// Handler is the whole tree of routes.
-func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.observe) }
+func (s *Server) addRoutes() {
+	jwks := &document{ring: s.o.Ring, contentType: "application/jwk-set+json", render: renderSet}
+	discovery := &document{ring: s.o.Ring, contentType: "application/json", render: s.renderDiscovery}
+	s.publicRoute("/jwks", jwks)
+	s.publicRoute("/.well-known/jwks.json", jwks)
+	s.publicRoute("/.well-known/openid-configuration", discovery)
+	s.publicRoute("/.well-known/oauth-authorization-server", discovery)
 
-// endpoint is what stands behind a path.
-type endpoint struct {
-	meter
-	methods []string
-	public  bool // scripts of any origin may read it
-	serve   func(w *response, r *http.Request) error
+	s.route("POST "+authRoute, s.auth)
+	s.route("GET /livez", s.livez)
+	s.route("GET /readyz", s.readyz)
+	s.mux.Handle("GET /metrics", s.metrics.handler())
 }
 
-// route fills the routes. They are whole paths, so a map finds them, and each
-// answers other methods with a problem document of its own. That leaves nothing for
-// http.ServeMux to do but to take its time.
-func (s *Server) route() {
-	read := []string{http.MethodGet, http.MethodHead}
-	jwks := &published{ring: s.o.Ring, contentType: "application/jwk-set+json", render: renderSet}
-	discovery := &published{ring: s.o.Ring, contentType: "application/json", render: s.renderDiscovery}
-	s.metrics = newMetrics(s)
-	s.crew.waited = func(d time.Duration) { s.metrics.waits.Observe(d.Seconds()) }
-	for path, e := range map[string]endpoint{
-		"/jwks":                                   {methods: read, public: true, serve: jwks.serve},
-		"/.well-known/jwks.json":                  {methods: read, public: true, serve: jwks.serve},
-		"/.well-known/openid-configuration":       {methods: read, public: true, serve: discovery.serve},
-		"/.well-known/oauth-authorization-server": {methods: read, public: true, serve: discovery.serve},
+// handler answers a request, or returns an error that becomes a problem document.
+type handler func(w http.ResponseWriter, r *http.Request) error
 
-		authRoute:  {methods: []string{http.MethodPost}, serve: s.auth},
-		"/livez":   {methods: read, serve: s.livez},
-		"/readyz":  {methods: read, serve: s.readyz},
-		"/metrics": {methods: read, serve: s.metrics.serve()},
-	} {
-		s.handle(path, e)
-	}
-	s.nowhere = &endpoint{meter: s.metrics.meter(otherRoute, endpoint{})}
+func (s *Server) route(pattern string, h handler) {
+	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		if err := h(w, r); err != nil {
+			s.fail(w, r, err)
+		}
+	})
 }
 
-// handle adds a route.
-func (s *Server) handle(path string, e endpoint) {
-	e.meter = s.metrics.meter(path, e)
-	s.routes[path] = &e
+// publicRoute adds a document that scripts of any origin may read.
+func (s *Server) publicRoute(path string, d *document) {
+	s.route("GET "+path, func(w http.ResponseWriter, r *http.Request) error {
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		return d.serve(w, r)
+	})
+	s.mux.HandleFunc("OPTIONS "+path, func(w http.ResponseWriter, _ *http.Request) {
+		h := w.Header()
+		h.Set("Allow", "GET, HEAD, OPTIONS")
+		h.Set("Access-Control-Allow-Origin", "*")
+		h.Set("Access-Control-Allow-Methods", "GET, HEAD")
+		h.Set("Access-Control-Allow-Headers", "*, Authorization")
+		h.Set("Access-Control-Max-Age", "86400")
+		w.WriteHeader(http.StatusNoContent)
+	})
 }
 
-// find tells what stands behind a path.
-func (s *Server) find(path string) *endpoint {
-	if e, ok := s.routes[path]; ok {
-		return e
+// otherRoute is the name of every path that is not a route, in metrics and logs.
+const otherRoute = "other"
+
+// find returns the handler for a request, and the path of its route.
+//
+// http.ServeMux answers an unknown path, a wrong method and a path that is not in its
+// shortest form in its own ways: with plain text, and with a redirect. Here the first
+// two become problem documents, and nothing redirects, because a client that follows
+// a redirect may turn a POST into a GET.
+func (s *Server) find(r *http.Request) (h http.Handler, route string) {
+	if doubled, ok := strings.CutPrefix(r.URL.Path, "//"); ok && r.Method != http.MethodPost {
+		// A client that appends a path to an issuer with a final slash sends two.
+		r = r.Clone(r.Context())
+		r.URL.Path = "/" + doubled
+		if _, pattern := s.mux.Handler(r); !isPublic(pattern) {
+			return s.problemHandler(notFound()), otherRoute
+		}
 	}
-	// Who appends to an issuer with a final slash asks with two of them. What is
-	// not public stays under its one name, by which a proxy may guard it.
-	if e, ok := s.routes[strings.TrimPrefix(path, "/")]; ok && e.public {
-		return e
+	if path.Clean(r.URL.Path) != r.URL.Path {
+		return s.problemHandler(notFound()), otherRoute
 	}
-	return s.nowhere
+	h, pattern := s.mux.Handler(r)
+	if pattern != "" {
+		_, route, _ = strings.Cut(pattern, " ")
+		return h, route
+	}
+	var own headerOnly // of ServeMux's answer
+	h.ServeHTTP(&own, r)
+	if allow := own.Header().Get("Allow"); allow != "" {
+		return s.problemHandler(&problem{
+			status: http.StatusMethodNotAllowed, detail: "this path takes " + allow, allow: allow,
+		}), r.URL.Path
+	}
+	return s.problemHandler(notFound()), otherRoute
 }
 
-// answer has an endpoint answer, and answers for it if it cannot.
-func (s *Server) answer(w *response, r *http.Request, e *endpoint) {
-	if e.public {
-		w.Header()["Access-Control-Allow-Origin"] = s.anyOrigin
-	}
-	if err := e.answer(w, r); err != nil {
-		s.fail(w, r, err)
-	}
+func isPublic(pattern string) bool {
+	return strings.HasSuffix(pattern, " /jwks") || strings.Contains(pattern, " /.well-known/")
 }
 
-func (e *endpoint) answer(w *response, r *http.Request) error {
-	if e.serve == nil {
-		return &problem{status: http.StatusNotFound, detail: "there is nothing at this path"}
-	}
-	if slices.Contains(e.methods, r.Method) {
-		return e.serve(w, r)
-	}
-	allow := strings.Join(e.methods, ", ")
-	if e.public {
-		allow += ", OPTIONS"
-	}
-	w.Header().Set("Allow", allow)
-	if !e.public || r.Method != http.MethodOptions {
-		return &problem{status: http.StatusMethodNotAllowed, detail: "this path takes " + allow}
-	}
-	h := w.Header()
-	h.Set("Access-Control-Allow-Methods", strings.Join(e.methods, ", "))
-	h.Set("Access-Control-Allow-Headers", "*, Authorization")
-	h.Set("Access-Control-Max-Age", "86400")
-	w.WriteHeader(http.StatusNoContent)
-	return nil
+func (s *Server) problemHandler(p *problem) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, p) })
 }
+
+// headerOnly is a ResponseWriter that keeps nothing but the header.
+type headerOnly struct{ header http.Header }
+
+func (h *headerOnly) Header() http.Header {
+	if h.header == nil {
+		h.header = make(http.Header)
+	}
+	return h.header
+}
+
+func (*headerOnly) WriteHeader(int) {}
+
+func (*headerOnly) Write(b []byte) (int, error) { return len(b), nil }

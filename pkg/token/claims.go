@@ -12,7 +12,7 @@ import (
 // ParseClaims parses the payload of a JWT: one JSON object without duplicate names
 // (RFC 7519, section 7.2). Numbers are json.Number, which keeps every digit.
 func ParseClaims(payload []byte) (map[string]any, error) {
-	claims, err := parseObject(payload)
+	claims, err := ParseObject(payload)
 	if err != nil {
 		return nil, &Refusal{
 			Reason:  ReasonPayload,

@@ -19,7 +19,7 @@ type Header struct {
 // without duplicate names, the header of an encrypted token, and a kid, typ or cty
 // that is not a string.
 func ParseHeader(data []byte) (Header, error) {
-	members, err := parseObject(data)
+	members, err := ParseObject(data)
 	if err != nil {
 		return Header{}, &Refusal{
 			Reason:  ReasonHeader,

@@ -15,11 +15,11 @@ import (
 // maxDepth is how many levels objects and arrays may nest.
 const maxDepth = 64
 
-// parseObject reads one JSON object as I-JSON (RFC 7493) demands: valid UTF-8, no
+// ParseObject reads one JSON object as I-JSON (RFC 7493) demands: valid UTF-8, no
 // byte order mark, unique names at every level, no unpaired surrogates, and nothing
 // but white space after it. Values are map[string]any, []any, string, json.Number,
 // bool and nil.
-func parseObject(data []byte) (map[string]any, error) {
+func ParseObject(data []byte) (map[string]any, error) {
 	switch {
 	case bytes.HasPrefix(data, []byte("\xef\xbb\xbf")):
 		return nil, errors.New("it starts with a byte order mark")
@@ -36,7 +36,7 @@ func parseObject(data []byte) (map[string]any, error) {
 	return value, nil
 }
 
-// object is a JSON object as parseObject returns it.
+// object is a JSON object as ParseObject returns it.
 type object map[string]any
 
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.

@@ -140,7 +140,7 @@ func checkJSON(field string, members map[string]any) error {
 	if err != nil {
 		return &RequestError{field, fmt.Sprintf("it cannot be written as JSON: %v", err)}
 	}
-	if _, err := parseObject(data); err != nil {
+	if _, err := ParseObject(data); err != nil {
 		return &RequestError{field, fmt.Sprintf("it cannot be used: %v", err)}
 	}
 	return nil

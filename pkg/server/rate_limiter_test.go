@@ -1,0 +1,91 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/keys"
+)
+
+func TestRateLimiterRefills(t *testing.T) {
+	at := time.Unix(1_000_000, 0)
+	for _, tt := range []struct {
+		rate    float64
+		sent    []time.Duration // since the start
+		allowed []bool
+	}{
+		{2, []time.Duration{0, 0, 0, 499 * time.Millisecond, 500 * time.Millisecond, time.Second}, []bool{true, true, false, false, true, true}},
+		{0.5, []time.Duration{0, time.Second, 1999 * time.Millisecond, 2 * time.Second}, []bool{true, false, false, true}},
+		{1.5, []time.Duration{0, 0, 0, 666 * time.Millisecond, 667 * time.Millisecond}, []bool{true, true, false, false, true}},
+	} {
+		l := newRateLimiter(tt.rate)
+		for i, after := range tt.sent {
+			if wait := l.take("a", at.Add(after)); (wait == 0) != tt.allowed[i] {
+				t.Errorf("rate %v: request %d, at %v, has to wait %v", tt.rate, i, after, wait)
+			}
+		}
+	}
+}
+
+func TestRateLimiterSaysHowLongToWait(t *testing.T) {
+	l, at := newRateLimiter(0.5), time.Unix(1_000_000, 0)
+	l.take("a", at)
+	wait := l.take("a", at)
+	if wait != 2*time.Second {
+		t.Errorf("wait = %v, want 2s", wait)
+	}
+	if wait := l.take("a", at.Add(wait)); wait != 0 {
+		t.Errorf("after the wait it is still %v", wait)
+	}
+}
+
+func TestRateLimiterTellsAddressesApart(t *testing.T) {
+	l, at := newRateLimiter(1), time.Unix(1_000_000, 0)
+	for _, address := range []string{"a", "b"} {
+		if l.take(address, at) != 0 || l.take(address, at) == 0 {
+			t.Errorf("%s does not have one request", address)
+		}
+	}
+}
+
+func TestRateLimiterMemoryIsBounded(t *testing.T) {
+	l, at := newRateLimiter(0.001), time.Unix(1_000_000, 0)
+	for i := range 2*maxAddresses + 1 {
+		l.take(fmt.Sprint(i), at)
+		if len(l.addresses) > maxAddresses {
+			t.Fatalf("it holds %d addresses", len(l.addresses))
+		}
+	}
+	for i := range maxAddresses - len(l.addresses) {
+		l.take(fmt.Sprint("more", i), at)
+	}
+	const busy = "busy"
+	later := at.Add(2000 * time.Second) // all limiters are full again
+	l.take(busy, later)
+	if len(l.addresses) != 1 || l.take(busy, later) == 0 {
+		t.Errorf("it holds %d addresses, want the busy one alone", len(l.addresses))
+	}
+}
+
+func TestRateLimit(t *testing.T) {
+	b := newRig(t, keys.Settings{}, func(o *Options) { o.RateLimit = 2 })
+	for range 2 {
+		if r := b.do("POST", "/auth", ""); r.StatusCode != http.StatusOK {
+			t.Fatalf("status = %d", r.StatusCode)
+		}
+	}
+	r := b.do("POST", "/auth", "", "X-Forwarded-For", "198.51.100.7") // any client can write that
+	if r.Header.Get("Retry-After") != "1" {
+		t.Errorf("Retry-After = %q", r.Header.Get("Retry-After"))
+	}
+	wantProblem(t, r, http.StatusTooManyRequests, "too many requests")
+	if r := b.do("GET", "/jwks", ""); r.StatusCode != http.StatusOK {
+		t.Errorf("the JWK Set is limited too: %d", r.StatusCode)
+	}
+	b.clock.Advance(time.Second)
+	if r := b.do("POST", "/auth", ""); r.StatusCode != http.StatusOK {
+		t.Errorf("a second later: %d", r.StatusCode)
+	}
+}
