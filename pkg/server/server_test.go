@@ -181,6 +181,34 @@ func TestEveryRouteAndMethod(t *testing.T) {
 	}
 }
 
+// http.ServeMux redirects such paths by itself, and a client may follow a POST with a GET.
+func TestNoPathRedirects(t *testing.T) {
+	b := newRig(t, keys.Settings{})
+	for _, path := range []string{"//auth", "//livez", "///jwks", "/./jwks", "/jwks/", "/jwks//", "/x/../auth", "/.well-known//jwks.json", "//jwks/", "/auth%2F"} {
+		for _, method := range []string{"GET", "POST", "OPTIONS", "CONNECT"} {
+			r := b.do(method, path, "")
+			if location := r.Header.Get("Location"); location != "" {
+				t.Errorf("%s %s redirects to %s", method, path, location)
+			}
+			wantProblem(t, r, http.StatusNotFound, "nothing at this path")
+		}
+	}
+	wantMetrics(t, b, map[string]string{`jwksctl_http_request_duration_seconds_count{route="other"}`: "40"})
+}
+
+func TestDocumentsAnswerTwoSlashes(t *testing.T) {
+	b := newRig(t, keys.Settings{})
+	for _, path := range documents() {
+		want := read(t, b.do("GET", path, ""))
+		if r := b.do("GET", "/"+path, ""); r.StatusCode != http.StatusOK || read(t, r) != want {
+			t.Errorf("GET /%s = %d", path, r.StatusCode)
+		}
+		if r := b.do("OPTIONS", "/"+path, ""); r.StatusCode != http.StatusNoContent {
+			t.Errorf("OPTIONS /%s = %d", path, r.StatusCode)
+		}
+	}
+}
+
 func TestPprofHandler(t *testing.T) {
 	for path, want := range map[string]int{"/debug/pprof/": 200, "/debug/pprof/cmdline": 200, "/debug/pprof/goroutine": 200, "/jwks": 404} {
 		w := httptest.NewRecorder()
