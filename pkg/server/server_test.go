@@ -45,7 +45,7 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// newRing founds a keyset in memory and has its timed steps taken.
+// newRing creates a keyset in memory and takes the timed steps that are due.
 func newRing(t testing.TB, now func() time.Time, s keys.Settings) *keys.Ring {
 	t.Helper()
 	if s.Issuer == "" {
@@ -109,7 +109,7 @@ func read(t testing.TB, r *http.Response) string {
 	return string(body)
 }
 
-// wantProblem holds a response to be a problem document of that status.
+// wantProblem checks that a response is a problem document of that status.
 func wantProblem(t *testing.T, r *http.Response, status int, detail string) {
 	t.Helper()
 	body := read(t, r)
