@@ -30,7 +30,7 @@ type grant struct {
 	KeyID       string `json:"kid"`
 }
 
-// auth gives a token to any client.
+// auth issues a token to any client.
 func (s *Server) auth(w http.ResponseWriter, r *http.Request) error {
 	if s.limiter != nil {
 		if wait := s.limiter.take(clientAddress(r), s.o.Now()); wait > 0 {
@@ -64,7 +64,7 @@ func (s *Server) auth(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// mint makes the token as soon as its signature may run.
+// mint makes the token as soon as the signing queue lets it.
 func (s *Server) mint(ctx context.Context, request token.Request, expired bool) (minted token.Token, err error) {
 	var signer token.Signer = s.o.Ring
 	kind := kindValid
@@ -73,8 +73,8 @@ func (s *Server) mint(ctx context.Context, request token.Request, expired bool) 
 			return minted, &token.TTLError{Asked: request.TTL, Longest: longest}
 		}
 		signer, kind = s.o.Ring.Specimen(request.TTL), kindExpired
-		// Shortly after the first start the specimen is still being made. The request
-		// waits for it here and not in the queue, where it would hold up others.
+		// Shortly after the first start the specimen is still being generated. The request
+		// waits for it here and not in the queue, where it would delay others.
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, signTimeout)
 		defer cancel()
@@ -116,7 +116,7 @@ func wantsExpired(query string) (bool, error) {
 	return false, badRequest("expired must be true, false, 1, 0 or without a value, and given once")
 }
 
-// prefersJWT tells whether Accept gives application/jwt a higher weight than
+// prefersJWT reports whether Accept gives application/jwt a higher weight than
 // application/json. Wildcards mean JSON.
 func prefersJWT(accept []string) bool {
 	if len(accept) == 0 {
@@ -157,7 +157,7 @@ func (s *Server) readRequest(w http.ResponseWriter, r *http.Request) (token.Requ
 		}
 	}
 	request.Issuer = s.o.Ring.Policy().Issuer
-	if id, generated := requestID(w, r); generated { // a client's own may come twice
+	if id, generated := requestID(w, r); generated { // a client may send its own id twice
 		request.ID = id
 	}
 	if user, _, ok := r.BasicAuth(); ok && request.Subject == "" {

@@ -51,7 +51,7 @@ func decodeGrant(t *testing.T, r *http.Response) granted {
 	return g
 }
 
-// The jti is an id that the server generated, never one of a client, which may come twice.
+// The jti is an id that the server generated, never one of a client, which may send it twice.
 func TestTokenCarriesTheIDOfItsRequest(t *testing.T) {
 	b := newRig(t, keys.Settings{})
 	seen := map[string]bool{}
@@ -78,21 +78,21 @@ func TestAuthBodies(t *testing.T) {
 	hour := float64(3600)
 	for _, tt := range []struct {
 		name, contentType, body string
-		want                    map[string]any // besides iss, iat, jti and exp; "life" is exp - iat
+		want                    map[string]any // besides iss, iat, jti and exp; "ttl" is exp - iat
 	}{
 		{"empty", "", "", map[string]any{}},
 		{"empty of any type", "text/plain", "", map[string]any{}},
 		{"form", formType, "username=alice&password=x&remember=on", map[string]any{"sub": "alice"}},
-		{"whole form", formType + "; charset=utf-8", "sub=bob&aud=a&aud=b&scope=r+w&ttl=60&username=no", map[string]any{"sub": "bob", "aud": []any{"a", "b"}, "scope": "r w", "life": 60.0}},
+		{"whole form", formType + "; charset=utf-8", "sub=bob&aud=a&aud=b&scope=r+w&ttl=60&username=no", map[string]any{"sub": "bob", "aud": []any{"a", "b"}, "scope": "r w", "ttl": 60.0}},
 		{"login", jsonType, `{"username":"alice","password":"x","csrf":"y"}`, map[string]any{"sub": "alice"}},
-		{"login of nobody", jsonType, `{"username":"","password":""}`, map[string]any{}},
+		{"login with empty fields", jsonType, `{"username":"","password":""}`, map[string]any{}},
 		{"JSON", jsonType, `{"sub":"bob","username":"no","aud":["a","b"],"scope":"r w","ttl":"2m","claims":{"n":1,"deep":{"a":[true,null]}}}`, map[string]any{
-			"sub": "bob", "aud": []any{"a", "b"}, "scope": "r w", "life": 120.0, "n": 1.0, "deep": map[string]any{"a": []any{true, nil}},
+			"sub": "bob", "aud": []any{"a", "b"}, "scope": "r w", "ttl": 120.0, "n": 1.0, "deep": map[string]any{"a": []any{true, nil}},
 		}},
 		{"nulls", jsonType, `{"sub":null,"aud":null,"ttl":null,"claims":null}`, map[string]any{}},
 		{"one audience", jsonType, `{"aud":"other"}`, map[string]any{"aud": "other"}},
 		{"no audience", jsonType, `{"aud":[]}`, map[string]any{}},
-		{"ttl of a fraction", jsonType, `{"ttl":1.9}`, map[string]any{"life": 1.0}},
+		{"ttl of a fraction", jsonType, `{"ttl":1.9}`, map[string]any{"ttl": 1.0}},
 		{"the longest ttl", jsonType, `{"ttl":"1h"}`, map[string]any{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -109,13 +109,13 @@ func TestAuthBodies(t *testing.T) {
 			}
 			claims := payload(t, g.Token)
 			want := maps.Clone(tt.want)
-			life, ok := want["life"].(float64)
+			ttl, ok := want["ttl"].(float64)
 			if !ok {
-				life = hour
+				ttl = hour
 			}
-			delete(want, "life")
-			if got := claims["exp"].(float64) - claims["iat"].(float64); got != life || g.ExpiresIn != int64(life) {
-				t.Errorf("exp - iat = %v, expires_in = %d, want %v", got, g.ExpiresIn, life)
+			delete(want, "ttl")
+			if got := claims["exp"].(float64) - claims["iat"].(float64); got != ttl || g.ExpiresIn != int64(ttl) {
+				t.Errorf("exp - iat = %v, expires_in = %d, want %v", got, g.ExpiresIn, ttl)
 			}
 			if _, ok := want["aud"]; !ok {
 				want["aud"] = "api"
@@ -194,7 +194,7 @@ func TestAuthRefuses(t *testing.T) {
 	wantProblem(t, b.do("POST", "/auth", "{}", "Content-Type", jsonType, "Content-Encoding", "gzip"), 415, "compressed")
 }
 
-// What is said of a body does not matter where there is none, however that is said.
+// Without a body, its Content-Type and Content-Encoding are ignored.
 func TestAuthWithoutBody(t *testing.T) {
 	b := newRig(t, keys.Settings{})
 	for _, body := range []io.Reader{nil, http.NoBody, io.MultiReader()} {
@@ -334,9 +334,10 @@ func FuzzAuthQuery(f *testing.F) {
 }
 
 func FuzzHeaders(f *testing.F) {
-	f.Add("application/jwt;q=0.5, */*", "req-1")
-	f.Add(";;,", strings.Repeat("x", 65))
-	f.Fuzz(func(t *testing.T, accept, id string) {
+	f.Add(`"a", W/"b"`, "application/jwt;q=0.5, */*", "req-1")
+	f.Add(`*`, ";;,", strings.Repeat("x", 65))
+	f.Fuzz(func(t *testing.T, ifNoneMatch, accept, id string) {
+		etagMatches([]string{ifNoneMatch}, `"tag"`)
 		prefersJWT([]string{accept})
 		if isRequestID(id) && (len(id) > 64 || strings.ContainsAny(id, " \r\n\t\"{}")) {
 			t.Errorf("%q passes for an id", id)

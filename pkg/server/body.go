@@ -111,7 +111,7 @@ func parseMembers(members map[string]any) (request token.Request, err error) {
 	return request, nil
 }
 
-// shape tells what a member must be.
+// expectedType describes the values that a member may have.
 func expectedType(name string) string {
 	switch name {
 	case "aud":

@@ -12,7 +12,7 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
 
-// What existing clients and graders send and check, one test a habit.
+// These tests send and check what existing clients and test suites do, one habit each.
 
 func TestClientsFindTheSameSetAtBothPaths(t *testing.T) {
 	b := newRig(t, keys.Settings{})
@@ -121,7 +121,7 @@ func TestClientsMatchKeysByKtyKidUseAndAlg(t *testing.T) {
 		}
 		for _, private := range []string{"d", "p", "q", "dp", "dq", "qi"} {
 			if _, there := k[private]; there {
-				t.Errorf("the JWK Set holds %s", private)
+				t.Errorf("the JWK Set contains %s", private)
 			}
 		}
 	}
@@ -133,7 +133,7 @@ func TestClientsMatchKeysByKtyKidUseAndAlg(t *testing.T) {
 func TestClientsFindTheSetByTheIssuerOfTheToken(t *testing.T) {
 	b := newRig(t, keys.Settings{Issuer: "https://issuer.example/"})
 	iss := payload(t, decodeGrant(t, b.do("POST", "/auth", "")).Token)["iss"]
-	var found metadata // by two slashes, for the issuer ends with one
+	var found metadata // with two slashes, because the issuer ends with one
 	if err := json.Unmarshal([]byte(read(t, b.do("GET", "//.well-known/openid-configuration", ""))), &found); err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestClientsKeepTheSetAndStillVerifyAfterARotation(t *testing.T) {
 	}
 	compact := decodeGrant(t, b.do("POST", "/auth", "")).Token
 	if kid := headerOf(t, compact)["kid"].(string); !strings.Contains(kept, kid) {
-		t.Errorf("a set fetched before the rotation misses %s", kid)
+		t.Errorf("a set fetched before the rotation lacks %s", kid)
 	}
 	if err := b.verify(t, compact, b.clock.Now()); err != nil {
 		t.Error(err)

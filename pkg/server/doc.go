@@ -1,5 +1,5 @@
 // Package server answers HTTP for a [keys.Ring]: it publishes the JWK Set and
-// the discovery document, gives out tokens, and reports its health.
+// the discovery document, issues tokens, and reports health and metrics.
 //
 //	GET  /jwks                                     the JWK Set
 //	GET  /.well-known/jwks.json                    the same bytes
@@ -8,10 +8,10 @@
 //	POST /auth                                     a token; ?expired asks for an expired one
 //	GET  /livez /readyz /metrics                   health and Prometheus metrics
 //
-// GET includes HEAD. The first four also answer the preflight requests of browsers,
-// may be read from any origin, and may be asked for with two slashes at the start, as
-// clients do that append a path to an issuer with a final slash. All other paths are
-// answered with 404, and no path redirects.
+// GET includes HEAD. The first four also answer the preflight requests of browsers and
+// may be read from any origin. They answer a path with two leading slashes too, because
+// a client that appends a path to an issuer with a final slash sends that. All other
+// paths are answered with 404, and no path redirects.
 //
 // # What POST /auth takes
 //
@@ -33,12 +33,12 @@
 //
 //	{"token": T, "access_token": T, "token_type": "Bearer", "expires_in": 3600, "kid": K}
 //
-// or T alone where Accept prefers application/jwt.
+// or T alone if Accept prefers application/jwt.
 //
 // # What it guarantees
 //
 //   - The JWK Set is served from memory, as bytes that are encoded once for each
-//     change. A keyset that the ring calls stale is never served.
+//     change. A keyset that the ring reports as stale is never served.
 //   - Every error is a problem document (RFC 9457). One table maps errors to answers;
 //     an error that is not in it is answered with "internal error" and logged.
 //   - Each request has an id, in X-Request-Id and in its log line: the client's own if
@@ -52,6 +52,6 @@
 //
 // # What it refuses
 //
-// It takes no step in the life of the keys, and has no settings besides [Options]. It
-// ignores X-Forwarded-For.
+// It never changes the keyset, and has no settings besides [Options]. It ignores
+// X-Forwarded-For.
 package server

@@ -10,7 +10,7 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
 
-// errDraining says why a server is not ready that was told to end.
+// errDraining is why a server that drains is not ready.
 var errDraining = errors.New("the server is shutting down")
 
 // ready returns nil while a load balancer should send requests to this server.
@@ -21,7 +21,7 @@ func (s *Server) ready(status keys.Status) error {
 	return status.Ready()
 }
 
-// livez answers as long as the process can answer anything.
+// livez always answers 200: a process that answers is alive.
 func (s *Server) livez(w http.ResponseWriter, _ *http.Request) error {
 	writeJSON(w, http.StatusOK, "application/json", struct {
 		Alive bool `json:"alive"`
@@ -32,8 +32,8 @@ func (s *Server) livez(w http.ResponseWriter, _ *http.Request) error {
 // readiness is the answer of /readyz.
 type readiness struct {
 	Ready        bool      `json:"ready"`
-	Reason       string    `json:"reason,omitempty"` // why not
-	KeyID        string    `json:"kid"`              // of the key that signs
+	Reason       string    `json:"reason,omitempty"` // if it is not ready
+	KeyID        string    `json:"kid"`              // of the active key
 	NextRotation time.Time `json:"next_rotation,omitzero"`
 	SnapshotAge  float64   `json:"snapshot_age_seconds"` // since the keyset was confirmed with the store
 }
@@ -53,8 +53,8 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
-// reason is what any client may read: the text of the table of problems, without the
-// store's own words.
+// reason returns the text of the table of problems, because the error's own text may
+// name the store.
 func reason(err error) string {
 	if errors.Is(err, errDraining) {
 		return err.Error()
@@ -86,7 +86,7 @@ func (c *ringCollector) Collect(out chan<- prometheus.Metric) {
 		send(gauge, "jwksctl_keys", "Keys by state; expired and revoked ones as far as the history goes back.", n, "state", string(state))
 	}
 	if next := status.Keyset.NextRotation(); !next.IsZero() {
-		send(gauge, "jwksctl_next_rotation_seconds", "Seconds until the next key takes over.", next.Sub(status.Now).Seconds())
+		send(gauge, "jwksctl_next_rotation_seconds", "Seconds until the next key becomes active.", next.Sub(status.Now).Seconds())
 	}
 	send(gauge, "jwksctl_snapshot_age_seconds", "Seconds since the keyset was confirmed with the store.", status.Age.Seconds())
 	send(gauge, "jwksctl_unreadable_keys", "Private keys that cannot be opened.", float64(len(status.Unreadable)))
@@ -94,15 +94,15 @@ func (c *ringCollector) Collect(out chan<- prometheus.Metric) {
 	if c.server.ready(status) == nil {
 		ready = 1
 	}
-	send(gauge, "jwksctl_ready", "1 while the server can sign and publish, as /readyz says.", ready)
+	send(gauge, "jwksctl_ready", "1 while /readyz answers 200.", ready)
 	send(gauge, "jwksctl_rotation_overdue_seconds", "Seconds that the active key has signed beyond its rotation interval.", status.Overdue.Seconds())
-	send(counter, "jwksctl_rotations_total", "Changes of the active key that this process has seen, made by any process.", float64(status.Rotations))
-	send(counter, "jwksctl_revocations_total", "Revocations that this process has seen, made by any process.", float64(status.Revocations))
+	send(counter, "jwksctl_rotations_total", "Changes of the active key that this process has read, made by any process.", float64(status.Rotations))
+	send(counter, "jwksctl_revocations_total", "Revocations that this process has read, made by any process.", float64(status.Revocations))
 	for _, step := range keys.Steps() {
-		send(counter, "jwksctl_steps_total", "Steps in the life of the keys that this process took.", float64(status.Steps[step]), "step", string(step))
+		send(counter, "jwksctl_steps_total", "Steps of the lifecycle that this process took.", float64(status.Steps[step]), "step", string(step))
 	}
 	for _, guard := range keys.Guards() {
-		send(counter, "jwksctl_steps_refused_total", "Steps that a guard held back in this process.", float64(status.Refused[guard]), "guard", string(guard))
+		send(counter, "jwksctl_steps_refused_total", "Steps that a guard refused in this process.", float64(status.Refused[guard]), "guard", string(guard))
 	}
 }
 

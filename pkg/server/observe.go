@@ -66,7 +66,7 @@ func requestID(w http.ResponseWriter, r *http.Request) (id string, generated boo
 	return id, id != r.Header.Get(requestIDHeader)
 }
 
-// isRequestID tells whether an id may be echoed and logged. It is too short to be a
+// isRequestID reports whether an id may be echoed and logged. It is too short to be a
 // token in the wrong header.
 func isRequestID(id string) bool {
 	const alphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/+="
@@ -93,7 +93,7 @@ func (s *Server) finish(w *response, r *http.Request, route string, start time.T
 // answerPanic logs a panic and answers the request, unless the answer has begun.
 func (s *Server) answerPanic(w *response, r *http.Request, cause any) (begun bool) {
 	id, _ := requestID(w, r)
-	s.o.Log.ErrorContext(r.Context(), "a handler panicked", "id", id, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+	s.o.Log.ErrorContext(r.Context(), "handler panicked", "id", id, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
 	if w.status != 0 {
 		return true
 	}

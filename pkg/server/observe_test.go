@@ -171,19 +171,19 @@ func TestNothingSecretIsLogged(t *testing.T) {
 		t.Fatalf("%d tokens, not a busy server", len(tokens))
 	}
 	if strings.Contains(log, password) || strings.Contains(log, "alice") {
-		t.Error("the log holds what a caller sent")
+		t.Error("the log contains what a client sent")
 	}
 	for _, compact := range tokens {
 		for part := range strings.SplitSeq(compact, ".") {
 			if strings.Contains(log, part) {
-				t.Errorf("the log holds a part of a token: %.20s", part)
+				t.Errorf("the log contains a part of a token: %.20s", part)
 			}
 		}
 	}
 	for chunk := range slices.Chunk(der, 24) {
 		for _, form := range []string{"%x", "%s", "%v"} {
 			if bytes.Contains([]byte(log), fmt.Appendf(nil, form, chunk)) {
-				t.Error("the log holds private bytes")
+				t.Error("the log contains bytes of the private key")
 			}
 		}
 	}

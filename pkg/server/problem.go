@@ -45,12 +45,12 @@ func problems() []problemRow {
 	return []problemRow{
 		{is[*token.TTLError], problem{status: http.StatusBadRequest}},
 		{is[*token.RequestError], problem{status: http.StatusBadRequest}},
-		{matches(keys.ErrNoSpecimen), problem{status: http.StatusForbidden, detail: "this server gives out no expired tokens (expired_tokens is false)"}},
-		{matches(keys.ErrStale), unavailable("the keys were not confirmed with their store for too long", 5)},
+		{matches(keys.ErrNoSpecimen), problem{status: http.StatusForbidden, detail: "this server issues no expired tokens (expired_tokens is false)"}},
+		{matches(keys.ErrStale), unavailable("the keyset was not confirmed with its store for too long", 5)},
 		{matches(keys.ErrUnreadable), unavailable("the signing key cannot be opened; the operator of this server must repair it", 30)},
-		{matches(keys.ErrUnavailable), unavailable("no key is ready to sign this; try again", 1)},
+		{matches(keys.ErrUnavailable), unavailable("no key is ready to sign; try again", 1)},
 		{matches(errQueueFull), unavailable("too many requests wait for a signature; try again", 1)},
-		{matches(context.Canceled), unavailable("the client gave up the request", 1)},
+		{matches(context.Canceled), unavailable("the client cancelled the request", 1)},
 		{matches(context.DeadlineExceeded), unavailable("the request took too long; try again", 1)},
 	}
 }

@@ -30,7 +30,7 @@ const (
 // otherwise.
 //
 // A connection beyond MaxConnections waits in the system's backlog until another one
-// ends. An idle one ends after a minute, a slow one after the time of its phase.
+// ends. An idle one ends after idleTimeout, a slow one after the time of its phase.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	srv := &http.Server{
 		Handler:           s.Handler(),

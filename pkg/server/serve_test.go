@@ -21,8 +21,8 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
 
-// pipes is a listener in memory, so that its connections live in the bubble of
-// a test and obey its clock.
+// pipes is a listener in memory, so that its connections belong to the
+// synctest bubble of a test and use its clock.
 type pipes struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -61,7 +61,7 @@ func (p *pipes) client() *http.Client {
 	}}
 }
 
-// serving is a server that serves on pipes in the bubble of a test.
+// serving is a server that serves on pipes in a synctest bubble.
 type serving struct {
 	*Server
 	pipes *pipes
@@ -129,7 +129,7 @@ func TestDrainLetsRequestsFinish(t *testing.T) {
 		s.stop()
 		synctest.Wait()
 		if status, err := get(t, s.pipes.client(), "/readyz"); status != http.StatusServiceUnavailable {
-			t.Errorf("while draining /readyz says %d, %v", status, err)
+			t.Errorf("while draining /readyz answers %d, %v", status, err)
 		}
 		time.Sleep(5 * time.Second)
 		release()
@@ -143,7 +143,7 @@ func TestDrainLetsRequestsFinish(t *testing.T) {
 	})
 }
 
-// Who watches /readyz must see that it is red before the port closes.
+// A load balancer must see that /readyz answers 503 before the port closes.
 func TestDrainDelay(t *testing.T) {
 	for _, delay := range []time.Duration{0, 5 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
@@ -151,7 +151,7 @@ func TestDrainDelay(t *testing.T) {
 			client := s.pipes.client()
 			defer client.CloseIdleConnections()
 			if status, err := get(t, client, "/readyz"); status != http.StatusOK {
-				t.Fatalf("/readyz says %d, %v", status, err)
+				t.Fatalf("/readyz answers %d, %v", status, err)
 			}
 			start := time.Now()
 			s.stop()
@@ -159,7 +159,7 @@ func TestDrainDelay(t *testing.T) {
 				time.Sleep(delay - time.Millisecond)
 				for path, want := range map[string]int{"/readyz": http.StatusServiceUnavailable, "/jwks": http.StatusOK} {
 					if status, err := get(t, s.pipes.client(), path); status != want {
-						t.Errorf("%s says %d, %v", path, status, err)
+						t.Errorf("%s answers %d, %v", path, status, err)
 					}
 				}
 			}
@@ -173,7 +173,7 @@ func TestDrainDelay(t *testing.T) {
 	}
 }
 
-// Requests that come while the server drains are served but do not put off the end.
+// Requests that come while the server drains are served but do not delay the end.
 func TestDrainDoesNotWaitForLateRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(t, func(o *Options) { o.DrainDelay, o.DrainTimeout = time.Second, time.Hour })
@@ -195,7 +195,7 @@ func TestDrainDoesNotWaitForLateRequests(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		if _, err := s.pipes.dial(t.Context()); err == nil {
-			t.Error("for a late request the port stays open")
+			t.Error("the port stays open because of a late request")
 		}
 		late.Wait()
 		if err := <-s.ended; err != nil {
@@ -242,7 +242,7 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 		send    string
 		within  time.Duration
 		answer  string // what the client reads before the end
-		reading bool   // it takes the answer as it comes
+		reading bool   // it reads the answer
 	}{
 		"nothing":       {"", headerTimeout, "", true},
 		"half a header": {"GET /jwks HTTP/1.1\r\nHost: a\r\nX: ", headerTimeout, "", true},
@@ -267,7 +267,7 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 				}
 				answer, _ := io.ReadAll(conn)
 				if took := time.Since(start); took < tt.within || took > tt.within+time.Second {
-					t.Errorf("held for %v, want %v", took, tt.within)
+					t.Errorf("the connection was open for %v, want %v", took, tt.within)
 				}
 				if !strings.HasPrefix(string(answer), tt.answer) || (tt.answer == "" && strings.Contains(string(answer), "200 OK")) {
 					t.Errorf("answer = %.60q", answer)
@@ -405,8 +405,7 @@ func TestReadersDuringRotations(t *testing.T) {
 	})
 }
 
-// readOnce holds the JWK Set that a reader gets to be whole and to have the key
-// that signs.
+// readOnce checks that a reader gets a complete JWK Set with the active key.
 func (s *serving) readOnce(t *testing.T, client *http.Client) {
 	before := s.o.Ring.Keyset().Active().KeyID()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://server/jwks", nil)
@@ -426,6 +425,6 @@ func (s *serving) readOnce(t *testing.T, client *http.Client) {
 	}
 	set, problems, err := jwk.ParseSet(body)
 	if err != nil || len(problems) > 0 || len(set.ByKeyID(before)) != 1 {
-		t.Errorf("the set misses %s: %v %v", before, problems, err)
+		t.Errorf("the set lacks %s: %v %v", before, problems, err)
 	}
 }

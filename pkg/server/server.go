@@ -31,7 +31,7 @@ type Options struct {
 	Version string           // of the program, for the build info metric
 }
 
-// Server answers requests. It may be used by many goroutines.
+// Server answers requests. It is safe for concurrent use.
 type Server struct {
 	o        Options
 	mux      *http.ServeMux
@@ -116,12 +116,11 @@ const otherRoute = "other"
 
 // find returns the handler for a request, and the path of its route.
 //
-// http.ServeMux answers an unknown path, a wrong method and a path that is not in its
-// shortest form in its own ways: with plain text, and with a redirect. Here the first
-// two become problem documents, and nothing redirects, because a client that follows
-// a redirect may turn a POST into a GET.
+// http.ServeMux answers an unknown path and a wrong method with plain text, and a path
+// that is not in its shortest form with a redirect. Here all three get a problem
+// document: a client that follows a redirect may turn a POST into a GET.
 func (s *Server) find(r *http.Request) (h http.Handler, route string) {
-	if doubled, ok := strings.CutPrefix(r.URL.Path, "//"); ok && r.Method != http.MethodPost {
+	if doubled, ok := strings.CutPrefix(r.URL.Path, "//"); ok {
 		// A client that appends a path to an issuer with a final slash sends two.
 		r = r.Clone(r.Context())
 		r.URL.Path = "/" + doubled
@@ -137,9 +136,9 @@ func (s *Server) find(r *http.Request) (h http.Handler, route string) {
 		_, route, _ = strings.Cut(pattern, " ")
 		return h, route
 	}
-	var own headerOnly // of ServeMux's answer
-	h.ServeHTTP(&own, r)
-	if allow := own.Header().Get("Allow"); allow != "" {
+	var answer headerOnly // of ServeMux
+	h.ServeHTTP(&answer, r)
+	if allow := answer.Header().Get("Allow"); allow != "" {
 		return s.problemHandler(&problem{
 			status: http.StatusMethodNotAllowed, detail: "this path takes " + allow, allow: allow,
 		}), r.URL.Path

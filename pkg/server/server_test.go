@@ -45,7 +45,7 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// newRing founds a keyset in memory and has its timed steps taken.
+// newRing creates a keyset in memory and takes the timed steps that are due.
 func newRing(t testing.TB, now func() time.Time, s keys.Settings) *keys.Ring {
 	t.Helper()
 	if s.Issuer == "" {
@@ -109,7 +109,7 @@ func read(t testing.TB, r *http.Response) string {
 	return string(body)
 }
 
-// wantProblem holds a response to be a problem document of that status.
+// wantProblem checks that a response is a problem document of that status.
 func wantProblem(t *testing.T, r *http.Response, status int, detail string) {
 	t.Helper()
 	body := read(t, r)
@@ -178,6 +178,34 @@ func TestEveryRouteAndMethod(t *testing.T) {
 	}
 	for _, path := range []string{"/", "/nothing", "/jwks/", "/auth/x", "/debug/pprof/"} {
 		wantProblem(t, b.do("GET", path, ""), http.StatusNotFound, "nothing at this path")
+	}
+}
+
+// http.ServeMux redirects such paths by itself, and a client may follow a POST with a GET.
+func TestNoPathRedirects(t *testing.T) {
+	b := newRig(t, keys.Settings{})
+	for _, path := range []string{"//auth", "//livez", "///jwks", "/./jwks", "/jwks/", "/jwks//", "/x/../auth", "/.well-known//jwks.json", "//jwks/", "/auth%2F"} {
+		for _, method := range []string{"GET", "POST", "OPTIONS", "CONNECT"} {
+			r := b.do(method, path, "")
+			if location := r.Header.Get("Location"); location != "" {
+				t.Errorf("%s %s redirects to %s", method, path, location)
+			}
+			wantProblem(t, r, http.StatusNotFound, "nothing at this path")
+		}
+	}
+	wantMetrics(t, b, map[string]string{`jwksctl_http_request_duration_seconds_count{route="other"}`: "40"})
+}
+
+func TestDocumentsAnswerTwoSlashes(t *testing.T) {
+	b := newRig(t, keys.Settings{})
+	for _, path := range documents() {
+		want := read(t, b.do("GET", path, ""))
+		if r := b.do("GET", "/"+path, ""); r.StatusCode != http.StatusOK || read(t, r) != want {
+			t.Errorf("GET /%s = %d", path, r.StatusCode)
+		}
+		if r := b.do("OPTIONS", "/"+path, ""); r.StatusCode != http.StatusNoContent {
+			t.Errorf("OPTIONS /%s = %d", path, r.StatusCode)
+		}
 	}
 }
 

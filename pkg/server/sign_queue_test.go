@@ -101,7 +101,7 @@ func TestARequestThatIsGivenUpLeavesTheQueue(t *testing.T) {
 		synctest.Wait()
 		finish()
 		if err := <-done; err != nil {
-			t.Errorf("the queue has no room after the others left: %v", err)
+			t.Errorf("the queue is full after the others left: %v", err)
 		}
 	})
 }
@@ -119,16 +119,18 @@ func TestNoRequestWaitsLongerThanTheTimeout(t *testing.T) {
 }
 
 func TestAPanicLeavesTheQueue(t *testing.T) {
-	q := newSignQueue(1, func(time.Duration) {})
-	for range 2 * queueLength {
-		func() {
-			defer func() { _ = recover() }()
-			_ = q.do(t.Context(), func() error { panic("a signer is broken") })
-		}()
-	}
-	if err := q.do(t.Context(), sign); err != nil {
-		t.Errorf("after panics: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) { // so that a wait for signTimeout takes no time
+		q := newSignQueue(1, func(time.Duration) {})
+		for range 2 * queueLength {
+			func() {
+				defer func() { _ = recover() }()
+				_ = q.do(t.Context(), func() error { panic("a signer is broken") })
+			}()
+		}
+		if err := q.do(t.Context(), sign); err != nil {
+			t.Errorf("after panics: %v", err)
+		}
+	})
 }
 
 func TestAuthWaitsForItsSignature(t *testing.T) {
@@ -191,7 +193,7 @@ func TestExpiredTokensWaitForTheSpecimenOutsideOfTheQueue(t *testing.T) {
 		go func() { answered <- b.do("POST", "/auth?expired", "") }()
 		synctest.Wait()
 		if !b.queue.running.TryAcquire(1) {
-			t.Error("a request that waits for the specimen holds up others")
+			t.Error("a request that waits for the specimen delays others")
 		}
 		b.queue.running.Release(1)
 		if r := <-answered; r.StatusCode != http.StatusServiceUnavailable || time.Since(start) != signTimeout {
