@@ -149,7 +149,10 @@ func newTour(t *testing.T) *tour {
 	if err := os.Mkdir(home, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "GORACE=atexit_sleep_ms=0"}
+	env := []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + home,
+		"GORACE=atexit_sleep_ms=0", "GOCOVERDIR=" + t.TempDir(), // for a test binary with -race or -cover
+	}
 	shell := exec.CommandContext(t.Context(), "bash")
 	shell.Dir, shell.Env = dir, env
 	in, err := shell.StdinPipe()
