@@ -12,9 +12,9 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/config"
 )
 
-// tokenInput is the token that a command was given: as an argument, in @FILE,
-// or on standard input. A trailing newline and a leading "Bearer " are forgiven,
-// since that is how tokens come out of files and headers.
+// tokenInput reads the token that a command was given: as an argument, in @FILE, or on
+// standard input. It removes a trailing newline and a leading "Bearer ", because tokens
+// from files and headers have them.
 func (a *app) tokenInput(args []string) (string, error) {
 	source := "-"
 	switch {
@@ -38,7 +38,7 @@ func (a *app) tokenInput(args []string) (string, error) {
 	return text, nil
 }
 
-// bareToken takes off what people leave around a token.
+// bareToken removes white space and a leading "Bearer ".
 func bareToken(text string) string {
 	text = strings.TrimSpace(text)
 	if len(text) > 7 && strings.EqualFold(text[:7], "Bearer ") {
@@ -47,8 +47,8 @@ func bareToken(text string) string {
 	return text
 }
 
-// interruptibleReader ends a read together with its context. Standard input may
-// stay silent for ever, and an interrupt must end such a command too.
+// interruptibleReader ends a read when its context ends. Standard input may never bring
+// anything, and an interrupt must end such a command too.
 type interruptibleReader struct {
 	ctx context.Context
 	io.Reader
@@ -59,24 +59,24 @@ func (r *interruptibleReader) Read(b []byte) (int, error) {
 		n   int
 		err error
 	}
-	own := make([]byte, len(b)) // a read that is left behind must not write into b
+	buffer := make([]byte, len(b)) // a read that goes on after the interrupt must not write into b
 	done := make(chan result, 1)
 	go func() {
-		n, err := r.Reader.Read(own)
+		n, err := r.Reader.Read(buffer)
 		done <- result{n, err}
 	}()
 	select {
 	case <-r.ctx.Done():
 		return 0, context.Cause(r.ctx)
 	case got := <-done:
-		return copy(b, own[:got.n]), got.err
+		return copy(b, buffer[:got.n]), got.err
 	}
 }
 
 // parseTime reads RFC 3339, Unix seconds, or a time relative to now: now,
 // now+30m, +30m, -1d.
 func parseTime(text string, now time.Time) (time.Time, error) {
-	wrong := fmt.Errorf("%q is no time: want RFC 3339 (2026-01-02T15:04:05Z), Unix seconds, or now+30m, -1d", text)
+	wrong := fmt.Errorf("%q is not a time: use RFC 3339 (2026-01-02T15:04:05Z), Unix seconds, or now+30m, -1d", text)
 	if text == "" {
 		return time.Time{}, errors.New("the time is empty")
 	}
@@ -104,7 +104,7 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 	return t, nil
 }
 
-// roughly is a duration as people say it: its two largest units.
+// roughly writes a duration in its two largest units.
 func roughly(d time.Duration) string {
 	if d < 0 {
 		return "-" + roughly(-d)

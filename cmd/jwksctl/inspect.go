@@ -17,10 +17,10 @@ func (a *app) newInspect() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "inspect [TOKEN | @FILE | -]",
 		Aliases: []string{"decode"},
-		Short:   "Show what a token says, without believing it",
-		Long: `Show the header and the claims of a token. Nothing is verified: anybody can write
-such a token. Use 'jwksctl verify' before you act on it. A text of which nothing can be
-decoded is no token at all: exit code 10.`,
+		Short:   "Show the content of a token without verifying it",
+		Long: `Show the header and the claims of a token. Nothing is verified: anyone can write
+such a token. Use 'jwksctl verify' before you act on it. If nothing of the text can be
+decoded, it is not a token: exit code 10.`,
 		Example: `  jwksctl inspect "$TOKEN"
   jwksctl token | jwksctl inspect -o json | jq .claims`,
 		Args: cobra.MaximumNArgs(1),
@@ -35,11 +35,11 @@ func (a *app) inspect(out output, args []string) error {
 	if err != nil {
 		return err
 	}
-	a.printMessage("%s", a.paint(a.stderr, yellow, "nothing was verified: anybody can write such a token"))
+	a.printMessage("%s", a.paint(a.stderr, yellow, "not verified: anyone can write such a token"))
 	u := token.Inspect(compact)
 	var result error
 	if u.Header == nil && u.Claims == nil {
-		result = &token.Refusal{Reason: token.ReasonNotCompact, Message: "this is no token"}
+		result = &token.Refusal{Reason: token.ReasonNotCompact, Message: "this is not a token"}
 	}
 	if out.json {
 		return errors.Join(result, a.printJSON(u))
@@ -66,7 +66,7 @@ func indented(raw json.RawMessage) string {
 	return b.String()
 }
 
-// printTimes shows the claims that are times as people read them.
+// printTimes prints the claims that are times as dates.
 func (a *app) printTimes(claims json.RawMessage) {
 	var times map[string]any
 	if json.Unmarshal(claims, &times) != nil {
@@ -80,7 +80,7 @@ func (a *app) printTimes(claims json.RawMessage) {
 	}
 }
 
-// distance says how far a moment is from now.
+// distance says how far a time is from now.
 func distance(t, now time.Time) string {
 	if t.After(now) {
 		return "in " + roughly(t.Sub(now))

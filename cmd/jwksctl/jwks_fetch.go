@@ -21,11 +21,11 @@ func (a *app) newJWKSFetch() *cobra.Command {
 	var o jwksFetchOptions
 	c := &cobra.Command{
 		Use:   "fetch URL",
-		Short: "Print somebody's JWK Set, as a verifier gets it",
-		Long: `Ask for the JWK Set at a URL by the rules that verify follows: https beyond this
+		Short: "Fetch a JWK Set as a verifier does, and print it",
+		Long: `Fetch the JWK Set at a URL by the rules that verify follows: https except on this
 machine, a limit on time and size, no redirect to another origin. The set goes to
-standard output as it was received, what its headers say to standard error; -o json
-has both in one object, and the members that no verifier can use.`,
+standard output as it was received, its headers go to standard error; -o json prints
+both in one object, with the keys that no verifier can use.`,
 		Example: `  jwksctl jwks fetch https://auth.example.com/jwks
   jwksctl jwks fetch https://auth.example.com/jwks > jwks.json
   jwksctl jwks fetch https://auth.internal/jwks --ca-file ca.pem -o json | jq .headers`,
@@ -51,8 +51,8 @@ type fetchedSet struct {
 		Age          int64  `json:"age"` // seconds
 	} `json:"headers"`
 	FetchedAt  time.Time `json:"fetched_at"`
-	FreshUntil time.Time `json:"fresh_until"` // verifiers ask again then
-	StaleUntil time.Time `json:"stale_until"` // verifiers that cannot ask stop using it then
+	FreshUntil time.Time `json:"fresh_until"` // then verifiers fetch it again
+	StaleUntil time.Time `json:"stale_until"` // then verifiers that cannot fetch it stop using it
 }
 
 type memberProblem struct {
@@ -71,9 +71,9 @@ func (a *app) jwksFetch(ctx context.Context, o jwksFetchOptions, address string)
 		return err
 	}
 	if o.out.json {
-		return a.printJSON(describe(address, doc))
+		return a.printJSON(newFetchedSet(address, doc))
 	}
-	a.tellProblems(doc.Problems)
+	a.printProblems(doc.Problems)
 	for _, header := range []struct{ name, value string }{
 		{"content-type", doc.ContentType},
 		{"cache-control", doc.CacheControl},
@@ -85,12 +85,12 @@ func (a *app) jwksFetch(ctx context.Context, o jwksFetchOptions, address string)
 			a.printMessage("%s: %s", header.name, printable(header.value))
 		}
 	}
-	a.printMessage("%s; verifiers ask again after %s", members(doc.Set, doc.Problems), roughly(doc.FreshUntil.Sub(doc.FetchedAt)))
+	a.printMessage("%s; verifiers fetch it again after %s", countKeys(doc.Set, doc.Problems), roughly(doc.FreshUntil.Sub(doc.FetchedAt)))
 	a.print("%s\n", indented(doc.Raw))
 	return nil
 }
 
-func describe(address string, doc remote.Document) fetchedSet {
+func newFetchedSet(address string, doc remote.Document) fetchedSet {
 	f := fetchedSet{
 		URL: withoutQuery(address), Set: doc.Raw, Problems: []memberProblem{},
 		FetchedAt: doc.FetchedAt, FreshUntil: doc.FreshUntil, StaleUntil: doc.StaleUntil,
@@ -104,7 +104,7 @@ func describe(address string, doc remote.Document) fetchedSet {
 	return f
 }
 
-// members counts the members of a set.
-func members(set jwk.Set, problems []jwk.Problem) string {
+// countKeys says how many keys of a set can be used.
+func countKeys(set jwk.Set, problems []jwk.Problem) string {
 	return fmt.Sprintf("%d usable keys, %d not", len(set.Keys), len(problems))
 }

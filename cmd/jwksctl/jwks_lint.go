@@ -22,10 +22,10 @@ func (a *app) newJWKSLint() *cobra.Command {
 	var o jwksLintOptions
 	c := &cobra.Command{
 		Use:   "lint FILE | URL | -",
-		Short: "Say what is wrong with a JWK Set",
-		Long: `Look at a JWK Set as its readers will: at leaked private parts, shared secrets, short
-RSA keys, missing and duplicate kids, missing alg and use, members that nobody can use.
-Of a URL the headers are judged too: how it is cached, its content type, plain http.
+		Short: "Find mistakes in a JWK Set",
+		Long: `Look in a JWK Set for leaked private keys, shared secrets, short RSA keys, missing and
+duplicate kids, missing alg and use, and keys that no verifier can use. If it is at a URL,
+its headers are checked too: caching, content type, plain http.
 
 The columns are SEVERITY, RULE, KEY (its place in the set, from 0), KID and MESSAGE. The
 exit code is 1 if anything of severity error or warning was found; info is harmless.`,
@@ -71,7 +71,7 @@ func (a *app) jwksLint(ctx context.Context, o jwksLintOptions, name string) erro
 	return lintError(findings)
 }
 
-// lintError is nil if nothing matters.
+// lintError is nil if there is no error and no warning.
 func lintError(findings []jwk.Finding) error {
 	count := map[jwk.Severity]int{}
 	for _, f := range findings {
@@ -95,7 +95,7 @@ func (a *app) lint(ctx context.Context, flags networkFlags, name string) ([]jwk.
 	if err != nil {
 		return nil, err
 	}
-	// With a clock that stands still, what is left of freshness is what the headers say.
+	// If the clock stands still, the freshness follows from the headers alone.
 	now := a.now()
 	network.Now = func() time.Time { return now }
 	doc, err := remote.Fetch(ctx, name, network)

@@ -11,7 +11,7 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/remote"
 )
 
-// networkFlags say how a command asks somebody else's server.
+// networkFlags say how a command fetches from another server.
 type networkFlags struct {
 	insecureHTTP bool
 	caFile       string
@@ -20,8 +20,8 @@ type networkFlags struct {
 
 func (n *networkFlags) register(f *pflag.FlagSet) {
 	n.timeout.d = 5 * time.Second
-	f.BoolVar(&n.insecureHTTP, "insecure-http", false, "ask by plain http, even beyond this machine")
-	f.StringVar(&n.caFile, "ca-file", "", "trust the authorities in this PEM file, in place of the system's")
+	f.BoolVar(&n.insecureHTTP, "insecure-http", false, "allow plain http, also to other machines")
+	f.StringVar(&n.caFile, "ca-file", "", "trust the certificate authorities in this PEM file instead of the system's")
 	f.Var(&n.timeout, "timeout", "how long an answer may take")
 }
 
@@ -38,7 +38,7 @@ func (n networkFlags) options() (remote.Options, error) {
 	return o, err
 }
 
-// authorities are the certificates that --ca-file names.
+// authorities reads the certificates that --ca-file names.
 func authorities(path string) (*x509.CertPool, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -46,7 +46,7 @@ func authorities(path string) (*x509.CertPool, error) {
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(data) {
-		return nil, badUsage("--ca-file: %s holds no certificate in PEM", path)
+		return nil, badUsage("--ca-file: %s has no certificate in PEM", path)
 	}
 	return pool, nil
 }

@@ -91,7 +91,7 @@ func TestOneInputOnly(t *testing.T) {
 		if code := execute(t.Context(), p, args); code != exitUsage {
 			t.Errorf("%q gives %d, want %d", args, code, exitUsage)
 		}
-		if !strings.Contains(stderr.String(), "standard input was read already") {
+		if !strings.Contains(stderr.String(), "standard input is used twice") {
 			t.Errorf("%q says %q", args, stderr)
 		}
 	}

@@ -17,9 +17,9 @@ func (a *app) newThumbprint() *cobra.Command {
 	var uri bool
 	c := &cobra.Command{
 		Use:   "thumbprint FILE | -",
-		Short: "Print the thumbprint of a key, which is the kid that we give it",
-		Long: `Print the SHA-256 thumbprint of a key (RFC 7638). The key is PEM or a JWK, as its
-content tells; of a private key the public half counts.`,
+		Short: "Print the thumbprint of a key, which is its kid in our JWK Set",
+		Long: `Print the SHA-256 thumbprint of a key (RFC 7638). The key is PEM or a JWK,
+detected from its content. A private key has the thumbprint of its public key.`,
 		Example: `  jwksctl thumbprint public.pem
   jwksctl thumbprint --uri key.jwk
   openssl pkey -in key.pem -pubout | jwksctl thumbprint -`,

@@ -40,15 +40,15 @@ func (a *app) newToken() *cobra.Command {
 	var o tokenOptions
 	c := &cobra.Command{
 		Use:   "token",
-		Short: "Mint a token, with no server running",
-		Long: `Mint a token from the store, with no server running. On an empty store it makes the
+		Short: "Mint a token without a server",
+		Long: `Mint a token from the store; no server has to run. On an empty store it creates the
 keys first. Standard output is the token and one newline, nothing else.
 
 iat, exp and jti are always set; iss is the recorded issuer unless --iss is given.
 
 With --fault the token has one fault, which a verifier must refuse, or is one that it
-must accept. The active key signs it: a verifier that falls for exp-missing believes
-that token for as long as the key is published. --gallery signs with keys of its own.`,
+must accept. The active key signs it: a verifier that accepts exp-missing accepts
+that token for as long as the key is published. --gallery signs with separate keys.`,
 		Example: `  TOKEN=$(jwksctl token --sub ci --aud api)
   jwksctl token --sub alice --scope "read write" --ttl 5m
   jwksctl token --claim team=blue --claim-json 'roles=["admin"]'
@@ -63,7 +63,7 @@ that token for as long as the key is published. --gallery signs with keys of its
 	f.StringVar(&o.sub, "sub", "", "subject")
 	f.StringArrayVar(&o.aud, "aud", nil, "audience; may be repeated")
 	f.StringVar(&o.scope, "scope", "", "scopes, separated by spaces")
-	f.Var(&o.ttl, "ttl", "life, such as 5m; default and most: the policy's token_ttl")
+	f.Var(&o.ttl, "ttl", "lifetime, such as 5m; default and maximum: the policy's token_ttl")
 	f.StringVar(&o.nbf, "nbf", "", "not valid before this time: RFC 3339, Unix seconds, or now+5m")
 	f.StringVar(&o.jti, "jti", "", "token id; default: random")
 	f.StringVar(&o.typ, "typ", "", "typ of the header (default \"JWT\")")
@@ -71,7 +71,7 @@ that token for as long as the key is published. --gallery signs with keys of its
 	f.StringArrayVar(&o.jsonClaims, "claim-json", nil, "further claim k=JSON; may be repeated")
 	f.StringVar(&o.claimsFile, "claims", "", "further claims: a JSON object in @FILE, or @- for standard input")
 	f.StringArrayVar(&o.header, "header", nil, "further header member k=v; may be repeated")
-	f.BoolVar(&o.expired, "expired", false, "sign with an expired key that is in no JWK Set; exp lies an hour back")
+	f.BoolVar(&o.expired, "expired", false, "sign with an expired key that is in no JWK Set; exp is an hour ago")
 	o.fault.register(c)
 	f.SetNormalizeFunc(longClaimNames)
 	config.Flags(f, "audience")
@@ -82,7 +82,7 @@ that token for as long as the key is published. --gallery signs with keys of its
 	return c
 }
 
-// longClaimNames lets the claims' long names stand for the short ones.
+// longClaimNames accepts the long names of claims as flags.
 func longClaimNames(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 	long := map[string]string{"issuer": "iss", "subject": "sub"}
 	if short, ok := long[name]; ok {
@@ -108,7 +108,7 @@ func (a *app) token(ctx context.Context, o tokenOptions) error {
 		return err
 	}
 	ring, err := openOrCreateRing(ctx, cfg, nil, newKeyset{baseURL(cfg.Config, cfg.Port), func(p keys.Policy) error {
-		return a.fits(o, request, attacker, p, func() (jwk.PrivateKey, error) { return newKey(p.Algorithm, p.KeySize) })
+		return a.checkRequest(o, request, attacker, p, func() (jwk.PrivateKey, error) { return newKey(p.Algorithm, p.KeySize) })
 	}})
 	if err != nil {
 		return err
@@ -122,13 +122,13 @@ func (a *app) token(ctx context.Context, o tokenOptions) error {
 			key, _, _, err := ring.SigningKey(ctx)
 			return key, err
 		}
-		if err := a.fits(o, request, attacker, ring.Policy(), active); err != nil {
+		if err := a.checkRequest(o, request, attacker, ring.Policy(), active); err != nil {
 			return err
 		}
 	}
-	if !ring.created || o.expired { // a first token must not wait for a specimen that nobody asked for
+	if !ring.created || o.expired { // a first token must not wait for the specimen unless it needs it
 		if err := ring.Step(ctx); err != nil {
-			a.printMessage("jwksctl: a step that is due was not taken: %v", err)
+			a.printMessage("jwksctl: a step that was due failed: %v", err)
 		}
 	}
 	if request.Issuer == "" {
@@ -140,7 +140,7 @@ func (a *app) token(ctx context.Context, o tokenOptions) error {
 	return a.mint(ctx, o, ring, request)
 }
 
-// mint makes the good token.
+// mint makes a token without a fault.
 func (a *app) mint(ctx context.Context, o tokenOptions, ring openedRing, request token.Request) error {
 	var signer token.Signer = ring
 	if o.expired {
@@ -189,7 +189,7 @@ func (a *app) readClaims(name string, into map[string]any) error {
 	}
 	path, ok := strings.CutPrefix(name, "@")
 	if !ok {
-		return fmt.Errorf("want @FILE, not %q", name)
+		return fmt.Errorf("use @FILE, not %q", name)
 	}
 	data, err := a.read(path)
 	if err != nil {
@@ -201,18 +201,18 @@ func (a *app) readClaims(name string, into map[string]any) error {
 	}
 	object, ok := v.(map[string]any)
 	if !ok {
-		return errors.New("want a JSON object")
+		return errors.New("not a JSON object")
 	}
 	maps.Copy(into, object)
 	return nil
 }
 
-// assign takes k=v flags into a map.
+// assign puts k=v flags into a map.
 func assign(flag string, pairs []string, into map[string]any, value func(string) (any, error)) error {
 	for _, pair := range pairs {
 		k, text, ok := strings.Cut(pair, "=")
 		if !ok || k == "" {
-			return badUsage("%s: want name=value, not %q", flag, pair)
+			return badUsage("%s: use name=value, not %q", flag, pair)
 		}
 		if _, twice := into[k]; twice {
 			return badUsage("%s: %q is given twice", flag, k)
@@ -226,7 +226,7 @@ func assign(flag string, pairs []string, into map[string]any, value func(string)
 	return nil
 }
 
-// decodeJSON reads one JSON value and keeps big numbers as they are.
+// decodeJSON reads one JSON value and keeps the digits of numbers.
 func decodeJSON(text string) (any, error) {
 	d := json.NewDecoder(bytes.NewReader([]byte(text)))
 	d.UseNumber()
@@ -235,7 +235,7 @@ func decodeJSON(text string) (any, error) {
 		return nil, fmt.Errorf("not JSON: %v", err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("not JSON: there is more behind the value")
+		return nil, errors.New("not JSON: something follows the value")
 	}
 	return v, nil
 }
@@ -260,9 +260,9 @@ func (f *durationFlag) Set(text string) error {
 	return err
 }
 
-// read reads a file, or standard input for "-", up to what any input may have.
+// read reads a file, or standard input for "-", of at most 1 MiB.
 func (a *app) read(path string) ([]byte, error) {
-	const most = 1 << 20
+	const limit = 1 << 20
 	in := a.stdin
 	if path == "-" {
 		if err := a.takeStdin(); err != nil {
@@ -276,17 +276,17 @@ func (a *app) read(path string) ([]byte, error) {
 		defer func() { _ = f.Close() }() // only read
 		in = f
 	}
-	data, err := io.ReadAll(io.LimitReader(in, most+1))
-	if err == nil && len(data) > most {
-		err = fmt.Errorf("%s has more than %d bytes", path, most)
+	data, err := io.ReadAll(io.LimitReader(in, limit+1))
+	if err == nil && len(data) > limit {
+		err = fmt.Errorf("%s has more than %d bytes", path, limit)
 	}
 	return data, err
 }
 
-// takeStdin claims standard input for one input.
+// takeStdin reserves standard input for one input.
 func (a *app) takeStdin() error {
 	if a.stdinRead {
-		return errors.New("standard input was read already: it can be one input only")
+		return errors.New("standard input is used twice: it can be one input only")
 	}
 	a.stdinRead = true
 	return nil

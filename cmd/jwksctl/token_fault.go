@@ -45,25 +45,25 @@ func faultNames() []string {
 	return all
 }
 
-// tokenOrFaults does what the flags of token ask for. What cannot be done is found
-// before a store is opened.
+// tokenOrFaults does what the flags of token ask for. It finds mistakes before it opens a
+// store.
 func (a *app) tokenOrFaults(ctx context.Context, o tokenOptions) error {
 	for _, flag := range []string{"fault", "gallery"} {
 		if f := o.flags.Lookup(flag); f.Changed && f.Value.String() == "" {
-			return badUsage("--%s is empty", flag) // not the good token that would come without it
+			return badUsage("--%s is empty", flag) // without this check it would mint a token without a fault
 		}
 	}
 	if o.fault.name == "" && o.fault.gallery == "" && o.fault.attacker+o.fault.canary != "" {
 		return badUsage("--attacker-key and --canary go with --fault or --gallery")
 	}
 	if o.fault.canary != "" && !isURL(o.fault.canary) {
-		return badUsage("--canary: %q is no URL: want https://HOST/PATH", o.fault.canary)
+		return badUsage("--canary: %q is not a URL: use https://HOST/PATH", o.fault.canary)
 	}
 	if _, ok := fault.Find(o.fault.name); !ok && o.fault.name != "" {
 		if near := config.Nearest(o.fault.name, faultNames()); near != "" {
-			return badUsage("--fault: there is no %q; did you mean %s?", o.fault.name, near)
+			return badUsage("unknown fault %q; did you mean %s?", o.fault.name, near)
 		}
-		return badUsage("--fault: there is no %q; see 'jwksctl token --list-faults'", o.fault.name)
+		return badUsage("unknown fault %q; see jwksctl token --list-faults", o.fault.name)
 	}
 	switch {
 	case o.fault.list:
@@ -92,8 +92,8 @@ func (a *app) listFaults(o tokenOptions) error {
 	return nil
 }
 
-// mintFault makes the one faulty token that --fault names, with the key that signs
-// now. The good token that it departs from obeys the policy like any other.
+// mintFault makes the faulty token that --fault names, with the active key. Everything
+// else about the token follows the policy.
 func (a *app) mintFault(ctx context.Context, o tokenOptions, s token.Signer, r token.Request, attacker attackerKey) error {
 	key, now, latest, err := s.SigningKey(ctx)
 	if err != nil {
@@ -110,7 +110,7 @@ func (a *app) mintFault(ctx context.Context, o tokenOptions, s token.Signer, r t
 	return nil
 }
 
-// make makes the token that --fault names; tokenOrFaults found that there is one.
+// make makes the token that --fault names; tokenOrFaults has checked the name.
 func (o faultOptions) make(in fault.Input, attacker attackerKey) (string, fault.Case, error) {
 	c, _ := fault.Find(o.name)
 	alg := in.Key.Algorithm()
@@ -121,14 +121,14 @@ func (o faultOptions) make(in fault.Input, attacker attackerKey) (string, fault.
 	in.Canary = o.canary
 	compact, err := c.Make(in)
 	if need, ok := errors.AsType[*fault.NeedError](err); ok {
-		return "", c, badUsage("--fault: %v (the active key is for %s); 'jwksctl token --gallery DIR' brings all that is needed", need, alg)
+		return "", c, badUsage("--fault: %v (the active key is for %s); 'jwksctl token --gallery DIR' makes the keys that it needs", need, alg)
 	}
 	return compact, c, err
 }
 
-// attackerKey is what the file that --attacker-key names holds.
+// attackerKey is the content of the file that --attacker-key names.
 type attackerKey struct {
-	file string // "" if it names none
+	file string // "" without the flag
 	data []byte
 }
 
@@ -144,7 +144,7 @@ func (a *app) attackerKey(o tokenOptions) (attackerKey, error) {
 	return k, nil
 }
 
-// forAlgorithm reads the key; the zero key if none was named.
+// forAlgorithm reads the key. Without the flag it returns the zero key.
 func (k attackerKey) forAlgorithm(alg jwk.Algorithm) (jwk.PrivateKey, error) {
 	if k.file == "" {
 		return jwk.PrivateKey{}, nil
@@ -156,8 +156,8 @@ func (k attackerKey) forAlgorithm(alg jwk.Algorithm) (jwk.PrivateKey, error) {
 	return key, nil
 }
 
-// writeGallery writes every token of the catalogue, signed by keys that nothing but
-// the gallery's own JWK Set trusts: the files may lie about.
+// writeGallery writes every token of the catalogue. Only the gallery's own JWK Set has
+// their keys, so the files are harmless.
 func (a *app) writeGallery(o tokenOptions) error {
 	dir := o.fault.gallery
 	switch found, err := os.ReadDir(dir); {
@@ -186,8 +186,8 @@ func (a *app) writeGallery(o tokenOptions) error {
 	return nil
 }
 
-// galleryInput is what the flags and settings say of a gallery. The store has no part
-// in it: the private halves of expired and revoked keys are gone.
+// galleryInput collects what a gallery needs from flags and settings. It does not use
+// the store, because the private keys of expired and revoked keys are deleted.
 func (a *app) galleryInput(o tokenOptions) (fault.Input, error) {
 	r, err := a.tokenRequest(o)
 	if err != nil {
@@ -219,20 +219,20 @@ func (a *app) galleryInput(o tokenOptions) (fault.Input, error) {
 	return in, err
 }
 
-// writeFiles writes the manifest last: where it is, the gallery is whole.
+// writeFiles writes the manifest last: if it is there, the gallery is complete.
 func writeFiles(dir string, g fault.Gallery) error {
 	files, err := g.Files()
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // there are no secrets in it
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // it has no secrets
 		return err
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = root.Close() }() // only a handle
+	defer func() { _ = root.Close() }() // nothing was written to it
 	manifest := files[fault.ManifestFile]
 	delete(files, fault.ManifestFile)
 	for _, name := range slices.Sorted(maps.Keys(files)) {

@@ -39,24 +39,24 @@ func (a *app) newVerify() *cobra.Command {
 	var o verifyOptions
 	c := &cobra.Command{
 		Use:   "verify [TOKEN | @FILE | -]",
-		Short: "Check a token; the exit code is the verdict",
-		Long: `Check a token against the local store, or against the keys that --jwks, --key or
+		Short: "Verify a token; the exit code is the verdict",
+		Long: `Verify a token with the keys of the local store, or with those that --jwks, --key or
 --discover name. The claims are printed only if every check passed. 'jwksctl help
-exit-codes' lists what each exit code says.
+exit-codes' lists the meaning of each exit code.
 
 With -o json the verdict is one object, also for a token that is refused: valid, the
 reason, every check that failed, kid, alg, the source of the keys, the state of the key
 if it is in the local store, the seconds left, and the claims of a valid token.
 
 With --batch, standard input has a token on each line and standard output a verdict on
-each line, in the same order; empty lines are passed over. A verdict has the columns
+each line, in the same order; empty lines are skipped. A verdict has the columns
 LINE, VERDICT ("valid" or the reason), KID and MESSAGE, or with -o json is an object on
 one line. The exit code is 0 if every token is valid and 1 if any is not.`,
 		Example: `  jwksctl verify --aud api "$TOKEN" && echo good
   echo "$TOKEN" | jwksctl verify --discover https://auth.example.com --aud api
   jwksctl verify --jwks https://auth.example.com/jwks --iss https://auth.example.com --aud api @token.txt
   jwksctl verify --key public.pem --iss https://auth.example.com --aud api --alg RS256 "$TOKEN"
-  jwksctl verify --aud api --min-ttl 5m -q "$TOKEN" || refresh     # is it good for long enough?
+  jwksctl verify --aud api --min-ttl 5m -q "$TOKEN" || refresh     # is it valid for long enough?
   jwksctl verify --aud api --profile at+jwt --scope read --require team=blue "$TOKEN"
   jwksctl verify --aud api --batch -o json < tokens.txt | jq -c 'select(.valid | not)'`,
 		Args: cobra.MaximumNArgs(1),
@@ -64,8 +64,8 @@ one line. The exit code is 0 if every token is valid and 1 if any is not.`,
 	o.flags = c.Flags()
 	o.registerSource(c)
 	o.registerChecks(c)
-	o.flags.BoolVarP(&o.quiet, "quiet", "q", false, "print nothing about the token; the exit code says it")
-	o.flags.BoolVar(&o.batch, "batch", false, "check a token on each line of standard input")
+	o.flags.BoolVarP(&o.quiet, "quiet", "q", false, "print nothing about the token; only the exit code tells")
+	o.flags.BoolVar(&o.batch, "batch", false, "verify a token on each line of standard input")
 	outputFlag(c, &o.out, "claims")
 	c.RunE = a.run(func(ctx context.Context, args []string) error {
 		if err := refuseEmpty(c); err != nil {
@@ -78,9 +78,9 @@ one line. The exit code is 0 if every token is valid and 1 if any is not.`,
 
 func (o *verifyOptions) registerSource(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&o.jwks, "jwks", "", "JWK Set to check against: a FILE, a URL, or - for standard input")
-	f.StringVar(&o.key, "key", "", "key to check against: a FILE with PEM or a JWK")
-	f.StringVar(&o.discover, "discover", "", "issuer URL to ask for its keys; the token must name it as iss")
+	f.StringVar(&o.jwks, "jwks", "", "JWK Set to verify with: a FILE, a URL, or - for standard input")
+	f.StringVar(&o.key, "key", "", "key to verify with: a FILE with PEM or a JWK")
+	f.StringVar(&o.discover, "discover", "", "URL of the issuer whose keys to fetch; the token must name it as iss")
 	o.network.register(f)
 	c.MarkFlagsMutuallyExclusive("jwks", "key", "discover")
 }
@@ -98,7 +98,7 @@ func (o *verifyOptions) registerChecks(c *cobra.Command) {
 	f.Var(&o.leeway, "leeway", "clock difference to allow for exp, nbf and iat, 5m at most (default 0s)")
 	f.Var(&o.minTTL, "min-ttl", "time that must be left until exp")
 	f.Var(&o.maxAge, "max-age", "time that may have passed since iat")
-	f.StringVar(&o.at, "at", "", "judge as of this time: RFC 3339, Unix seconds, or now+30m, -1d")
+	f.StringVar(&o.at, "at", "", "verify as of this time: RFC 3339, Unix seconds, or now+30m, -1d")
 	f.BoolVar(&o.skipIssuer, "insecure-skip-iss", false, "accept any iss, or none")
 	f.BoolVar(&o.skipAudience, "insecure-skip-aud", false, "accept any aud, or none")
 	f.BoolVar(&o.allowNoExpiry, "insecure-allow-no-exp", false, "accept a token that never expires")
@@ -112,8 +112,8 @@ func (o *verifyOptions) registerChecks(c *cobra.Command) {
 	complete(c, "profile", string(token.ProfileAccessToken))
 }
 
-// refuseEmpty refuses flags with an empty value. Most often it comes out of a
-// variable that was never set, and a check would quietly not be made.
+// refuseEmpty refuses flags with an empty value. It mostly comes from a shell variable
+// that is not set, and then a check would silently be skipped.
 func refuseEmpty(c *cobra.Command) (err error) {
 	c.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
 		values := []string{f.Value.String()}
@@ -161,12 +161,12 @@ func (a *app) verify(ctx context.Context, o verifyOptions, args []string) error 
 	if o.batch {
 		return a.verifyBatch(ctx, o, v, source)
 	}
-	judged, err := v.Verify(ctx, compact)
-	return a.tell(o, source.verdict(judged), err)
+	result, err := v.Verify(ctx, compact)
+	return a.printVerdict(o, source.verdict(result), err)
 }
 
-// checks makes a verifier of the flags. It lacks the keys, and the issuer that the
-// source of the keys may know.
+// checks makes a verifier from the flags, without the keys and without the issuer that
+// the source of the keys may know.
 func (o verifyOptions) checks(cfg config.Config, now func() time.Time) (token.Verifier, error) {
 	v := token.Verifier{
 		Issuer: o.iss, Audience: o.aud, Subject: o.sub, Types: o.typ, Profile: token.Profile(o.profile),
@@ -190,7 +190,7 @@ func (o verifyOptions) checks(cfg config.Config, now func() time.Time) (token.Ve
 	for _, text := range o.require {
 		claim, value, valued := strings.Cut(text, "=")
 		if claim == "" {
-			return v, badUsage("--require: want CLAIM or CLAIM=VALUE, not %q", text)
+			return v, badUsage("--require: use CLAIM or CLAIM=VALUE, not %q", text)
 		}
 		r := token.Requirement{Claim: claim}
 		if valued {
@@ -208,18 +208,18 @@ func (o verifyOptions) checks(cfg config.Config, now func() time.Time) (token.Ve
 	return v, nil
 }
 
-// expectIssuer completes the issuer that the token must name: by what the source of
-// the keys speaks for, or else by what the local store records.
+// expectIssuer sets the issuer that the token must name if --iss is not given: the one
+// whose keys the source has, or else the one that the local store records.
 func (o verifyOptions) expectIssuer(ctx context.Context, v *token.Verifier, source keySource, cfg settings) error {
 	switch {
 	case v.InsecureSkipIssuer:
 	case o.discover != "" && v.Issuer != "" && v.Issuer != source.issuer:
-		return badUsage("--iss: %q is another issuer than --discover asks; leave it out", v.Issuer)
+		return badUsage("--iss: %q is not the issuer of --discover; leave it out", v.Issuer)
 	case v.Issuer != "":
 	case source.issuer != "":
 		v.Issuer = source.issuer
 	case source.Type == "store":
-		v.InsecureSkipIssuer = true // there is no keyset, so no claim will ever be looked at
+		v.InsecureSkipIssuer = true // there is no keyset, so no claim will be checked
 	default:
 		ks, err := readKeyset(ctx, cfg)
 		if err != nil {
@@ -230,7 +230,7 @@ func (o verifyOptions) expectIssuer(ctx context.Context, v *token.Verifier, sour
 	return nil
 }
 
-// verdict is what verify prints of a token as JSON.
+// verdict is what verify prints as JSON.
 type verdict struct {
 	Line int `json:"line,omitempty"` // of a batch, from 1
 	token.Verdict
@@ -239,32 +239,31 @@ type verdict struct {
 	Source   *keySource      `json:"source"`
 }
 
-// verdict completes the judgement on a token with what the source knows of its key.
-func (s *keySource) verdict(judged token.Verdict) verdict {
-	v := verdict{Verdict: judged, Claims: judged.Payload, Source: s}
-	if s.state != nil && judged.KeyID != "" {
-		v.KeyState = s.state(judged.KeyID)
+// verdict adds what the source knows about the key.
+func (s *keySource) verdict(result token.Verdict) verdict {
+	v := verdict{Verdict: result, Claims: result.Payload, Source: s}
+	if s.state != nil && result.KeyID != "" {
+		v.KeyState = s.state(result.KeyID)
 	}
 	return v
 }
 
-// tell prints a verdict. Whatever the format, a token that is not good gets none
-// of its claims printed.
-func (a *app) tell(o verifyOptions, v verdict, err error) error {
+// printVerdict prints a verdict. No format prints a claim of a rejected token.
+func (a *app) printVerdict(o verifyOptions, v verdict, err error) error {
 	_, rejected := errors.AsType[*token.Refusal](err)
 	switch {
 	case err != nil && !rejected:
 		return err
 	case o.quiet:
 	case o.out.json:
-		if unsaid := a.printJSON(v); unsaid != nil && !rejected {
-			return unsaid // a rejection has its exit code, told or not
+		if failed := a.printJSON(v); failed != nil && !rejected {
+			return failed // a rejection keeps its exit code
 		}
 	case err == nil:
 		return a.printJSON(v.Verdict.Claims)
 	default:
-		for _, failed := range v.Errors {
-			a.printMessage("%s %v", a.paint(a.stderr, red, "rejected:"), failed)
+		for _, refusal := range v.Errors {
+			a.printMessage("%s %v", a.paint(a.stderr, red, "rejected:"), refusal)
 		}
 	}
 	if err != nil {

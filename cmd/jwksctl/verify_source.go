@@ -17,19 +17,19 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/token"
 )
 
-// keySource is where a verification has its keys from.
+// keySource is where verify gets its keys.
 type keySource struct {
 	token.KeySource `json:"-"`
 
 	Type   string                  `json:"type"` // store, jwks, key or issuer
 	From   string                  `json:"from"` // its URL, file or issuer; no secret
-	issuer string                  // the one that the source speaks for, if it says so
-	state  func(string) keys.State // of a kid, "" if unknown; nil but for a store
+	issuer string                  // the issuer whose keys these are, if the source says so
+	state  func(string) keys.State // of a kid, "" if unknown; nil unless the source is a store
 }
 
-// keySource is the source that the flags name. What is wrong with how it is named
-// is an error; that it has no keys to give is only said when a token needs one, so
-// that a malformed token is called that whatever becomes of the keys.
+// keySource returns the source that the flags name. A wrong flag is an error now. That
+// the keys cannot be obtained is an error only when a token needs one, so that a
+// malformed token gets its verdict in any case.
 func (a *app) keySource(ctx context.Context, o verifyOptions, cfg settings) (keySource, error) {
 	network, err := o.network.options()
 	if err != nil {
@@ -49,7 +49,7 @@ func (a *app) keySource(ctx context.Context, o verifyOptions, cfg settings) (key
 	}
 }
 
-// lazyKeys opens its source when the first key is asked for, and once only.
+// lazyKeys opens its source once, when the first key is needed.
 type lazyKeys func() (token.KeySource, error)
 
 func lazily(open func() (token.KeySource, error)) lazyKeys { return sync.OnceValues(open) }
@@ -62,9 +62,9 @@ func (l lazyKeys) Keys(ctx context.Context, kid string) ([]jwk.PublicKey, error)
 	return source.Keys(ctx, kid)
 }
 
-// tellProblems tells of the members of a JWK Set that are left out, the first of them
-// one by one.
-func (a *app) tellProblems(problems []jwk.Problem) {
+// printProblems lists the first of the keys in a JWK Set that cannot be used, and counts
+// the rest.
+func (a *app) printProblems(problems []jwk.Problem) {
 	const most = 10
 	for _, p := range problems[:min(most, len(problems))] {
 		a.printMessage("jwksctl: JWK Set: %s", p)
@@ -74,12 +74,12 @@ func (a *app) tellProblems(problems []jwk.Problem) {
 	}
 }
 
-// oneKey is a key that was named by hand. One that has no kid of its own, as none
-// from PEM has, answers to every kid.
+// oneKey is the key of --key. A key without a kid, such as one from PEM, is used for
+// every kid.
 type oneKey struct{ jwk.PublicKey }
 
 func (k oneKey) Keys(_ context.Context, kid string) ([]jwk.PublicKey, error) {
-	if own := k.KeyID(); kid == "" || own == "" || own == kid {
+	if keyID := k.KeyID(); kid == "" || keyID == "" || keyID == kid {
 		return []jwk.PublicKey{k.PublicKey}, nil
 	}
 	return nil, nil
@@ -109,7 +109,7 @@ func (a *app) jwksFile(name string) (keySource, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %v", name, err)
 		}
-		a.tellProblems(problems)
+		a.printProblems(problems)
 		return remote.Static(set.Keys), nil
 	})}, nil
 }
@@ -120,21 +120,21 @@ func (a *app) jwksURL(ctx context.Context, address string, network remote.Option
 		return keySource{}, err
 	}
 	return keySource{Type: "jwks", From: withoutQuery(address), KeySource: lazily(func() (token.KeySource, error) {
-		return a.fetched(ctx, source)
+		return a.fetchOnce(ctx, source)
 	})}, nil
 }
 
-// fetched has the source ask for its set, to tell what is left out of it.
-func (a *app) fetched(ctx context.Context, source *remote.Source) (token.KeySource, error) {
+// fetchOnce fetches the set in order to list the keys that cannot be used.
+func (a *app) fetchOnce(ctx context.Context, source *remote.Source) (token.KeySource, error) {
 	doc, err := source.Document(ctx)
 	if err != nil {
 		return nil, err
 	}
-	a.tellProblems(doc.Problems)
+	a.printProblems(doc.Problems)
 	return source, nil
 }
 
-// withoutQuery leaves out the part of a URL where people put credentials.
+// withoutQuery removes the parts of a URL that may have credentials.
 func withoutQuery(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -145,7 +145,7 @@ func withoutQuery(address string) string {
 }
 
 func (a *app) issuerKeys(ctx context.Context, issuer string, network remote.Options) (keySource, error) {
-	if _, err := remote.New(issuer, network); err != nil { // an address that is refused is bad usage, whatever the token
+	if _, err := remote.New(issuer, network); err != nil { // a refused address is a usage error for every token
 		return keySource{}, err
 	}
 	return keySource{Type: "issuer", From: withoutQuery(issuer), issuer: issuer, KeySource: lazily(func() (token.KeySource, error) {
@@ -157,7 +157,7 @@ func (a *app) issuerKeys(ctx context.Context, issuer string, network remote.Opti
 		if err != nil {
 			return nil, err
 		}
-		return a.fetched(ctx, source)
+		return a.fetchOnce(ctx, source)
 	})}, nil
 }
 
@@ -179,7 +179,7 @@ func (a *app) storeKeys(ctx context.Context, cfg settings) (keySource, error) {
 type localKeys struct {
 	read   func() (keys.Keyset, error)
 	now    func() time.Time
-	issuer string // as recorded at first
+	issuer string // as recorded when it was first read
 
 	mu    sync.Mutex
 	at    time.Time
