@@ -29,7 +29,7 @@ func TestRateLimiterRefills(t *testing.T) {
 	}
 }
 
-func TestRateLimiterSaysHowLongToWait(t *testing.T) {
+func TestRateLimiterWait(t *testing.T) {
 	l, at := newRateLimiter(0.5), time.Unix(1_000_000, 0)
 	l.take("a", at)
 	wait := l.take("a", at)
@@ -41,7 +41,7 @@ func TestRateLimiterSaysHowLongToWait(t *testing.T) {
 	}
 }
 
-func TestRateLimiterTellsAddressesApart(t *testing.T) {
+func TestRateLimiterSeparatesAddresses(t *testing.T) {
 	l, at := newRateLimiter(1), time.Unix(1_000_000, 0)
 	for _, address := range []string{"a", "b"} {
 		if l.take(address, at) != 0 || l.take(address, at) == 0 {
@@ -70,22 +70,22 @@ func TestRateLimiterMemoryIsBounded(t *testing.T) {
 }
 
 func TestRateLimit(t *testing.T) {
-	b := newRig(t, keys.Settings{}, func(o *Options) { o.RateLimit = 2 })
+	srv := newTestServer(t, keys.Settings{}, func(o *Options) { o.RateLimit = 2 })
 	for range 2 {
-		if r := b.do("POST", "/auth", ""); r.StatusCode != http.StatusOK {
+		if r := srv.do("POST", "/auth", ""); r.StatusCode != http.StatusOK {
 			t.Fatalf("status = %d", r.StatusCode)
 		}
 	}
-	r := b.do("POST", "/auth", "", "X-Forwarded-For", "198.51.100.7") // any client can write that
+	r := srv.do("POST", "/auth", "", "X-Forwarded-For", "198.51.100.7") // any client can write that
 	if r.Header.Get("Retry-After") != "1" {
 		t.Errorf("Retry-After = %q", r.Header.Get("Retry-After"))
 	}
 	wantProblem(t, r, http.StatusTooManyRequests, "too many requests")
-	if r := b.do("GET", "/jwks", ""); r.StatusCode != http.StatusOK {
+	if r := srv.do("GET", "/jwks", ""); r.StatusCode != http.StatusOK {
 		t.Errorf("the JWK Set is limited too: %d", r.StatusCode)
 	}
-	b.clock.Advance(time.Second)
-	if r := b.do("POST", "/auth", ""); r.StatusCode != http.StatusOK {
+	srv.clock.Advance(time.Second)
+	if r := srv.do("POST", "/auth", ""); r.StatusCode != http.StatusOK {
 		t.Errorf("a second later: %d", r.StatusCode)
 	}
 }
