@@ -50,11 +50,15 @@ fuzz: ## fuzz each target for FUZZTIME (60s)
 
 .PHONY: simulate
 simulate: ## simulate SIMSEEDS (100000) worlds of processes, clocks, stores and caches
-	$(GO) test -count=1 -v -run=TestSimulation -timeout=4h ./pkg/keys -sim.seeds=$(SIMSEEDS)
+	$(GO) test -count=1 -v -run=TestSimulation -timeout=4h ./pkg/keys/simulation -sim.seeds=$(SIMSEEDS)
+
+.PHONY: proof
+proof: ## 5,000 simulated worlds and the whole exhaustive search
+	$(GO) test -count=1 -v -run='TestSimulation|TestSearch' -timeout=30m ./pkg/keys/simulation -sim.seeds=5000 -search.whole
 
 .PHONY: mutants
-mutants: ## weaken every guard and term in turn, and see the simulation catch it
-	$(GO) test -count=1 -v -run=TestMutations -timeout=1h ./pkg/keys -mutants
+mutants: ## weaken every guard and term in turn; the simulation, the search or a named test must notice
+	$(GO) test -count=1 -v -run=TestMutations -timeout=1h ./pkg/keys/simulation -mutants
 
 .PHONY: soak
 soak: ## three real servers on one store for SOAKTIME (10m), with kills and a revocation

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"mime"
 	"strconv"
 	"strings"
 	"time"
@@ -103,45 +102,5 @@ func (a *app) lint(ctx context.Context, flags networkFlags, name string) ([]jwk.
 	if err != nil {
 		return nil, err
 	}
-	return append(jwk.Lint(doc.Raw), lintHeaders(name, doc)...), nil
-}
-
-// The rules for what comes with a set that is fetched.
-const (
-	ruleHTTP        jwk.Rule = "http"
-	ruleContentType jwk.Rule = "content-type"
-	ruleCache       jwk.Rule = "cache-headers"
-)
-
-// lintHeaders judges how a set is served.
-func lintHeaders(address string, doc remote.Document) []jwk.Finding {
-	var findings []jwk.Finding
-	find := func(s jwk.Severity, r jwk.Rule, format string, args ...any) {
-		findings = append(findings, jwk.Finding{Severity: s, Rule: r, Index: -1, Message: fmt.Sprintf(format, args...)})
-	}
-	if scheme, _, _ := strings.Cut(address, ":"); !strings.EqualFold(scheme, "https") {
-		severity, text := jwk.SeverityInfo, "served by plain http, which is fine on this machine only"
-		if _, err := remote.New(address, remote.Options{}); err != nil { // it is not this machine
-			severity, text = jwk.SeverityError, "served by plain http: whoever is on the way can swap the keys"
-		}
-		find(severity, ruleHTTP, "%s", text)
-	}
-	media, _, err := mime.ParseMediaType(doc.ContentType)
-	if err != nil || (media != "application/jwk-set+json" && media != "application/json") {
-		find(jwk.SeverityWarning, ruleContentType, "content type is %q, not application/jwk-set+json (RFC 7517, section 8.5)", doc.ContentType)
-	}
-	switch fresh := doc.FreshUntil.Sub(doc.FetchedAt); {
-	case doc.CacheControl == "" && doc.Expires == "":
-		find(jwk.SeverityWarning, ruleCache, "neither Cache-Control nor Expires: every verifier decides for itself how long a withdrawn key lives on")
-	case fresh <= time.Second && doc.Age == 0:
-		find(jwk.SeverityWarning, ruleCache, "must not be cached (%s): verifiers ask for it again and again, and depend on every answer", cacheHeader(doc))
-	}
-	return findings
-}
-
-func cacheHeader(doc remote.Document) string {
-	if doc.CacheControl != "" {
-		return strconv.Quote(doc.CacheControl)
-	}
-	return "Expires " + strconv.Quote(doc.Expires)
+	return append(jwk.Lint(doc.Raw), doc.Lint()...), nil
 }

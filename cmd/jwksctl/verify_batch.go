@@ -21,24 +21,24 @@ import (
 // A batch is a pipeline of a fixed number of chunks, so that its memory does not
 // depend on its input:
 //
-//	cut ──┬─▶ jobs ────▶ judge, one on each core ──▶ chunk.done
-//	 ▲    └─▶ ordered ─▶ run waits for done, writes ──┐
-//	 └────────────────── free ◀──────────────────────┘
+//	read ──┬─▶ jobs ────▶ verify, one worker a processor ──▶ chunk.done
+//	 ▲     └─▶ ordered ─▶ run waits for done and writes ──┐
+//	 └─────────────────── free ◀──────────────────────────┘
 type batch struct {
 	verifier token.Verifier
 	source   *keySource
 	json     bool
 	out      io.Writer // nil to print no verdict
 
-	progress func(counts) // called now and then, if ticks is not nil
+	progress func(counts) // called on each tick, if ticks is not nil
 	ticks    <-chan time.Time
 }
 
-// counts are how many tokens were judged.
-type counts struct{ judged, rejected int }
+// counts are numbers of tokens.
+type counts struct{ verified, rejected int } // verified includes the rejected ones
 
 func (c *counts) add(more counts) {
-	c.judged += more.judged
+	c.verified += more.verified
 	c.rejected += more.rejected
 }
 
@@ -46,12 +46,12 @@ func (c *counts) add(more counts) {
 type batchRejection struct{ counts }
 
 func (b *batchRejection) Error() string {
-	return fmt.Sprintf("rejected: %d of %d tokens", b.rejected, b.judged)
+	return fmt.Sprintf("rejected: %d of %d tokens", b.rejected, b.verified)
 }
 
 const (
-	// maxLine is room for the longest token that is looked at, and for "Bearer ".
-	// What is longer still is not kept.
+	// maxLine is the length of the longest token that is verified, and of "Bearer ". Of a
+	// longer line only the beginning is kept.
 	maxLine = token.DefaultMaxSize + 1<<10
 
 	chunkLines = 64
@@ -62,9 +62,9 @@ type chunk struct {
 	lines []line
 	out   bytes.Buffer
 	counts
-	err   error
-	fault string        // a panic, for run to repeat
-	done  chan struct{} // holds an element once the chunk is judged
+	err      error
+	panicked string        // the text of a panic, which run repeats
+	done     chan struct{} // receives an element when the chunk is verified
 }
 
 type line struct {
@@ -73,7 +73,7 @@ type line struct {
 	tooLong bool // and text is not all of it
 }
 
-// batchInput makes sure that tokens can come from standard input.
+// batchInput checks that tokens can be read from standard input.
 func (a *app) batchInput(args []string) error {
 	switch {
 	case len(args) == 1 && args[0] != "-":
@@ -81,7 +81,7 @@ func (a *app) batchInput(args []string) error {
 	case a.terminal(a.stdin):
 		return badUsage("no tokens: --batch reads them from standard input, one on each line")
 	}
-	return a.takeStdin() // the keys may not come from there too
+	return a.takeStdin() // so that the keys cannot be read from there too
 }
 
 func (a *app) verifyBatch(ctx context.Context, o verifyOptions, v token.Verifier, source keySource) error {
@@ -94,7 +94,7 @@ func (a *app) verifyBatch(ctx context.Context, o verifyOptions, v token.Verifier
 		defer ticker.Stop()
 		b.ticks = ticker.C
 		b.progress = func(c counts) {
-			_, _ = fmt.Fprintf(a.stderr, "\r%d tokens, %d rejected", c.judged, c.rejected)
+			_, _ = fmt.Fprintf(a.stderr, "\r%d tokens, %d rejected", c.verified, c.rejected)
 		}
 		defer func() { _, _ = fmt.Fprint(a.stderr, "\r"+strings.Repeat(" ", 60)+"\r") }()
 	}
@@ -102,7 +102,7 @@ func (a *app) verifyBatch(ctx context.Context, o verifyOptions, v token.Verifier
 	switch {
 	case err != nil:
 		return err
-	case total.judged == 0:
+	case total.verified == 0:
 		return badUsage("there is no token on standard input")
 	case total.rejected == 0:
 		return nil
@@ -112,24 +112,22 @@ func (a *app) verifyBatch(ctx context.Context, o verifyOptions, v token.Verifier
 	return &batchRejection{total}
 }
 
-// run judges every line of in. It stops at the first token for which no keys could
-// be obtained, for nothing is known of that one.
+// run verifies every line of in. It stops at the first token for which no keys could be
+// obtained, because that token has no verdict.
 func (b *batch) run(ctx context.Context, in io.Reader) (counts, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	// What lives is little, and there is a bound to it: collect an eighth as often.
-	defer debug.SetGCPercent(debug.SetGCPercent(800))
-	cores := runtime.GOMAXPROCS(0)
-	size := 4 * cores
+	workers := runtime.NumCPU()
+	size := 4 * workers
 	free, jobs, ordered := make(chan *chunk, size), make(chan *chunk, size), make(chan *chunk, size)
 	for range size {
 		free <- &chunk{done: make(chan struct{}, 1)}
 	}
-	go cut(ctx, in, free, jobs, ordered)
-	for range cores {
+	go readChunks(ctx, in, free, jobs, ordered)
+	for range workers {
 		go func() {
 			for c := range jobs {
-				b.judge(ctx, c)
+				b.verify(ctx, c)
 				c.done <- struct{}{}
 			}
 		}()
@@ -145,8 +143,8 @@ func (b *batch) run(ctx context.Context, in io.Reader) (counts, error) {
 			if !more {
 				return total, context.Cause(ctx)
 			}
-			judged, err := b.finish(ctx, c)
-			total.add(judged)
+			verified, err := b.finish(ctx, c)
+			total.add(verified)
 			if err != nil {
 				return total, err
 			}
@@ -155,15 +153,15 @@ func (b *batch) run(ctx context.Context, in io.Reader) (counts, error) {
 	}
 }
 
-// finish waits until a chunk is judged, and writes its verdicts.
+// finish waits until a chunk is verified, and writes its verdicts.
 func (b *batch) finish(ctx context.Context, c *chunk) (counts, error) {
 	select {
 	case <-c.done:
 	case <-ctx.Done():
 		return counts{}, context.Cause(ctx)
 	}
-	if c.fault != "" {
-		panic(c.fault)
+	if c.panicked != "" {
+		panic(c.panicked)
 	}
 	if b.out != nil && c.out.Len() > 0 {
 		if _, err := b.out.Write(c.out.Bytes()); err != nil {
@@ -173,9 +171,9 @@ func (b *batch) finish(ctx context.Context, c *chunk) (counts, error) {
 	return c.counts, c.err
 }
 
-// cut cuts the input into chunks. A chunk goes off when it is full, and when the
-// next line is not there yet, so that nobody waits for a verdict.
-func cut(ctx context.Context, in io.Reader, free <-chan *chunk, jobs, ordered chan<- *chunk) {
+// readChunks cuts the input into chunks. It passes a chunk on when it is full, or when
+// the next line has not arrived yet, so that the verdicts of a slow input are not late.
+func readChunks(ctx context.Context, in io.Reader, free <-chan *chunk, jobs, ordered chan<- *chunk) {
 	defer close(jobs)
 	defer close(ordered)
 	r := bufio.NewReaderSize(in, maxLine)
@@ -213,14 +211,14 @@ func cut(ctx context.Context, in io.Reader, free <-chan *chunk, jobs, ordered ch
 }
 
 func (c *chunk) reset() {
-	clear(c.lines) // or a long line of long ago would be kept
+	clear(c.lines) // so that an earlier long line can be freed
 	c.lines, c.counts, c.err = c.lines[:0], counts{}, nil
 	c.out.Reset()
 }
 
-// readLine reads one line without what people leave around a token. Of a line that
-// is too long it keeps the beginning. The error is for the end of the input, where
-// there may still be a line.
+// readLine reads one line, without "Bearer " and white space around the token. It keeps
+// the beginning of a line that is too long. With the error io.EOF there may still be a
+// line.
 func readLine(r *bufio.Reader) (line, error) {
 	text, err := r.ReadSlice('\n')
 	l := line{text: bareToken(string(text))}
@@ -231,26 +229,26 @@ func readLine(r *bufio.Reader) (line, error) {
 	return l, err
 }
 
-// judge judges the lines of a chunk until keys cannot be obtained.
-func (b *batch) judge(ctx context.Context, c *chunk) {
+// verify verifies the lines of a chunk, up to the first for which no keys can be obtained.
+func (b *batch) verify(ctx context.Context, c *chunk) {
 	defer func() {
-		if fault := recover(); fault != nil {
-			c.fault = fmt.Sprintf("%v\n%s", fault, debug.Stack())
+		if cause := recover(); cause != nil {
+			c.panicked = fmt.Sprintf("%v\n%s", cause, debug.Stack())
 		}
 	}()
 	for _, l := range c.lines {
-		judged, err := verifyLine(ctx, b.verifier, l)
+		result, err := verifyLine(ctx, b.verifier, l)
 		if _, rejected := errors.AsType[*token.Refusal](err); rejected {
 			c.rejected++
 		} else if err != nil {
 			c.err = fmt.Errorf("line %d: %w", l.number, err)
 			return
 		}
-		c.judged++
+		c.verified++
 		if b.out == nil {
 			continue
 		}
-		v := b.source.verdict(judged)
+		v := b.source.verdict(result)
 		v.Line = l.number
 		if err := v.write(&c.out, b.json); err != nil {
 			c.err = err
@@ -266,7 +264,7 @@ func verifyLine(ctx context.Context, verifier token.Verifier, l line) (token.Ver
 	refusal := &token.Refusal{
 		Reason:  token.ReasonTooLarge,
 		Message: fmt.Sprintf("the line has more than %d bytes, the limit of a token is %d", maxLine, token.DefaultMaxSize),
-		Hint:    "carry large claims elsewhere",
+		Hint:    "keep large data outside of the token",
 	}
 	return token.Verdict{Reason: refusal.Reason, Errors: []*token.Refusal{refusal}}, refusal
 }
@@ -294,7 +292,7 @@ func (v verdict) write(to *bytes.Buffer, asJSON bool) error {
 	return to.WriteByte('\n')
 }
 
-// printable makes text from elsewhere fit for one cell of a table.
+// printable quotes text of others if it would break a cell of a table.
 func printable(text string) string {
 	if strings.ContainsFunc(text, func(r rune) bool { return (r < ' ' || r > '~') && !unicode.IsPrint(r) }) {
 		return strconv.Quote(text)

@@ -107,7 +107,7 @@ func TestBatchKeepsOrder(t *testing.T) {
 	if diff := cmp.Diff(want.String(), got.String()); diff != "" {
 		t.Errorf("verdicts (-want +got):\n%s", diff)
 	}
-	if total.rejected != rejected || total.judged != strings.Count(want.String(), "\n") {
+	if total.rejected != rejected || total.verified != strings.Count(want.String(), "\n") {
 		t.Errorf("counted %+v", total)
 	}
 }
@@ -135,7 +135,7 @@ func TestBatchMemory(t *testing.T) {
 		_ = feed.Close()
 	}()
 	total, err := testBatch(key, true, io.Discard).run(t.Context(), in)
-	if err != nil || total != (counts{judged: lines + 1, rejected: lines + 1}) {
+	if err != nil || total != (counts{verified: lines + 1, rejected: lines + 1}) {
 		t.Fatal(total, err)
 	}
 	if most > before+limit {
@@ -187,7 +187,7 @@ func TestBatchStops(t *testing.T) {
 	b := testBatch(key, false, &out)
 	b.verifier.Keys = lazily(func() (token.KeySource, error) { return nil, unreachable })
 	total, err := b.run(t.Context(), io.MultiReader(strings.NewReader("x\n\n"), lines(1000)))
-	if !errors.Is(err, unreachable) || !strings.HasPrefix(err.Error(), "line 3: ") || total.judged != 1 {
+	if !errors.Is(err, unreachable) || !strings.HasPrefix(err.Error(), "line 3: ") || total.verified != 1 {
 		t.Errorf("no keys: %+v, %v", total, err)
 	}
 	if got := out.String(); strings.Count(got, "\n") != 1 {
@@ -201,7 +201,7 @@ func TestBatchStops(t *testing.T) {
 
 	broken := io.MultiReader(lines(1), iotest.ErrReader(errors.New("broken")))
 	total, err = testBatch(key, false, io.Discard).run(t.Context(), broken)
-	if codeOf(err) != exitUsage || total.judged != 1 {
+	if codeOf(err) != exitUsage || total.verified != 1 {
 		t.Errorf("broken input: %+v, %v", total, err)
 	}
 
@@ -324,7 +324,7 @@ func BenchmarkBatch(b *testing.B) {
 
 				start = time.Now()
 				total, err := testBatch(key, format == "json", io.Discard).run(b.Context(), &repeated{text: line, n: tokens})
-				if err != nil || total != (counts{judged: tokens}) {
+				if err != nil || total != (counts{verified: tokens}) {
 					b.Fatal(total, err)
 				}
 				ours += time.Since(start)
@@ -345,7 +345,7 @@ func bareRSA(b *testing.B, key jwk.PublicKey, compact string, n int) {
 		b.Fatal(err)
 	}
 	var all sync.WaitGroup
-	cores := runtime.GOMAXPROCS(0)
+	cores := runtime.NumCPU()
 	for range cores {
 		all.Go(func() {
 			for range n / cores {

@@ -2,12 +2,13 @@ package remote
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/go-json-experiment/json"
 )
 
 // Metadata is what an issuer says about itself, as far as keys go.
@@ -87,21 +88,20 @@ func (o Options) metadata(ctx context.Context, place *url.URL, issuer string) (M
 	return m, nil
 }
 
-// parseMetadata reads the two members that matter. Their names are exact, which
-// a struct would not insist on.
+// parseMetadata reads the two members that matter, and ignores all others.
 func parseMetadata(body []byte) (Metadata, error) {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(body, &members); err != nil {
-		return Metadata{}, fmt.Errorf("the metadata is not a JSON object: %v", err)
+	var found struct {
+		Issuer  string `json:"issuer"`
+		JWKSURI string `json:"jwks_uri"`
 	}
-	var m Metadata
-	for _, want := range []struct {
-		name string
-		to   *string
-	}{{"issuer", &m.Issuer}, {"jwks_uri", &m.JWKSURL}} {
-		if err := json.Unmarshal(members[want.name], want.to); err != nil || *want.to == "" {
-			return Metadata{}, fmt.Errorf("the metadata has no member %s that is a string", want.name)
-		}
+	if err := json.Unmarshal(body, &found); err != nil {
+		return Metadata{}, fmt.Errorf("the metadata cannot be read: %v", err)
 	}
-	return m, nil
+	switch {
+	case found.Issuer == "":
+		return Metadata{}, errors.New("the metadata has no member issuer")
+	case found.JWKSURI == "":
+		return Metadata{}, errors.New("the metadata has no member jwks_uri")
+	}
+	return Metadata{Issuer: found.Issuer, JWKSURL: found.JWKSURI}, nil
 }

@@ -103,7 +103,12 @@ func TestDiscover(t *testing.T) {
 		{
 			name:  "jwks_uri is no string",
 			pages: map[string]string{oidc: `{"issuer":"BASE","jwks_uri":["BASE/k"]}`},
-			want:  "no member jwks_uri",
+			want:  "/jwks_uri",
+		},
+		{
+			name:  "two issuers",
+			pages: map[string]string{oidc: `{"issuer":"BASE","issuer":"https://a.example","jwks_uri":"BASE/k"}`},
+			want:  "duplicate object member name \"issuer\"",
 		},
 		{
 			name:  "jwks_uri over the open network",
@@ -118,7 +123,7 @@ func TestDiscover(t *testing.T) {
 		{
 			name:  "broken",
 			pages: map[string]string{oidc: `{"issuer":`},
-			want:  "not a JSON object",
+			want:  "cannot be read",
 		},
 		{name: "nothing", want: "404 Not Found"},
 	}

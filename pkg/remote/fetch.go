@@ -18,6 +18,7 @@ import (
 
 // Document is a JWK Set as it was fetched, and what its headers said.
 type Document struct {
+	URL      string        // where it was fetched
 	Set      jwk.Set       // the members that can be used, in their order
 	Problems []jwk.Problem // the members that cannot
 	Raw      []byte        // the body as received
@@ -76,7 +77,7 @@ func (o Options) fetch(ctx context.Context, u *url.URL, prev Document, force boo
 			return Document{}, unavailable(u, err)
 		}
 	}
-	doc.FetchedAt = sent
+	doc.URL, doc.FetchedAt = u.String(), sent
 	doc.readHeader(r.header)
 	doc.stamp(o.Now(), o)
 	return doc, nil

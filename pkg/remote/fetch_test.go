@@ -41,6 +41,7 @@ func TestFetch(t *testing.T) {
 	}
 	got.Set.Keys = nil
 	want := remote.Document{
+		URL:          server.URL,
 		Raw:          []byte(body),
 		ContentType:  "text/plain",
 		CacheControl: "public, max-age=60",

@@ -334,9 +334,10 @@ func FuzzAuthQuery(f *testing.F) {
 }
 
 func FuzzHeaders(f *testing.F) {
-	f.Add("application/jwt;q=0.5, */*", "req-1")
-	f.Add(";;,", strings.Repeat("x", 65))
-	f.Fuzz(func(t *testing.T, accept, id string) {
+	f.Add(`"a", W/"b"`, "application/jwt;q=0.5, */*", "req-1")
+	f.Add(`*`, ";;,", strings.Repeat("x", 65))
+	f.Fuzz(func(t *testing.T, ifNoneMatch, accept, id string) {
+		etagMatches([]string{ifNoneMatch}, `"tag"`)
 		prefersJWT([]string{accept})
 		if isRequestID(id) && (len(id) > 64 || strings.ContainsAny(id, " \r\n\t\"{}")) {
 			t.Errorf("%q is accepted as an id", id)

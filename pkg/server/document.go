@@ -1,13 +1,13 @@
 package server
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -32,8 +32,9 @@ type rendered struct {
 	cacheControl string
 }
 
-// serve answers GET and HEAD, with 304 where the client has the document already. It
-// encodes only when the ring publishes something new.
+// serve answers GET and HEAD, with 304 if the client has the document already. It
+// encodes only when the ring publishes something new. http.ServeContent would also
+// send parts of the document, and errors that are no problem documents.
 func (d *document) serve(w http.ResponseWriter, r *http.Request) error {
 	publication, err := d.ring.Published()
 	if err != nil {
@@ -47,10 +48,18 @@ func (d *document) serve(w http.ResponseWriter, r *http.Request) error {
 		d.current.Store(current)
 	}
 	h := w.Header()
-	h.Set("Content-Type", d.contentType)
 	h.Set("ETag", current.etag)
 	h.Set("Cache-Control", current.cacheControl)
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(current.body))
+	if etagMatches(r.Header.Values("If-None-Match"), current.etag) {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	h.Set("Content-Type", d.contentType)
+	h.Set("Content-Length", strconv.Itoa(len(current.body)))
+	w.WriteHeader(http.StatusOK)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(current.body) // if it fails, the client is gone
+	}
 	return nil
 }
 
@@ -65,6 +74,33 @@ func (d *document) encode(p *keys.Publication) (*rendered, error) {
 		etag:         `"` + base64.RawURLEncoding.EncodeToString(sum[:]) + `"`,
 		cacheControl: fmt.Sprintf("public, max-age=%d, must-revalidate", p.MaxAge/time.Second),
 	}, nil
+}
+
+// etagMatches reports whether If-None-Match names the tag (RFC 9110, section
+// 13.1.2). The comparison is weak, because a proxy that compresses the body makes
+// our tag a weak one.
+func etagMatches(lines []string, etag string) bool {
+	for _, line := range lines {
+		for {
+			line = strings.TrimLeft(line, " \t,")
+			if strings.HasPrefix(line, "*") {
+				return true
+			}
+			line = strings.TrimPrefix(line, "W/")
+			if line == "" || line[0] != '"' {
+				break // no further tag
+			}
+			end := strings.IndexByte(line[1:], '"')
+			if end < 0 {
+				break
+			}
+			if line[:end+2] == etag {
+				return true
+			}
+			line = line[end+2:]
+		}
+	}
+	return false
 }
 
 func renderSet(p *keys.Publication) any { return jwk.Set{Keys: p.Keys} }

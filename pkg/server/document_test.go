@@ -64,6 +64,7 @@ func TestIfNoneMatch(t *testing.T) {
 		{"weak", []string{"W/" + etag}, 304},
 		{"any", []string{"*"}, 304},
 		{"in a list", []string{`"a", W/"b,c" ,` + etag}, 304},
+		{"on a second line", []string{`"a"`, etag}, 304},
 		{"other", []string{`"other"`}, 200},
 		{"inside another", []string{`"x` + strings.Trim(etag, `"`) + `"`}, 200},
 		{"unquoted", []string{strings.Trim(etag, `"`)}, 200},
@@ -84,6 +85,20 @@ func TestIfNoneMatch(t *testing.T) {
 			}
 			if w.Body.Len() > 0 || w.Header().Get("Etag") != etag || w.Header().Get("Cache-Control") == "" || w.Header().Get("Access-Control-Allow-Origin") != "*" {
 				t.Errorf("%s, %s: 304 with %v and %d bytes", method, tt.name, w.Header(), w.Body.Len())
+			}
+		}
+	}
+}
+
+// A JWK Set is served whole or not at all.
+func TestDocumentsIgnoreRangesAndOtherConditions(t *testing.T) {
+	srv := newTestServer(t, keys.Settings{})
+	for _, path := range documents() {
+		whole := read(t, srv.do("GET", path, ""))
+		for _, header := range [][]string{{"Range", "bytes=0-9"}, {"Range", "bytes=99999-"}, {"If-Match", `"other"`}} {
+			r := srv.do("GET", path, "", header...)
+			if body := read(t, r); r.StatusCode != http.StatusOK || body != whole {
+				t.Errorf("%s with %v: %d %q", path, header, r.StatusCode, body)
 			}
 		}
 	}

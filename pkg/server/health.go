@@ -99,10 +99,10 @@ func (c *ringCollector) Collect(out chan<- prometheus.Metric) {
 	send(counter, "jwksctl_rotations_total", "Changes of the active key that this process has seen, made by any process.", float64(status.Rotations))
 	send(counter, "jwksctl_revocations_total", "Revocations that this process has seen, made by any process.", float64(status.Revocations))
 	for _, step := range keys.Steps() {
-		send(counter, "jwksctl_steps_total", "Steps in the life of the keys that this process took.", float64(status.Steps[step]), "step", string(step))
+		send(counter, "jwksctl_steps_total", "Steps of the lifecycle that this process took.", float64(status.Steps[step]), "step", string(step))
 	}
 	for _, guard := range keys.Guards() {
-		send(counter, "jwksctl_steps_refused_total", "Steps that a guard held back in this process.", float64(status.Refused[guard]), "guard", string(guard))
+		send(counter, "jwksctl_steps_refused_total", "Steps that a guard refused in this process.", float64(status.Refused[guard]), "guard", string(guard))
 	}
 }
 

@@ -40,7 +40,7 @@ func newMetrics(s *Server) *metrics {
 			Buckets: prometheus.ExponentialBuckets(50e-6, 4, 10), // 50 µs to 13 s
 		}, []string{"route"}),
 		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "jwksctl_tokens_total", Help: "Tokens given out.",
+			Name: "jwksctl_tokens_total", Help: "Tokens issued.",
 		}, []string{"alg", "kind"}),
 		waits: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "jwksctl_sign_wait_seconds", Help: "Time that a request for a token waited until its signature could start; requests that did not wait are not counted.",

@@ -98,7 +98,7 @@ func (s *Server) finish(w *response, r *http.Request, route string, start time.T
 // answerPanic logs a panic and answers the request, unless the answer has begun.
 func (s *Server) answerPanic(w *response, r *http.Request, cause any) (begun bool) {
 	id, _ := requestID(w, r)
-	s.o.Log.ErrorContext(r.Context(), "a handler panicked", "id", id, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+	s.o.Log.ErrorContext(r.Context(), "handler panicked", "id", id, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
 	if w.status != 0 {
 		return true
 	}

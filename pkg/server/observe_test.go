@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
@@ -273,6 +275,16 @@ func TestMetrics(t *testing.T) {
 	}
 	srv.clock.Advance(time.Minute)
 	wantMetrics(t, srv, map[string]string{`jwksctl_ready`: "0", `jwksctl_snapshot_age_seconds`: "62"})
+}
+
+func TestMetricsError(t *testing.T) {
+	srv := newTestServer(t, keys.Settings{})
+	failed := prometheus.NewInvalidMetric(prometheus.NewInvalidDesc(nil), errors.New("no such counter"))
+	srv.metrics.registry.MustRegister(prometheus.CollectorFunc(func(out chan<- prometheus.Metric) { out <- failed }))
+	wantProblem(t, srv.do("GET", "/metrics", ""), http.StatusInternalServerError, "internal error")
+	if log := srv.logged.String(); !strings.Contains(log, "no such counter") {
+		t.Errorf("the log lacks the error: %s", log)
+	}
 }
 
 // wantMetrics checks values of GET /metrics. want maps a series to its value.

@@ -48,7 +48,7 @@ func problems() []problemRow {
 		{matches(keys.ErrNoSpecimen), problem{status: http.StatusForbidden, detail: "this server gives out no expired tokens (expired_tokens is false)"}},
 		{matches(keys.ErrStale), unavailable("the keys have not been confirmed with the store within max_staleness; try again", 5)},
 		{matches(keys.ErrUnreadable), unavailable("the signing key cannot be opened; the operator of this server must repair it", 30)},
-		{matches(keys.ErrUnavailable), unavailable("no key is ready to sign this; try again", 1)},
+		{matches(keys.ErrUnavailable), unavailable("no key is ready to sign; try again", 1)},
 		{matches(errQueueFull), unavailable("too many requests wait for a signature; try again", 1)},
 		{matches(context.Canceled), unavailable("the client canceled the request", 1)},
 		{matches(context.DeadlineExceeded), unavailable("the request took too long; try again", 1)},

@@ -8,56 +8,59 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// maxAddresses bounds the memory of a rateLimiter, at about 200 bytes an address.
+// maxAddresses bounds the client addresses that a rateLimiter keeps, some hundred
+// bytes each.
 const maxAddresses = 1 << 16
 
-// rateLimiter limits the requests of each client address. An address may send one
-// second's worth of requests at once, and at least one.
+// rateLimiter limits the requests of each client address by a token bucket that
+// has room for the requests of one second, or for one request.
+//
+// An address that sends nothing while a bucket fills has a full bucket, as a new
+// one has. So the limiter keeps two maps: when that time has passed, the recent one
+// becomes the older one, and the older one is dropped. It does the same earlier if
+// the recent map is full; then the dropped addresses get a full bucket too soon,
+// because a limiter must not refuse well-behaved clients.
 type rateLimiter struct {
-	rate  rate.Limit // requests a second
+	rate  rate.Limit
 	burst int
+	fills time.Duration // from empty to full
 
-	mu        sync.Mutex
-	addresses map[string]*rate.Limiter
+	mu            sync.Mutex
+	recent, older map[string]*rate.Limiter // by address
+	since         time.Time                // when recent was begun
 }
 
+// newRateLimiter takes a rate in requests a second.
 func newRateLimiter(perSecond float64) *rateLimiter {
+	burst := math.Ceil(perSecond)
 	return &rateLimiter{
-		rate: rate.Limit(perSecond), burst: int(math.Ceil(perSecond)),
-		addresses: make(map[string]*rate.Limiter),
+		rate: rate.Limit(perSecond), burst: int(burst), fills: time.Duration(burst / perSecond * float64(time.Second)),
+		recent: make(map[string]*rate.Limiter),
 	}
 }
 
-// take counts a request. If it must not be served now, take returns how long the
-// client has to wait, and does not count it.
+// take counts a request and returns 0, or returns how long the client must wait
+// before it asks again.
 func (l *rateLimiter) take(address string, now time.Time) (wait time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	limiter, ok := l.addresses[address]
-	if !ok {
-		if len(l.addresses) >= maxAddresses {
-			l.evict(now)
-		}
-		limiter = rate.NewLimiter(l.rate, l.burst)
-		l.addresses[address] = limiter
-	}
-	reservation := limiter.ReserveN(now, 1)
+	reservation := l.bucket(address, now).ReserveN(now, 1)
 	if wait = reservation.DelayFrom(now); wait > 0 {
 		reservation.CancelAt(now)
 	}
 	return wait
 }
 
-// evict makes room: it drops the addresses whose limiter is like a new one, because
-// they sent nothing lately. If there are none, it drops all: an attacker with many
-// addresses gains a burst, and no other client is locked out.
-func (l *rateLimiter) evict(now time.Time) {
-	for address, limiter := range l.addresses {
-		if limiter.TokensAt(now) >= float64(l.burst) {
-			delete(l.addresses, address)
+func (l *rateLimiter) bucket(address string, now time.Time) *rate.Limiter {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now.Sub(l.since) >= l.fills || len(l.recent) >= maxAddresses/2 {
+		l.recent, l.older, l.since = make(map[string]*rate.Limiter), l.recent, now
+	}
+	bucket, ok := l.recent[address]
+	if !ok {
+		if bucket, ok = l.older[address]; !ok {
+			bucket = rate.NewLimiter(l.rate, l.burst)
 		}
+		l.recent[address] = bucket
 	}
-	if len(l.addresses) >= maxAddresses {
-		clear(l.addresses)
-	}
+	return bucket
 }

@@ -52,20 +52,30 @@ func TestRateLimiterSeparatesAddresses(t *testing.T) {
 
 func TestRateLimiterMemoryIsBounded(t *testing.T) {
 	l, at := newRateLimiter(0.001), time.Unix(1_000_000, 0)
-	for i := range 2*maxAddresses + 1 {
-		l.take(fmt.Sprint(i), at)
-		if len(l.addresses) > maxAddresses {
-			t.Fatalf("it holds %d addresses", len(l.addresses))
+	for i := range 2 * maxAddresses {
+		if wait := l.take(fmt.Sprint(i), at); wait != 0 {
+			t.Fatalf("address %d waits %v for its first request", i, wait)
+		}
+		if n := len(l.recent) + len(l.older); n > maxAddresses {
+			t.Fatalf("it keeps %d addresses", n)
 		}
 	}
-	for i := range maxAddresses - len(l.addresses) {
-		l.take(fmt.Sprint("more", i), at)
+	for range 2 { // all buckets are full again
+		at = at.Add(1000 * time.Second)
+		l.take("busy", at)
 	}
-	const busy = "busy"
-	later := at.Add(2000 * time.Second) // all limiters are full again
-	l.take(busy, later)
-	if len(l.addresses) != 1 || l.take(busy, later) == 0 {
-		t.Errorf("it holds %d addresses, want the busy one alone", len(l.addresses))
+	if n := len(l.recent) + len(l.older); n > 2 {
+		t.Errorf("it keeps %d entries, want those of the busy address only", n)
+	}
+}
+
+func TestRateLimiterKeepsAddressesThatStillWait(t *testing.T) {
+	l, at := newRateLimiter(0.001), time.Unix(1_000_000, 0)
+	l.take("first", at)
+	l.take("busy", at.Add(999*time.Second))
+	l.take("first", at.Add(1000*time.Second)) // begins another map
+	if l.take("busy", at.Add(1998*time.Second)) == 0 {
+		t.Error("the busy address got a second request after 999 s of 1000 s")
 	}
 }
 

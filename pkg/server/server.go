@@ -31,7 +31,7 @@ type Options struct {
 	Version string           // the version of the program, for the build info metric
 }
 
-// Server answers requests. It may be used by many goroutines.
+// Server answers requests. It is safe for concurrent use.
 type Server struct {
 	o        Options
 	mux      *http.ServeMux

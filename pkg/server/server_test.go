@@ -1,15 +1,19 @@
 package server
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jwksctl/jwksctl/pkg/jwk"
@@ -162,6 +166,9 @@ func TestRoutesAndMethods(t *testing.T) {
 				if got := r.Header.Get("X-Content-Type-Options"); got != "nosniff" {
 					t.Errorf("X-Content-Type-Options = %q", got)
 				}
+				if got, want := r.Header.Get("Access-Control-Allow-Origin"), methods["OPTIONS"] != 0; (got == "*") != want {
+					t.Errorf("Access-Control-Allow-Origin = %q", got)
+				}
 				if want, ok := methods[method]; ok {
 					if r.StatusCode != want {
 						t.Errorf("status = %d, want %d", r.StatusCode, want)
@@ -169,16 +176,84 @@ func TestRoutesAndMethods(t *testing.T) {
 					return
 				}
 				wantProblem(t, r, http.StatusMethodNotAllowed, "this path accepts")
-				for m := range methods {
-					if !strings.Contains(r.Header.Get("Allow"), m) {
-						t.Errorf("Allow = %q, without %s", r.Header.Get("Allow"), m)
-					}
+				if got, want := r.Header.Get("Allow"), strings.Join(slices.Sorted(maps.Keys(methods)), ", "); got != want {
+					t.Errorf("Allow = %q, want %q", got, want)
 				}
 			})
 		}
 	}
 	for _, path := range []string{"/", "/nothing", "/jwks/", "/auth/x", "/debug/pprof/"} {
 		wantProblem(t, srv.do("GET", path, ""), http.StatusNotFound, "nothing at this path")
+	}
+}
+
+// http.ServeMux redirects such paths by itself, and a client may follow a POST with a GET.
+func TestNoPathRedirects(t *testing.T) {
+	srv := newTestServer(t, keys.Settings{})
+	for _, path := range []string{"//auth", "//livez", "///jwks", "/./jwks", "/jwks/", "/jwks//", "/x/../auth", "/.well-known//jwks.json", "//jwks/", "/auth%2F"} {
+		for _, method := range []string{"GET", "POST", "OPTIONS", "CONNECT"} {
+			r := srv.do(method, path, "")
+			if location := r.Header.Get("Location"); location != "" {
+				t.Errorf("%s %s redirects to %s", method, path, location)
+			}
+			wantProblem(t, r, http.StatusNotFound, "nothing at this path")
+		}
+	}
+	wantMetrics(t, srv, map[string]string{`jwksctl_http_request_duration_seconds_count{route="other"}`: "40"})
+}
+
+func TestRequestTargets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t)
+		for line, want := range map[string]int{
+			"GET /jwks":                       http.StatusOK,
+			"GET http://other.example/jwks":   http.StatusOK,
+			"GET http://other.example//jwks":  http.StatusOK,
+			"GET http://other.example":        http.StatusNotFound,
+			"DELETE //jwks":                   http.StatusMethodNotAllowed,
+			"POST /%61uth":                    http.StatusOK, // the same path as /auth (RFC 3986, section 6.2.2.2)
+			"POST /auth%2F":                   http.StatusNotFound,
+			"POST /%2Fauth":                   http.StatusNotFound,
+			"POST http://other.example//auth": http.StatusNotFound,
+			"GET /.well-known%2Fjwks.json":    http.StatusNotFound,
+			"OPTIONS *":                       http.StatusNotFound,
+			"CONNECT other.example:443":       http.StatusNotFound,
+			"CONNECT /auth":                   http.StatusMethodNotAllowed,
+		} {
+			conn, err := s.listener.dial(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.WriteString(conn, line+" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			r, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatalf("%s: %v", line, err)
+			}
+			if r.StatusCode != want {
+				t.Errorf("%s: status %d, want %d", line, r.StatusCode, want)
+			}
+			if want != http.StatusOK {
+				wantProblem(t, r, want, "path")
+			}
+			_ = conn.Close()
+		}
+		s.stop()
+		<-s.ended
+	})
+}
+
+func TestDocumentsAnswerTwoSlashes(t *testing.T) {
+	srv := newTestServer(t, keys.Settings{})
+	for _, path := range documents() {
+		want := read(t, srv.do("GET", path, ""))
+		if r := srv.do("GET", "/"+path, ""); r.StatusCode != http.StatusOK || read(t, r) != want {
+			t.Errorf("GET /%s = %d", path, r.StatusCode)
+		}
+		if r := srv.do("OPTIONS", "/"+path, ""); r.StatusCode != http.StatusNoContent {
+			t.Errorf("OPTIONS /%s = %d", path, r.StatusCode)
+		}
 	}
 }
 

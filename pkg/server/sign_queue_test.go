@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -119,16 +120,43 @@ func TestSignQueueTimeout(t *testing.T) {
 }
 
 func TestSignQueueAfterPanics(t *testing.T) {
-	q := newSignQueue(1, func(time.Duration) {})
-	for range 2 * queueLength {
-		func() {
-			defer func() { _ = recover() }()
-			_ = q.do(t.Context(), func() error { panic("a signer is broken") })
-		}()
-	}
-	if err := q.do(t.Context(), sign); err != nil {
-		t.Errorf("after panics: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) { // so that a wait for signTimeout takes no time
+		q := newSignQueue(1, func(time.Duration) {})
+		for range 2 * queueLength {
+			func() {
+				defer func() { _ = recover() }()
+				_ = q.do(t.Context(), func() error { panic("a signer is broken") })
+			}()
+		}
+		if err := q.do(t.Context(), sign); err != nil {
+			t.Errorf("after panics: %v", err)
+		}
+	})
+}
+
+func TestClientDisconnectsWhileItWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t)
+		finish := occupy(s.queue)
+		conn, err := s.listener.dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(conn, "POST /auth HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		_ = conn.Close()
+		synctest.Wait()
+		srv := &testServer{Server: s.Server}
+		wantMetrics(t, srv, map[string]string{
+			`jwksctl_http_requests_total{method="POST",route="/auth",status="503"}`: "1",
+			`jwksctl_tokens_total{alg="RS256",kind="valid"}`:                        "0",
+		})
+		finish()
+		s.stop()
+		<-s.ended
+	})
 }
 
 func TestAuthWaitsForItsSignature(t *testing.T) {

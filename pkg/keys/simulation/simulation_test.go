@@ -13,16 +13,16 @@ import (
 )
 
 var (
-	simSeeds  = flag.Int("sim.seeds", 5000, "how many seeds the simulation runs")
-	simFirst  = flag.Uint64("sim.first", 1, "the first of them")
-	simShrink = flag.Bool("sim.shrink", true, "make a failing trace short before it is printed")
+	simSeeds  = flag.Int("sim.seeds", 500, "how many worlds the simulation runs, each from a seed of its own")
+	simFirst  = flag.Uint64("sim.first", 1, "the seed of the first world")
+	simShrink = flag.Bool("sim.shrink", true, "shorten a failing scenario before it is printed")
 )
 
 // TestSimulation runs the worlds of many seeds. It is the proof of the rotation
 // guarantee, which the checker spells out. A seed that fails is made short and told
 // step by step; to see it again:
 //
-//	go test ./pkg/keys -run Simulation -sim.first SEED -sim.seeds 1
+//	go test ./pkg/keys/simulation -run Simulation -sim.first SEED -sim.seeds 1
 func TestSimulation(t *testing.T) {
 	started := time.Now()
 	seeds := *simSeeds
@@ -34,7 +34,7 @@ func TestSimulation(t *testing.T) {
 	var mu sync.Mutex
 	seen := tally{}
 	var wait sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
+	for range runtime.NumCPU() {
 		wait.Go(func() {
 			mine := tally{}
 			for failed.Load() == 0 {
