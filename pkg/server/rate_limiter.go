@@ -39,14 +39,15 @@ func newRateLimiter(perSecond float64) *rateLimiter {
 	}
 }
 
-// take counts a request and returns 0, or returns how long the client must wait
-// before it asks again.
+// take counts a request and returns 0. If the address is over its limit, take does not
+// count the request and returns how long the client must wait.
 func (l *rateLimiter) take(address string, now time.Time) (wait time.Duration) {
-	reservation := l.bucket(address, now).ReserveN(now, 1)
-	if wait = reservation.DelayFrom(now); wait > 0 {
-		reservation.CancelAt(now)
+	bucket := l.bucket(address, now)
+	if bucket.AllowN(now, 1) {
+		return 0
 	}
-	return wait
+	missing := 1 - bucket.TokensAt(now)
+	return max(time.Duration(missing/float64(l.rate)*float64(time.Second)), 1)
 }
 
 func (l *rateLimiter) bucket(address string, now time.Time) *rate.Limiter {

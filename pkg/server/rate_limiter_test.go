@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -97,5 +98,22 @@ func TestRateLimit(t *testing.T) {
 	srv.clock.Advance(time.Second)
 	if r := srv.do("POST", "/auth", ""); r.StatusCode != http.StatusOK {
 		t.Errorf("a second later: %d", r.StatusCode)
+	}
+}
+
+func TestRefusedRequestsAreNotCounted(t *testing.T) {
+	l, at := newRateLimiter(1), time.Unix(1_000_000, 0)
+	l.take("a", at)
+	var refused sync.WaitGroup
+	for range 8 { // at the same time
+		refused.Go(func() {
+			for range 5000 {
+				l.take("a", at)
+			}
+		})
+	}
+	refused.Wait()
+	if wait := l.take("a", at.Add(time.Second)); wait != 0 {
+		t.Errorf("after a second without requests: wait = %v, want 0", wait)
 	}
 }
