@@ -63,8 +63,8 @@ func TestTokenIDIsRequestID(t *testing.T) {
 		if err := json.Unmarshal(token.Inspect(decodeGrant(t, r).Token).Claims, &claims); err != nil {
 			t.Fatal(err)
 		}
-		if ours := r.Header.Get("X-Request-Id"); given == "" && claims.ID != ours {
-			t.Errorf("jti %q, request id %q", claims.ID, ours)
+		if header := r.Header.Get("X-Request-Id"); given == "" && claims.ID != header {
+			t.Errorf("jti %q, request id %q", claims.ID, header)
 		}
 		if claims.ID == given || claims.ID == "" || seen[claims.ID] {
 			t.Errorf("given %q: jti %q, after %v", given, claims.ID, seen)

@@ -58,7 +58,7 @@ func TestRateLimiterMemoryIsBounded(t *testing.T) {
 			t.Fatalf("address %d waits %v for its first request", i, wait)
 		}
 		if n := len(l.recent) + len(l.older); n > maxAddresses {
-			t.Fatalf("it keeps %d addresses", n)
+			t.Fatalf("the limiter keeps %d addresses", n)
 		}
 	}
 	for range 2 { // all buckets are full again
@@ -66,7 +66,7 @@ func TestRateLimiterMemoryIsBounded(t *testing.T) {
 		l.take("busy", at)
 	}
 	if n := len(l.recent) + len(l.older); n > 2 {
-		t.Errorf("it keeps %d entries, want those of the busy address only", n)
+		t.Errorf("the limiter keeps %d entries, want those of the busy address only", n)
 	}
 }
 
@@ -74,7 +74,7 @@ func TestRateLimiterKeepsAddressesThatStillWait(t *testing.T) {
 	l, at := newRateLimiter(0.001), time.Unix(1_000_000, 0)
 	l.take("first", at)
 	l.take("busy", at.Add(999*time.Second))
-	l.take("first", at.Add(1000*time.Second)) // begins another map
+	l.take("first", at.Add(1000*time.Second)) // starts a new map
 	if l.take("busy", at.Add(1998*time.Second)) == 0 {
 		t.Error("the busy address got a second request after 999 s of 1000 s")
 	}

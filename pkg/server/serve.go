@@ -13,7 +13,7 @@ import (
 )
 
 // How long each phase of a connection may take and how much a client may send. They
-// bound the time for which a slow client holds a connection.
+// bound the time for which a slow client keeps a connection open.
 const (
 	headerTimeout  = 5 * time.Second
 	readTimeout    = 15 * time.Second // header and body
