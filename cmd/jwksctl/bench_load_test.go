@@ -48,7 +48,7 @@ func (l load) run(ctx context.Context) ([][]sample, error) {
 			if err != nil {
 				return nil, err
 			}
-			defer func() { _ = c.Close() }() // nothing is left to write
+			defer func() { _ = c.Close() }() // all requests have been answered
 			connections[i] = append(connections[i], c)
 		}
 	}

@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// benchProcess is a server under measurement: ours or a bare one.
+// benchProcess is a server under measurement: jwksctl or a bare server.
 type benchProcess struct {
 	cmd *exec.Cmd
 	url string

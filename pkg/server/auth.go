@@ -17,11 +17,11 @@ import (
 
 const (
 	authRoute = "/auth"
-	maxBody   = 64 << 10 // bytes: verifiers refuse the token that a larger one could ask for
+	maxBody   = 64 << 10 // bytes: verifiers refuse a token that holds the claims of a larger body
 )
 
 // grant is the answer of /auth. token and access_token are the same string, because
-// some clients read the one and some the other.
+// some clients read token and others access_token.
 type grant struct {
 	Token       string `json:"token"`
 	AccessToken string `json:"access_token"`
@@ -30,7 +30,7 @@ type grant struct {
 	KeyID       string `json:"kid"`
 }
 
-// auth issues a token to any client.
+// auth answers POST /auth with a token.
 func (s *Server) auth(w http.ResponseWriter, r *http.Request) error {
 	if s.limiter != nil {
 		if wait := s.limiter.take(clientAddress(r), s.o.Now()); wait > 0 {
@@ -64,7 +64,7 @@ func (s *Server) auth(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// mint makes the token as soon as the signing queue lets it.
+// mint waits until a signature may run, and then makes the token.
 func (s *Server) mint(ctx context.Context, request token.Request, expired bool) (minted token.Token, err error) {
 	var signer token.Signer = s.o.Ring
 	kind := kindValid
@@ -73,8 +73,8 @@ func (s *Server) mint(ctx context.Context, request token.Request, expired bool) 
 			return minted, &token.TTLError{Asked: request.TTL, Longest: longest}
 		}
 		signer, kind = s.o.Ring.Specimen(request.TTL), kindExpired
-		// Shortly after the first start the specimen is still being generated. The request
-		// waits for it here and not in the queue, where it would delay others.
+		// After the first start, it takes a while until the specimen exists. The request
+		// waits for it here, because in the queue it would delay other requests.
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, signTimeout)
 		defer cancel()
@@ -157,7 +157,7 @@ func (s *Server) readRequest(w http.ResponseWriter, r *http.Request) (token.Requ
 		}
 	}
 	request.Issuer = s.o.Ring.Policy().Issuer
-	if id, generated := requestID(w, r); generated { // a client may send its own id twice
+	if id, generated := requestID(w, r); generated { // a client may send the same id twice, but a jti must be unique
 		request.ID = id
 	}
 	if user, _, ok := r.BasicAuth(); ok && request.Subject == "" {

@@ -21,18 +21,18 @@ const (
 	formType = "application/x-www-form-urlencoded"
 )
 
-// verify checks a token by the keys that the server publishes.
-func (b *rig) verify(t *testing.T, compact string, at time.Time) error {
+// verify verifies a token with the keys that the server publishes.
+func (srv *testServer) verify(t *testing.T, compact string, at time.Time) error {
 	t.Helper()
 	v := token.Verifier{
-		Keys: b.ring, Issuer: b.ring.Keyset().Policy.Issuer, InsecureSkipAudience: true,
+		Keys: srv.ring, Issuer: srv.ring.Keyset().Policy.Issuer, InsecureSkipAudience: true,
 		Now: func() time.Time { return at },
 	}
 	_, err := v.Verify(t.Context(), compact)
 	return err
 }
 
-// granted is the answer of /auth as a client reads it.
+// granted is the answer of /auth, as a client decodes it.
 type granted struct {
 	Token       string
 	AccessToken string `json:"access_token"`
@@ -51,20 +51,20 @@ func decodeGrant(t *testing.T, r *http.Response) granted {
 	return g
 }
 
-// The jti is an id that the server generated, never one of a client, which may send it twice.
-func TestTokenCarriesTheIDOfItsRequest(t *testing.T) {
-	b := newRig(t, keys.Settings{})
+// The jti is a generated id, never the id of a client, which may send the same id twice.
+func TestTokenIDIsRequestID(t *testing.T) {
+	srv := newTestServer(t, keys.Settings{})
 	seen := map[string]bool{}
 	for _, given := range []string{"", "req-1", "req-1", "", ""} {
-		r := b.do("POST", "/auth", "", "X-Request-Id", given)
+		r := srv.do("POST", "/auth", "", "X-Request-Id", given)
 		var claims struct {
 			ID string `json:"jti"`
 		}
 		if err := json.Unmarshal(token.Inspect(decodeGrant(t, r).Token).Claims, &claims); err != nil {
 			t.Fatal(err)
 		}
-		if ours := r.Header.Get("X-Request-Id"); given == "" && claims.ID != ours {
-			t.Errorf("jti %q, request id %q", claims.ID, ours)
+		if header := r.Header.Get("X-Request-Id"); given == "" && claims.ID != header {
+			t.Errorf("jti %q, request id %q", claims.ID, header)
 		}
 		if claims.ID == given || claims.ID == "" || seen[claims.ID] {
 			t.Errorf("given %q: jti %q, after %v", given, claims.ID, seen)
@@ -74,48 +74,48 @@ func TestTokenCarriesTheIDOfItsRequest(t *testing.T) {
 }
 
 func TestAuthBodies(t *testing.T) {
-	b := newRig(t, keys.Settings{}, func(o *Options) { o.Audience = []string{"api"} })
+	srv := newTestServer(t, keys.Settings{}, func(o *Options) { o.Audience = []string{"api"} })
 	hour := float64(3600)
 	for _, tt := range []struct {
 		name, contentType, body string
-		want                    map[string]any // besides iss, iat, jti and exp; "ttl" is exp - iat
+		want                    map[string]any // besides iss, iat, jti and exp; "lifetime" is exp - iat
 	}{
 		{"empty", "", "", map[string]any{}},
 		{"empty of any type", "text/plain", "", map[string]any{}},
 		{"form", formType, "username=alice&password=x&remember=on", map[string]any{"sub": "alice"}},
-		{"whole form", formType + "; charset=utf-8", "sub=bob&aud=a&aud=b&scope=r+w&ttl=60&username=no", map[string]any{"sub": "bob", "aud": []any{"a", "b"}, "scope": "r w", "ttl": 60.0}},
+		{"whole form", formType + "; charset=utf-8", "sub=bob&aud=a&aud=b&scope=r+w&ttl=60&username=no", map[string]any{"sub": "bob", "aud": []any{"a", "b"}, "scope": "r w", "lifetime": 60.0}},
 		{"login", jsonType, `{"username":"alice","password":"x","csrf":"y"}`, map[string]any{"sub": "alice"}},
-		{"login with empty fields", jsonType, `{"username":"","password":""}`, map[string]any{}},
+		{"login with an empty username", jsonType, `{"username":"","password":""}`, map[string]any{}},
 		{"JSON", jsonType, `{"sub":"bob","username":"no","aud":["a","b"],"scope":"r w","ttl":"2m","claims":{"n":1,"deep":{"a":[true,null]}}}`, map[string]any{
-			"sub": "bob", "aud": []any{"a", "b"}, "scope": "r w", "ttl": 120.0, "n": 1.0, "deep": map[string]any{"a": []any{true, nil}},
+			"sub": "bob", "aud": []any{"a", "b"}, "scope": "r w", "lifetime": 120.0, "n": 1.0, "deep": map[string]any{"a": []any{true, nil}},
 		}},
 		{"nulls", jsonType, `{"sub":null,"aud":null,"ttl":null,"claims":null}`, map[string]any{}},
 		{"one audience", jsonType, `{"aud":"other"}`, map[string]any{"aud": "other"}},
 		{"no audience", jsonType, `{"aud":[]}`, map[string]any{}},
-		{"ttl of a fraction", jsonType, `{"ttl":1.9}`, map[string]any{"ttl": 1.0}},
+		{"ttl of a fraction", jsonType, `{"ttl":1.9}`, map[string]any{"lifetime": 1.0}},
 		{"the longest ttl", jsonType, `{"ttl":"1h"}`, map[string]any{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := b.do("POST", "/auth", tt.body, "Content-Type", tt.contentType)
+			r := srv.do("POST", "/auth", tt.body, "Content-Type", tt.contentType)
 			if r.Header.Get("Cache-Control") != "no-store" || r.Header.Get("Content-Type") != jsonType {
 				t.Errorf("headers %v", r.Header)
 			}
 			g := decodeGrant(t, r)
-			if g.AccessToken != g.Token || g.TokenType != "Bearer" || g.KeyID != b.ring.Keyset().Active().KeyID() {
+			if g.AccessToken != g.Token || g.TokenType != "Bearer" || g.KeyID != srv.ring.Keyset().Active().KeyID() {
 				t.Errorf("answer %+v", g)
 			}
-			if err := b.verify(t, g.Token, b.clock.Now()); err != nil {
+			if err := srv.verify(t, g.Token, srv.clock.Now()); err != nil {
 				t.Fatal(err)
 			}
 			claims := payload(t, g.Token)
 			want := maps.Clone(tt.want)
-			ttl, ok := want["ttl"].(float64)
+			lifetime, ok := want["lifetime"].(float64)
 			if !ok {
-				ttl = hour
+				lifetime = hour
 			}
-			delete(want, "ttl")
-			if got := claims["exp"].(float64) - claims["iat"].(float64); got != ttl || g.ExpiresIn != int64(ttl) {
-				t.Errorf("exp - iat = %v, expires_in = %d, want %v", got, g.ExpiresIn, ttl)
+			delete(want, "lifetime")
+			if got := claims["exp"].(float64) - claims["iat"].(float64); got != lifetime || g.ExpiresIn != int64(lifetime) {
+				t.Errorf("exp - iat = %v, expires_in = %d, want %v", got, g.ExpiresIn, lifetime)
 			}
 			if _, ok := want["aud"]; !ok {
 				want["aud"] = "api"
@@ -131,7 +131,7 @@ func TestAuthBodies(t *testing.T) {
 	}
 }
 
-// payload reads the claims as any JSON reader would.
+// payload decodes the claims of a token without verifying it.
 func payload(t *testing.T, compact string) map[string]any {
 	t.Helper()
 	parts, err := token.Split(compact, 0)
@@ -146,7 +146,7 @@ func payload(t *testing.T, compact string) map[string]any {
 }
 
 func TestAuthRefuses(t *testing.T) {
-	b := newRig(t, keys.Settings{})
+	srv := newTestServer(t, keys.Settings{})
 	for _, tt := range []struct {
 		name, target, contentType, body string
 		status                          int
@@ -171,9 +171,9 @@ func TestAuthRefuses(t *testing.T) {
 		{"a claim that looks like another", "/auth", jsonType, `{"claims":{"Exp":1}}`, 400, "Exp"},
 		{"ttl beyond the limit", "/auth", jsonType, `{"ttl":3601}`, 400, "1h0m0s at most"},
 		{"ttl far beyond", "/auth", jsonType, `{"ttl":999999999}`, 400, "1h0m0s at most"},
-		{"ttl beyond all measure", "/auth", jsonType, `{"ttl":99999999999999999999}`, 400, "ttl must be"},
+		{"ttl beyond the range of int64", "/auth", jsonType, `{"ttl":99999999999999999999}`, 400, "ttl must be"},
 		{"expired, ttl beyond the limit", "/auth?expired", jsonType, `{"ttl":3601}`, 400, "1h0m0s at most"},
-		{"ttl of nothing", "/auth", jsonType, `{"ttl":0}`, 400, "ttl must be"},
+		{"ttl of zero", "/auth", jsonType, `{"ttl":0}`, 400, "ttl must be"},
 		{"ttl below a second", "/auth", jsonType, `{"ttl":"900ms"}`, 400, "ttl must be"},
 		{"ttl below zero", "/auth", jsonType, `{"ttl":-60}`, 400, "ttl must be"},
 		{"ttl that is no number", "/auth", formType, "ttl=NaN", 400, "ttl must be"},
@@ -188,57 +188,57 @@ func TestAuthRefuses(t *testing.T) {
 		{"a broken query", "/auth?a=%zz", "", "", 400, "query"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			wantProblem(t, b.do("POST", tt.target, tt.body, "Content-Type", tt.contentType), tt.status, tt.detail)
+			wantProblem(t, srv.do("POST", tt.target, tt.body, "Content-Type", tt.contentType), tt.status, tt.detail)
 		})
 	}
-	wantProblem(t, b.do("POST", "/auth", "{}", "Content-Type", jsonType, "Content-Encoding", "gzip"), 415, "compressed")
+	wantProblem(t, srv.do("POST", "/auth", "{}", "Content-Type", jsonType, "Content-Encoding", "gzip"), 415, "compressed")
 }
 
-// Without a body, its Content-Type and Content-Encoding are ignored.
+// Headers about the body are ignored if the body is empty.
 func TestAuthWithoutBody(t *testing.T) {
-	b := newRig(t, keys.Settings{})
+	srv := newTestServer(t, keys.Settings{})
 	for _, body := range []io.Reader{nil, http.NoBody, io.MultiReader()} {
 		r := httptest.NewRequest(http.MethodPost, "/auth", body)
 		r.Header.Set("Content-Type", "text/plain")
 		r.Header.Set("Content-Encoding", "gzip")
 		w := httptest.NewRecorder()
-		if b.Handler().ServeHTTP(w, r); w.Code != http.StatusOK {
+		if srv.Handler().ServeHTTP(w, r); w.Code != http.StatusOK {
 			t.Errorf("body %v: %d %s", body, w.Code, w.Body)
 		}
 	}
 }
 
 func TestAuthExpired(t *testing.T) {
-	b := newRig(t, keys.Settings{})
+	srv := newTestServer(t, keys.Settings{})
 	for _, query := range []string{"?expired", "?expired=", "?expired=true", "?expired=1", "?x=y&expired=true"} {
-		g := decodeGrant(t, b.do("POST", "/auth"+query, `{"sub":"a","ttl":60}`, "Content-Type", jsonType))
+		g := decodeGrant(t, srv.do("POST", "/auth"+query, `{"sub":"a","ttl":60}`, "Content-Type", jsonType))
 		claims := payload(t, g.Token)
-		end := float64(b.clock.Now().Add(-time.Hour).Unix())
+		end := float64(srv.clock.Now().Add(-time.Hour).Unix())
 		if claims["exp"] != end || claims["iat"] != end-60 || claims["sub"] != "a" || g.ExpiresIn != 0 {
 			t.Errorf("%s: claims %v, expires_in %d", query, claims, g.ExpiresIn)
 		}
-		if g.KeyID != b.ring.Keyset().Specimen.KeyID() {
+		if g.KeyID != srv.ring.Keyset().Specimen.KeyID() {
 			t.Errorf("%s: signed by %s", query, g.KeyID)
 		}
-		if set := read(t, b.do("GET", "/jwks", "")); strings.Contains(set, g.KeyID) {
+		if set := read(t, srv.do("GET", "/jwks", "")); strings.Contains(set, g.KeyID) {
 			t.Errorf("%s: its kid is in the JWK Set", query)
 		}
-		if err := b.verify(t, g.Token, time.Unix(int64(end)-30, 0)); err == nil {
+		if err := srv.verify(t, g.Token, time.Unix(int64(end)-30, 0)); err == nil {
 			t.Errorf("%s: it verifies at a time when it was not expired", query)
 		}
 	}
 	for _, query := range []string{"?expired=false", "?expired=0", "?x=y", ""} {
-		if g := decodeGrant(t, b.do("POST", "/auth"+query, "")); g.ExpiresIn != 3600 {
+		if g := decodeGrant(t, srv.do("POST", "/auth"+query, "")); g.ExpiresIn != 3600 {
 			t.Errorf("%q: expires_in %d", query, g.ExpiresIn)
 		}
 	}
 	no := false
-	b = newRig(t, keys.Settings{ExpiredTokens: &no})
-	wantProblem(t, b.do("POST", "/auth?expired", ""), http.StatusForbidden, "expired_tokens")
+	srv = newTestServer(t, keys.Settings{ExpiredTokens: &no})
+	wantProblem(t, srv.do("POST", "/auth?expired", ""), http.StatusForbidden, "expired_tokens")
 }
 
 func TestAuthAccept(t *testing.T) {
-	b := newRig(t, keys.Settings{})
+	srv := newTestServer(t, keys.Settings{})
 	for accept, bare := range map[string]bool{
 		"application/jwt":                         true,
 		"Application/JWT, */*;q=0.1":              true,
@@ -252,20 +252,20 @@ func TestAuthAccept(t *testing.T) {
 		"text/html, ;;, application/jwt":          true,
 		"":                                        false,
 	} {
-		r := b.do("POST", "/auth", "", "Accept", accept)
+		r := srv.do("POST", "/auth", "", "Accept", accept)
 		body := read(t, r)
 		got := r.Header.Get("Content-Type") == "application/jwt"
 		if got != bare || got == json.Valid([]byte(body)) || r.Header.Get("Cache-Control") != "no-store" {
 			t.Errorf("Accept %q: %v, body %.20s", accept, r.Header, body)
 		}
-		if err := b.verify(t, body, b.clock.Now()); bare && err != nil {
+		if err := srv.verify(t, body, srv.clock.Now()); bare && err != nil {
 			t.Errorf("Accept %q: %v", accept, err)
 		}
 	}
 }
 
 func TestAuthAuthorization(t *testing.T) {
-	b := newRig(t, keys.Settings{})
+	srv := newTestServer(t, keys.Settings{})
 	for _, tt := range []struct {
 		authorization, body string
 		want                any
@@ -279,7 +279,7 @@ func TestAuthAuthorization(t *testing.T) {
 		{"Digest username=x", "", nil},
 		{"garbage", "", nil},
 	} {
-		g := decodeGrant(t, b.do("POST", "/auth", tt.body, "Authorization", tt.authorization, "Content-Type", jsonType))
+		g := decodeGrant(t, srv.do("POST", "/auth", tt.body, "Authorization", tt.authorization, "Content-Type", jsonType))
 		if got := payload(t, g.Token)["sub"]; got != tt.want {
 			t.Errorf("%s %s: sub = %v, want %v", tt.authorization, tt.body, got, tt.want)
 		}
@@ -287,14 +287,14 @@ func TestAuthAuthorization(t *testing.T) {
 }
 
 func TestAuthStale(t *testing.T) {
-	b := newRig(t, keys.Settings{MaxStaleness: time.Minute})
-	b.clock.Advance(time.Minute + time.Second)
+	srv := newTestServer(t, keys.Settings{MaxStaleness: time.Minute})
+	srv.clock.Advance(time.Minute + time.Second)
 	for _, target := range []string{"/auth", "/auth?expired"} {
-		r := b.do("POST", target, "")
+		r := srv.do("POST", target, "")
 		if r.Header.Get("Retry-After") == "" {
 			t.Errorf("%s: no Retry-After", target)
 		}
-		wantProblem(t, r, http.StatusServiceUnavailable, "not confirmed")
+		wantProblem(t, r, http.StatusServiceUnavailable, "not been confirmed")
 	}
 }
 
@@ -316,7 +316,7 @@ func FuzzAuthBody(f *testing.F) {
 			t.Errorf("ttl %v", request.TTL)
 		}
 		if request.Header != nil || request.Issuer != "" || request.Type != "" {
-			t.Errorf("the body has a say in more than its members: %+v", request)
+			t.Errorf("the body set a field that has no member: %+v", request)
 		}
 	})
 }
@@ -340,7 +340,7 @@ func FuzzHeaders(f *testing.F) {
 		etagMatches([]string{ifNoneMatch}, `"tag"`)
 		prefersJWT([]string{accept})
 		if isRequestID(id) && (len(id) > 64 || strings.ContainsAny(id, " \r\n\t\"{}")) {
-			t.Errorf("%q passes for an id", id)
+			t.Errorf("%q is accepted as an id", id)
 		}
 	})
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/token"
 )
 
-// parseBody reads the body of /auth; the package comment lists its members.
+// parseBody parses the body of /auth. The package comment lists its members.
 func parseBody(h http.Header, body []byte) (token.Request, error) {
 	if coding := h.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
 		return token.Request{}, &problem{status: http.StatusUnsupportedMediaType, detail: "the body must not be compressed"}
@@ -48,7 +48,7 @@ func parseBody(h http.Header, body []byte) (token.Request, error) {
 }
 
 // formMembers converts the fields of a form to the members of a JSON object. It leaves
-// out fields that have no meaning here.
+// out unknown fields.
 func formMembers(fields url.Values) (map[string]any, error) {
 	members := make(map[string]any)
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
@@ -83,7 +83,7 @@ func parseMembers(members map[string]any) (request token.Request, err error) {
 		}
 		ok := true
 		switch name {
-		case "password": // any client gets a token
+		case "password": // is ignored
 		case "sub":
 			request.Subject, ok = value.(string)
 		case "username": // sorts after sub, which wins
@@ -111,7 +111,7 @@ func parseMembers(members map[string]any) (request token.Request, err error) {
 	return request, nil
 }
 
-// expectedType describes the values that a member may have.
+// expectedType says what a member must be, for the error message.
 func expectedType(name string) string {
 	switch name {
 	case "aud":

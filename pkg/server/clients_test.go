@@ -12,23 +12,23 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
 
-// These tests send and check what existing clients and test suites do, one habit each.
+// Each test in this file sends and checks what some existing client or test suite does.
 
-func TestClientsFindTheSameSetAtBothPaths(t *testing.T) {
-	b := newRig(t, keys.Settings{})
-	one, other := b.do("GET", "/jwks", ""), b.do("GET", "/.well-known/jwks.json", "")
+func TestClientsFetchBothSetPaths(t *testing.T) {
+	srv := newTestServer(t, keys.Settings{})
+	one, other := srv.do("GET", "/jwks", ""), srv.do("GET", "/.well-known/jwks.json", "")
 	if read(t, one) != read(t, other) || one.Header.Get("Etag") != other.Header.Get("Etag") {
 		t.Error("the two paths differ")
 	}
 }
 
-func TestClientsLogInInFourWays(t *testing.T) {
-	b := newRig(t, keys.Settings{})
+func TestClientsSendUsername(t *testing.T) {
+	srv := newTestServer(t, keys.Settings{})
 	for name, r := range map[string]*http.Response{
-		"":      b.do("POST", "/auth", ""),
-		"form":  b.do("POST", "/auth", "username=form&password=x", "Content-Type", formType),
-		"json":  b.do("POST", "/auth", `{"username":"json","password":"x"}`, "Content-Type", jsonType),
-		"basic": b.do("POST", "/auth", "", "Authorization", "Basic YmFzaWM6eA=="),
+		"":      srv.do("POST", "/auth", ""),
+		"form":  srv.do("POST", "/auth", "username=form&password=x", "Content-Type", formType),
+		"json":  srv.do("POST", "/auth", `{"username":"json","password":"x"}`, "Content-Type", jsonType),
+		"basic": srv.do("POST", "/auth", "", "Authorization", "Basic YmFzaWM6eA=="),
 	} {
 		sub, _ := payload(t, decodeGrant(t, r).Token)["sub"].(string)
 		if sub != name {
@@ -37,19 +37,19 @@ func TestClientsLogInInFourWays(t *testing.T) {
 	}
 }
 
-func TestClientsSendABearerTokenWithEveryRequest(t *testing.T) {
-	b := newRig(t, keys.Settings{})
+func TestClientsSendBearerToken(t *testing.T) {
+	srv := newTestServer(t, keys.Settings{})
 	for method, path := range map[string]string{"POST": "/auth", "GET": "/.well-known/jwks.json"} {
-		if r := b.do(method, path, "", "Authorization", "Bearer 6f0e3b"); r.StatusCode != http.StatusOK {
+		if r := srv.do(method, path, "", "Authorization", "Bearer 6f0e3b"); r.StatusCode != http.StatusOK {
 			t.Errorf("%s %s = %d", method, path, r.StatusCode)
 		}
 	}
 }
 
-func TestClientsReadTheTokenFromSeveralFields(t *testing.T) {
-	b := newRig(t, keys.Settings{})
+func TestClientsReadTokenFields(t *testing.T) {
+	srv := newTestServer(t, keys.Settings{})
 	var fields map[string]any
-	if err := json.Unmarshal([]byte(read(t, b.do("POST", "/auth", ""))), &fields); err != nil {
+	if err := json.Unmarshal([]byte(read(t, srv.do("POST", "/auth", ""))), &fields); err != nil {
 		t.Fatal(err)
 	}
 	if fields["token"] == nil || fields["token"] != fields["access_token"] || fields["token_type"] != "Bearer" {
@@ -57,13 +57,13 @@ func TestClientsReadTheTokenFromSeveralFields(t *testing.T) {
 	}
 }
 
-func TestClientsAskForExpiredTokensInThreeWays(t *testing.T) {
-	b := newRig(t, keys.Settings{})
-	set := read(t, b.do("GET", "/.well-known/jwks.json", ""))
+func TestClientsRequestExpiredTokens(t *testing.T) {
+	srv := newTestServer(t, keys.Settings{})
+	set := read(t, srv.do("GET", "/.well-known/jwks.json", ""))
 	for _, query := range []string{"?expired=true", "?expired=1", "?expired"} {
-		g := decodeGrant(t, b.do("POST", "/auth"+query, ""))
+		g := decodeGrant(t, srv.do("POST", "/auth"+query, ""))
 		exp, ok := payload(t, g.Token)["exp"].(float64)
-		if !ok || int64(exp) >= b.clock.Now().Unix() {
+		if !ok || int64(exp) >= srv.clock.Now().Unix() {
 			t.Errorf("%s: exp = %v", query, exp)
 		}
 		if strings.Contains(set, headerOf(t, g.Token)["kid"].(string)) {
@@ -85,28 +85,28 @@ func headerOf(t *testing.T, compact string) map[string]any {
 	return header
 }
 
-func TestClientsCheckThatOtherMethodsAreRefused(t *testing.T) {
-	b := newRig(t, keys.Settings{})
+func TestClientsCheckOtherMethods(t *testing.T) {
+	srv := newTestServer(t, keys.Settings{})
 	for path, methods := range map[string][]string{
 		"/auth":                  {"GET", "PUT", "DELETE", "PATCH", "HEAD"},
 		"/.well-known/jwks.json": {"POST", "PUT", "DELETE", "PATCH"},
 		"/jwks":                  {"POST", "PUT", "DELETE", "PATCH"},
 	} {
 		for _, method := range methods {
-			if r := b.do(method, path, ""); r.StatusCode != http.StatusMethodNotAllowed {
+			if r := srv.do(method, path, ""); r.StatusCode != http.StatusMethodNotAllowed {
 				t.Errorf("%s %s = %d", method, path, r.StatusCode)
 			}
 		}
 	}
 }
 
-func TestClientsMatchKeysByKtyKidUseAndAlg(t *testing.T) {
-	b := newRig(t, keys.Settings{})
+func TestClientsReadJWKMembers(t *testing.T) {
+	srv := newTestServer(t, keys.Settings{})
 	var set struct{ Keys []map[string]string }
-	if err := json.Unmarshal([]byte(read(t, b.do("GET", "/jwks", ""))), &set); err != nil {
+	if err := json.Unmarshal([]byte(read(t, srv.do("GET", "/jwks", ""))), &set); err != nil {
 		t.Fatal(err)
 	}
-	kid, ok := headerOf(t, decodeGrant(t, b.do("POST", "/auth", "")).Token)["kid"].(string)
+	kid, ok := headerOf(t, decodeGrant(t, srv.do("POST", "/auth", "")).Token)["kid"].(string)
 	found := false
 	for _, k := range set.Keys {
 		found = found || (ok && k["kid"] == kid)
@@ -121,7 +121,7 @@ func TestClientsMatchKeysByKtyKidUseAndAlg(t *testing.T) {
 		}
 		for _, private := range []string{"d", "p", "q", "dp", "dq", "qi"} {
 			if _, there := k[private]; there {
-				t.Errorf("the JWK Set contains %s", private)
+				t.Errorf("the JWK Set contains the private member %s", private)
 			}
 		}
 	}
@@ -130,46 +130,46 @@ func TestClientsMatchKeysByKtyKidUseAndAlg(t *testing.T) {
 	}
 }
 
-func TestClientsFindTheSetByTheIssuerOfTheToken(t *testing.T) {
-	b := newRig(t, keys.Settings{Issuer: "https://issuer.example/"})
-	iss := payload(t, decodeGrant(t, b.do("POST", "/auth", "")).Token)["iss"]
+func TestClientsDiscoverSetFromIssuer(t *testing.T) {
+	srv := newTestServer(t, keys.Settings{Issuer: "https://issuer.example/"})
+	iss := payload(t, decodeGrant(t, srv.do("POST", "/auth", "")).Token)["iss"]
 	var found metadata // with two slashes, because the issuer ends with one
-	if err := json.Unmarshal([]byte(read(t, b.do("GET", "//.well-known/openid-configuration", ""))), &found); err != nil {
+	if err := json.Unmarshal([]byte(read(t, srv.do("GET", "//.well-known/openid-configuration", ""))), &found); err != nil {
 		t.Fatal(err)
 	}
-	if status := b.do("POST", "//auth", "").StatusCode; status != http.StatusNotFound {
-		t.Errorf("POST //auth, which a proxy would not take for /auth: %d", status)
+	if status := srv.do("POST", "//auth", "").StatusCode; status != http.StatusNotFound {
+		t.Errorf("POST //auth: status %d, want 404, because a proxy may guard /auth only", status)
 	}
 	if found.Issuer != iss {
 		t.Errorf("discovery says issuer %q, the token iss %q", found.Issuer, iss)
 	}
 	path := strings.TrimPrefix(found.JWKSURI, "https://issuer.example")
-	if r := b.do("GET", path, ""); r.StatusCode != http.StatusOK {
+	if r := srv.do("GET", path, ""); r.StatusCode != http.StatusOK {
 		t.Errorf("jwks_uri %s = %d", found.JWKSURI, r.StatusCode)
 	}
 }
 
-func TestClientsKeepTheSetAndStillVerifyAfterARotation(t *testing.T) {
-	b := newRig(t, keys.Settings{})
-	kept := read(t, b.do("GET", "/jwks", ""))
-	b.clock.Advance(time.Minute)
-	if err := b.ring.Rotate(t.Context(), keys.StepRequest{}); err != nil {
+func TestClientsVerifyWithCachedSetAfterRotation(t *testing.T) {
+	srv := newTestServer(t, keys.Settings{})
+	kept := read(t, srv.do("GET", "/jwks", ""))
+	srv.clock.Advance(time.Minute)
+	if err := srv.ring.Rotate(t.Context(), keys.StepRequest{}); err != nil {
 		t.Fatal(err)
 	}
-	compact := decodeGrant(t, b.do("POST", "/auth", "")).Token
+	compact := decodeGrant(t, srv.do("POST", "/auth", "")).Token
 	if kid := headerOf(t, compact)["kid"].(string); !strings.Contains(kept, kid) {
-		t.Errorf("a set fetched before the rotation lacks %s", kid)
+		t.Errorf("a set fetched before the rotation lacks kid %s", kid)
 	}
-	if err := b.verify(t, compact, b.clock.Now()); err != nil {
+	if err := srv.verify(t, compact, srv.clock.Now()); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestClientsWithSmallLimitsTakeTheLargestSet(t *testing.T) {
-	b := newRig(t, keys.Settings{})
-	one := len(read(t, b.do("GET", "/jwks", ""))) / 2
+func TestLargestSetFitsClientLimits(t *testing.T) {
+	srv := newTestServer(t, keys.Settings{})
+	one := len(read(t, srv.do("GET", "/jwks", ""))) / 2
 	const nimbus, most = 50 << 10, 16
 	if one*most > nimbus {
-		t.Errorf("%d keys of %d bytes are more than the %d bytes that some clients read", most, one, nimbus)
+		t.Errorf("%d keys of %d bytes exceed %d bytes, which is the most that some clients read", most, one, nimbus)
 	}
 }

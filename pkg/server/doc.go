@@ -1,5 +1,5 @@
 // Package server answers HTTP for a [keys.Ring]: it publishes the JWK Set and
-// the discovery document, issues tokens, and reports health and metrics.
+// the discovery document, issues tokens, and reports its health.
 //
 //	GET  /jwks                                     the JWK Set
 //	GET  /.well-known/jwks.json                    the same bytes
@@ -8,28 +8,30 @@
 //	POST /auth                                     a token; ?expired asks for an expired one
 //	GET  /livez /readyz /metrics                   health and Prometheus metrics
 //
-// GET includes HEAD. The first four also answer the preflight requests of browsers and
-// may be read from any origin. They answer a path with two leading slashes too, because
-// a client that appends a path to an issuer with a final slash sends that. All other
-// paths are answered with 404, and no path redirects.
+// GET includes HEAD. Scripts of any origin may read the first four, which are the public
+// documents, and these answer the preflight requests of browsers. They also answer if
+// their path starts with two slashes, because some clients append a path to an issuer
+// with a final slash. The server answers all other paths with 404 and never redirects.
+// On the public documents it evaluates If-None-Match, and ignores Range and other
+// conditions.
 //
-// # What POST /auth takes
+// # What POST /auth accepts
 //
 // The body is empty, a form, or a JSON object. Each member is optional:
 //
 //	username  becomes sub; so does the user of HTTP Basic
-//	password  is ignored: every client that reaches the route gets a token
-//	sub       the subject; wins over username, which wins over Basic
+//	password  is ignored: every client gets a token
+//	sub       the subject; takes precedence over username, and username over Basic
 //	aud       a string or an array of strings, in a form several fields
 //	scope     a string
 //	ttl       seconds, or a duration such as "5m"
 //	claims    an object of further claims; JSON only
 //
-// A member that is null counts as absent. An unknown member of a JSON object is refused,
-// because it is most often misspelt. If username or password is present, the body is a
+// A member that is null counts as absent. An unknown member of a JSON object is an error,
+// because it is probably misspelt. If username or password is present, the body is a
 // login form, and unknown members are ignored.
-// Unknown form fields are ignored (RFC 6749, section 3.2), and so is every
-// Authorization except Basic. The answer is
+// Unknown form fields are ignored (RFC 6749, section 3.2), and so is every Authorization
+// header except Basic. The answer is
 //
 //	{"token": T, "access_token": T, "token_type": "Bearer", "expires_in": 3600, "kid": K}
 //
@@ -38,20 +40,20 @@
 // # What it guarantees
 //
 //   - The JWK Set is served from memory, as bytes that are encoded once for each
-//     change. A keyset that the ring reports as stale is never served.
-//   - Every error is a problem document (RFC 9457). One table maps errors to answers;
+//     change. A keyset that the ring calls stale is never served.
+//   - Every error is a problem document (RFC 9457), except the 503 of /readyz, which says
+//     why the server is not ready. One table maps errors to answers;
 //     an error that is not in it is answered with "internal error" and logged.
-//   - Each request has an id, in X-Request-Id and in its log line: the client's own if
-//     it is short and harmless, else a new one. A new one is also the jti of the
-//     token, so that a log line leads to its token and back.
+//   - Each request has an id, in X-Request-Id and in its log line. If the client sends a
+//     short id of safe characters, the server uses it; otherwise it generates one. A
+//     generated id is also the jti of the token, which links the token to its log line.
 //   - Requests for tokens are logged at info, all others at debug. No token, body,
 //     query, path or Authorization is logged.
-//   - Everything that a client can make the server hold is bounded: connections,
-//     header and body sizes, the time of each phase, requests that wait for a
-//     signature, and the client addresses of the rate limit.
+//   - These are bounded: open connections (idle ones included), header and body sizes,
+//     the time of each phase of a request, requests that wait for a signature, and the
+//     addresses that the rate limiter keeps.
 //
-// # What it refuses
+// # What it does not do
 //
-// It never changes the keyset, and has no settings besides [Options]. It ignores
-// X-Forwarded-For.
+// It does not rotate, revoke or expire keys. It does not read X-Forwarded-For.
 package server

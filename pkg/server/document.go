@@ -78,7 +78,7 @@ func (d *document) encode(p *keys.Publication) (*rendered, error) {
 
 // etagMatches reports whether If-None-Match names the tag (RFC 9110, section
 // 13.1.2). The comparison is weak, because a proxy that compresses the body makes
-// our tag a weak one.
+// the ETag a weak one.
 func etagMatches(lines []string, etag string) bool {
 	for _, line := range lines {
 		for {

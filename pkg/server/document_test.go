@@ -16,9 +16,9 @@ import (
 )
 
 func TestDocumentHeaders(t *testing.T) {
-	b := newRig(t, keys.Settings{JWKSMaxAge: 90 * time.Second})
+	srv := newTestServer(t, keys.Settings{JWKSMaxAge: 90 * time.Second})
 	for _, path := range documents() {
-		get, head := b.do("GET", path, "", "X-Request-Id", "1"), b.do("HEAD", path, "", "X-Request-Id", "1")
+		get, head := srv.do("GET", path, "", "X-Request-Id", "1"), srv.do("HEAD", path, "", "X-Request-Id", "1")
 		body := read(t, get)
 		if got := read(t, head); got != "" {
 			t.Errorf("HEAD %s has a body: %q", path, got)
@@ -50,8 +50,8 @@ func TestDocumentHeaders(t *testing.T) {
 }
 
 func TestIfNoneMatch(t *testing.T) {
-	b := newRig(t, keys.Settings{})
-	etag := b.do("GET", "/jwks", "").Header.Get("Etag")
+	srv := newTestServer(t, keys.Settings{})
+	etag := srv.do("GET", "/jwks", "").Header.Get("Etag")
 	if !strings.HasPrefix(etag, `"`) || len(etag) < 20 {
 		t.Fatalf("ETag = %s, want a strong one", etag)
 	}
@@ -76,7 +76,7 @@ func TestIfNoneMatch(t *testing.T) {
 			r := httptest.NewRequest(method, "/jwks", nil)
 			r.Header["If-None-Match"] = tt.lines
 			w := httptest.NewRecorder()
-			b.Handler().ServeHTTP(w, r)
+			srv.Handler().ServeHTTP(w, r)
 			if w.Code != tt.want {
 				t.Errorf("%s, %s: status = %d, want %d", method, tt.name, w.Code, tt.want)
 			}
@@ -92,11 +92,11 @@ func TestIfNoneMatch(t *testing.T) {
 
 // A JWK Set is served whole or not at all.
 func TestDocumentsIgnoreRangesAndOtherConditions(t *testing.T) {
-	b := newRig(t, keys.Settings{})
+	srv := newTestServer(t, keys.Settings{})
 	for _, path := range documents() {
-		whole := read(t, b.do("GET", path, ""))
+		whole := read(t, srv.do("GET", path, ""))
 		for _, header := range [][]string{{"Range", "bytes=0-9"}, {"Range", "bytes=99999-"}, {"If-Match", `"other"`}} {
-			r := b.do("GET", path, "", header...)
+			r := srv.do("GET", path, "", header...)
 			if body := read(t, r); r.StatusCode != http.StatusOK || body != whole {
 				t.Errorf("%s with %v: %d %q", path, header, r.StatusCode, body)
 			}
@@ -105,8 +105,8 @@ func TestDocumentsIgnoreRangesAndOtherConditions(t *testing.T) {
 }
 
 func TestPreflight(t *testing.T) {
-	b := newRig(t, keys.Settings{})
-	r := b.do("OPTIONS", "/jwks", "", "Origin", "https://app.example", "Access-Control-Request-Method", "GET")
+	srv := newTestServer(t, keys.Settings{})
+	r := srv.do("OPTIONS", "/jwks", "", "Origin", "https://app.example", "Access-Control-Request-Method", "GET")
 	for name, want := range map[string]string{
 		"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Methods": "GET, HEAD",
 		"Access-Control-Allow-Headers": "*, Authorization", "Allow": "GET, HEAD, OPTIONS",
@@ -123,8 +123,8 @@ func TestDiscovery(t *testing.T) {
 		"https://a.example/":     "https://a.example/.well-known/jwks.json",
 		"https://a.example/base": "https://a.example/base/.well-known/jwks.json",
 	} {
-		b := newRig(t, keys.Settings{Issuer: issuer})
-		body := read(t, b.do("GET", "/.well-known/openid-configuration", ""))
+		srv := newTestServer(t, keys.Settings{Issuer: issuer})
+		body := read(t, srv.do("GET", "/.well-known/openid-configuration", ""))
 		var got map[string]any
 		if err := json.Unmarshal([]byte(body), &got); err != nil {
 			t.Fatal(err)
@@ -138,22 +138,22 @@ func TestDiscovery(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
 		}
-		if other := read(t, b.do("GET", "/.well-known/oauth-authorization-server", "")); other != body {
+		if other := read(t, srv.do("GET", "/.well-known/oauth-authorization-server", "")); other != body {
 			t.Errorf("oauth-authorization-server differs: %s", other)
 		}
 	}
 }
 
 func TestDiscoveryFollowsThePolicy(t *testing.T) {
-	b := newRig(t, keys.Settings{})
-	before := b.do("GET", "/.well-known/openid-configuration", "").Header.Get("Etag")
-	if _, err := b.ring.SetPolicy(t.Context(), keys.Settings{Algorithm: jwk.PS256, Issuer: "https://new.example"}); err != nil {
+	srv := newTestServer(t, keys.Settings{})
+	before := srv.do("GET", "/.well-known/openid-configuration", "").Header.Get("Etag")
+	if _, err := srv.ring.SetPolicy(t.Context(), keys.Settings{Algorithm: jwk.PS256, Issuer: "https://new.example"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.ring.Step(t.Context()); err != nil {
+	if err := srv.ring.Step(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	r := b.do("GET", "/.well-known/openid-configuration", "", "If-None-Match", before)
+	r := srv.do("GET", "/.well-known/openid-configuration", "", "If-None-Match", before)
 	var got metadata
 	if err := json.Unmarshal([]byte(read(t, r)), &got); err != nil {
 		t.Fatal(err)
@@ -162,11 +162,11 @@ func TestDiscoveryFollowsThePolicy(t *testing.T) {
 		t.Errorf("after the change: %+v", got)
 	}
 
-	// A verifier that starts now must still take the tokens of the retired key.
-	if err := b.ring.Rotate(t.Context(), keys.StepRequest{Force: true}); err != nil {
+	// A verifier that starts now must still accept tokens of the retired key.
+	if err := srv.ring.Rotate(t.Context(), keys.StepRequest{Force: true}); err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal([]byte(read(t, b.do("GET", "/.well-known/openid-configuration", ""))), &got); err != nil {
+	if err := json.Unmarshal([]byte(read(t, srv.do("GET", "/.well-known/openid-configuration", ""))), &got); err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(got.Algorithms, []jwk.Algorithm{jwk.PS256, jwk.RS256}) {
@@ -175,38 +175,38 @@ func TestDiscoveryFollowsThePolicy(t *testing.T) {
 }
 
 func TestStaleKeysetIsNotPublished(t *testing.T) {
-	b := newRig(t, keys.Settings{MaxStaleness: time.Minute})
-	b.clock.Advance(time.Minute)
-	if r := b.do("GET", "/jwks", ""); r.StatusCode != http.StatusOK {
+	srv := newTestServer(t, keys.Settings{MaxStaleness: time.Minute})
+	srv.clock.Advance(time.Minute)
+	if r := srv.do("GET", "/jwks", ""); r.StatusCode != http.StatusOK {
 		t.Errorf("within max_staleness: %d", r.StatusCode)
 	}
-	b.clock.Advance(time.Second)
-	etag := "*" // not even 304
+	srv.clock.Advance(time.Second)
+	etag := "*" // must not lead to 304
 	for _, path := range documents() {
-		r := b.do("GET", path, "", "If-None-Match", etag)
+		r := srv.do("GET", path, "", "If-None-Match", etag)
 		if r.Header.Get("Retry-After") == "" || r.Header.Get("Etag") != "" || r.Header.Get("Access-Control-Allow-Origin") != "*" {
 			t.Errorf("%s: headers %v", path, r.Header)
 		}
-		wantProblem(t, r, http.StatusServiceUnavailable, "not confirmed")
+		wantProblem(t, r, http.StatusServiceUnavailable, "not been confirmed")
 	}
-	if strings.Contains(b.logged.String(), `"level":"WARN"`) || strings.Contains(b.logged.String(), `"level":"ERROR"`) {
-		t.Errorf("a stale keyset is logged with each request: %s", b.logged)
+	if strings.Contains(srv.logged.String(), `"level":"WARN"`) || strings.Contains(srv.logged.String(), `"level":"ERROR"`) {
+		t.Errorf("requests for a stale keyset are logged above info: %s", srv.logged)
 	}
-	if err := b.ring.Refresh(t.Context()); err != nil {
+	if err := srv.ring.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if r := b.do("GET", "/jwks", ""); r.StatusCode != http.StatusOK {
+	if r := srv.do("GET", "/jwks", ""); r.StatusCode != http.StatusOK {
 		t.Errorf("after a refresh: %d", r.StatusCode)
 	}
 }
 
 func TestRotationIsPublished(t *testing.T) {
-	b := newRig(t, keys.Settings{})
-	before := b.do("GET", "/jwks", "")
-	if err := b.ring.Rotate(t.Context(), keys.StepRequest{}); err != nil {
+	srv := newTestServer(t, keys.Settings{})
+	before := srv.do("GET", "/jwks", "")
+	if err := srv.ring.Rotate(t.Context(), keys.StepRequest{}); err != nil {
 		t.Fatal(err)
 	}
-	after := b.do("GET", "/jwks", "", "If-None-Match", before.Header.Get("Etag"))
+	after := srv.do("GET", "/jwks", "", "If-None-Match", before.Header.Get("Etag"))
 	if after.StatusCode != http.StatusOK {
 		t.Fatalf("status = %d after a rotation", after.StatusCode)
 	}

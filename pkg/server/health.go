@@ -10,7 +10,7 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
 
-// errDraining is why a server that drains is not ready.
+// errDraining is the reason why a server that shuts down is not ready.
 var errDraining = errors.New("the server is shutting down")
 
 // ready returns nil while a load balancer should send requests to this server.
@@ -21,7 +21,7 @@ func (s *Server) ready(status keys.Status) error {
 	return status.Ready()
 }
 
-// livez always answers 200: a process that answers is alive.
+// livez answers 200 as long as the process can answer requests.
 func (s *Server) livez(w http.ResponseWriter, _ *http.Request) error {
 	writeJSON(w, http.StatusOK, "application/json", struct {
 		Alive bool `json:"alive"`
@@ -32,10 +32,10 @@ func (s *Server) livez(w http.ResponseWriter, _ *http.Request) error {
 // readiness is the answer of /readyz.
 type readiness struct {
 	Ready        bool      `json:"ready"`
-	Reason       string    `json:"reason,omitempty"` // if it is not ready
-	KeyID        string    `json:"kid"`              // of the active key
+	Reason       string    `json:"reason,omitempty"` // why the server is not ready
+	KeyID        string    `json:"kid"`              // the kid of the active key
 	NextRotation time.Time `json:"next_rotation,omitzero"`
-	SnapshotAge  float64   `json:"snapshot_age_seconds"` // since the keyset was confirmed with the store
+	SnapshotAge  float64   `json:"snapshot_age_seconds"` // time since the keyset was confirmed with the store
 }
 
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) error {
@@ -53,8 +53,8 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
-// reason returns the text of the table of problems, because the error's own text may
-// name the store.
+// reason returns the detail of the problem table. It contains no text of the store's
+// error, because any client can read it.
 func reason(err error) string {
 	if errors.Is(err, errDraining) {
 		return err.Error()
@@ -63,7 +63,7 @@ func reason(err error) string {
 	return p.detail
 }
 
-// ringCollector reads the state of the ring whenever the metrics are read.
+// ringCollector reads the state of the ring each time the metrics are collected.
 type ringCollector struct{ server *Server }
 
 // Describe implements prometheus.Collector. It describes nothing, so that the registry
@@ -83,10 +83,10 @@ func (c *ringCollector) Collect(out chan<- prometheus.Metric) {
 
 	status := c.server.o.Ring.Status()
 	for state, n := range countByState(status) {
-		send(gauge, "jwksctl_keys", "Keys by state; expired and revoked ones as far as the history goes back.", n, "state", string(state))
+		send(gauge, "jwksctl_keys", "Keys by state; expired and revoked keys only while they are in the history.", n, "state", string(state))
 	}
 	if next := status.Keyset.NextRotation(); !next.IsZero() {
-		send(gauge, "jwksctl_next_rotation_seconds", "Seconds until the next key becomes active.", next.Sub(status.Now).Seconds())
+		send(gauge, "jwksctl_next_rotation_seconds", "Seconds until the next rotation.", next.Sub(status.Now).Seconds())
 	}
 	send(gauge, "jwksctl_snapshot_age_seconds", "Seconds since the keyset was confirmed with the store.", status.Age.Seconds())
 	send(gauge, "jwksctl_unreadable_keys", "Private keys that cannot be opened.", float64(len(status.Unreadable)))
@@ -94,10 +94,10 @@ func (c *ringCollector) Collect(out chan<- prometheus.Metric) {
 	if c.server.ready(status) == nil {
 		ready = 1
 	}
-	send(gauge, "jwksctl_ready", "1 while /readyz answers 200.", ready)
-	send(gauge, "jwksctl_rotation_overdue_seconds", "Seconds that the active key has signed beyond its rotation interval.", status.Overdue.Seconds())
-	send(counter, "jwksctl_rotations_total", "Changes of the active key that this process has read, made by any process.", float64(status.Rotations))
-	send(counter, "jwksctl_revocations_total", "Revocations that this process has read, made by any process.", float64(status.Revocations))
+	send(gauge, "jwksctl_ready", "1 if /readyz answers 200, else 0.", ready)
+	send(gauge, "jwksctl_rotation_overdue_seconds", "Seconds by which the active key has exceeded its rotation interval.", status.Overdue.Seconds())
+	send(counter, "jwksctl_rotations_total", "Changes of the active key that this process has seen, made by any process.", float64(status.Rotations))
+	send(counter, "jwksctl_revocations_total", "Revocations that this process has seen, made by any process.", float64(status.Revocations))
 	for _, step := range keys.Steps() {
 		send(counter, "jwksctl_steps_total", "Steps of the lifecycle that this process took.", float64(status.Steps[step]), "step", string(step))
 	}

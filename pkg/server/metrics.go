@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"net/http"
 	"runtime"
 	"strconv"
@@ -13,13 +14,13 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 )
 
-// The kinds of tokens that are counted.
+// The values of the label kind of jwksctl_tokens_total.
 const (
 	kindValid   = "valid"
 	kindExpired = "expired"
 )
 
-// metrics are what a server counts.
+// metrics are the Prometheus metrics of a server.
 type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
@@ -42,11 +43,11 @@ func newMetrics(s *Server) *metrics {
 			Name: "jwksctl_tokens_total", Help: "Tokens issued.",
 		}, []string{"alg", "kind"}),
 		waits: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "jwksctl_sign_wait_seconds", Help: "Time that a request for a token waited for its signature to start, if it had to wait.",
+			Name: "jwksctl_sign_wait_seconds", Help: "Time that a request for a token waited until its signature could start; requests that did not wait are not counted.",
 			Buckets: prometheus.ExponentialBuckets(50e-6, 4, 10), // 50 µs to 13 s
 		}),
 	}
-	for _, alg := range jwk.Algorithms() { // so that each is there from the start, as 0
+	for _, alg := range jwk.Algorithms() { // so that each series exists from the start, with the value 0
 		for _, kind := range []string{kindValid, kindExpired} {
 			m.tokens.WithLabelValues(alg.String(), kind)
 		}
@@ -76,6 +77,18 @@ func methodLabel(method string) string {
 	return "other"
 }
 
-func (m *metrics) handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+// serve answers GET /metrics. It collects the metrics itself, because promhttp would
+// answer an error with plain text.
+func (m *metrics) serve(w http.ResponseWriter, r *http.Request) error {
+	families, err := m.registry.Gather()
+	if err != nil {
+		return fmt.Errorf("collect the metrics: %w", err)
+	}
+	promhttp.HandlerFor(prometheus.GathererFunc(always(families)), promhttp.HandlerOpts{}).ServeHTTP(w, r)
+	return nil
+}
+
+// always returns a function that returns v.
+func always[T any](v T) func() (T, error) {
+	return func() (T, error) { return v, nil }
 }

@@ -34,16 +34,17 @@ func (w *response) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
-// Unwrap serves http.ResponseController.
+// Unwrap lets http.ResponseController reach the wrapped writer.
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // Handler answers every request.
 func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.observe) }
 
-// observe is around every request: it gives ids, counts, logs, and recovers.
+// observe handles every request: it sets the request id, calls the route's handler,
+// updates the metrics, writes the log line, and recovers from panics.
 func (s *Server) observe(writer http.ResponseWriter, r *http.Request) {
 	start := s.o.Now()
-	// Requests that come later must not delay the end.
+	// A request that arrives during the drain must not prolong it.
 	if !s.draining.Load() && s.inFlight.TryAcquire(1) {
 		defer s.inFlight.Release(1)
 	}
@@ -54,26 +55,30 @@ func (s *Server) observe(writer http.ResponseWriter, r *http.Request) {
 	writer.Header().Set(requestIDHeader, id)
 	writer.Header().Set("X-Content-Type-Options", "nosniff")
 	h, route := s.find(r)
+	if s.public[route] {
+		writer.Header().Set("Access-Control-Allow-Origin", "*")
+	}
 	w := &response{ResponseWriter: writer}
 	defer s.finish(w, r, route, start)
 	h.ServeHTTP(w, r)
 }
 
-// requestID is the id of a request. The second result says whether this server
+// requestID returns the id of a request. The second result says whether this server
 // generated it.
 func requestID(w http.ResponseWriter, r *http.Request) (id string, generated bool) {
 	id = w.Header().Get(requestIDHeader)
 	return id, id != r.Header.Get(requestIDHeader)
 }
 
-// isRequestID reports whether an id may be echoed and logged. It is too short to be a
-// token in the wrong header.
+// isRequestID reports whether an id may be echoed and logged. The limit of 64 bytes
+// excludes a token that a client put into the wrong header.
 func isRequestID(id string) bool {
 	const alphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/+="
 	return id != "" && len(id) <= 64 && strings.Trim(id, alphabet) == ""
 }
 
-// finish must be deferred itself, because it recovers.
+// finish records the request and recovers from a panic of its handler. Because it calls
+// recover, it must be deferred directly and not called by a deferred function.
 func (s *Server) finish(w *response, r *http.Request, route string, start time.Time) {
 	cause := recover()
 	abort := false
@@ -86,7 +91,7 @@ func (s *Server) finish(w *response, r *http.Request, route string, start time.T
 	s.metrics.count(route, r.Method, w.status, took)
 	s.log(w, r, route, took)
 	if abort {
-		panic(http.ErrAbortHandler) // net/http cuts the connection, so that no client takes a part for the whole
+		panic(http.ErrAbortHandler) // net/http cuts the connection, so that the client does not mistake a part of the answer for the whole
 	}
 }
 
@@ -97,16 +102,16 @@ func (s *Server) answerPanic(w *response, r *http.Request, cause any) (begun boo
 	if w.status != 0 {
 		return true
 	}
-	for _, name := range []string{"Content-Length", "Etag"} { // they belong to the answer that failed
+	for _, name := range []string{"Content-Length", "Etag"} { // they describe the answer that failed
 		w.Header().Del(name)
 	}
 	s.fail(w, r, &problem{status: http.StatusInternalServerError, detail: "internal error"})
 	return false
 }
 
-// log writes the one line of a request. Refusals that come in floods (429, 503) are
-// logged at the level of successful answers: the metrics count them, and the ring
-// logs when the keyset becomes stale.
+// log writes the log line of a request. 429 and 503 can be very frequent, so they are
+// logged at the level of successful answers. The metrics count them, and the ring logs
+// when the keyset becomes stale.
 func (s *Server) log(w *response, r *http.Request, route string, took time.Duration) {
 	level := slog.LevelDebug
 	switch {
@@ -128,8 +133,8 @@ func (s *Server) log(w *response, r *http.Request, route string, took time.Durat
 		slog.String("client", clientAddress(r)))
 }
 
-// clientAddress is the host part of the peer's address. Any client can write headers
-// that name another address, so they are ignored.
+// clientAddress returns the host part of the peer's address. It ignores headers such as
+// X-Forwarded-For, because any client can write them.
 func clientAddress(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {

@@ -13,15 +13,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
 
-// lines are the log lines so far.
-func (b *rig) lines(t *testing.T) []map[string]any {
+// lines returns the log lines so far.
+func (srv *testServer) lines(t *testing.T) []map[string]any {
 	t.Helper()
 	var out []map[string]any
-	for line := range strings.Lines(b.logged.String()) {
+	for line := range strings.Lines(srv.logged.String()) {
 		var m map[string]any
 		if err := json.Unmarshal([]byte(line), &m); err != nil {
 			t.Fatal(err)
@@ -32,18 +34,18 @@ func (b *rig) lines(t *testing.T) []map[string]any {
 }
 
 func TestRequestIDs(t *testing.T) {
-	b := newRig(t, keys.Settings{})
+	srv := newTestServer(t, keys.Settings{})
 	for given, kept := range map[string]bool{
 		"req-1": true, "a.B_c:d/e+f=": true, strings.Repeat("x", 64): true,
 		"": false, strings.Repeat("x", 65): false, "a b": false, "a\"b": false, "ä": false, "a\nb": false,
 	} {
 		for _, target := range []string{"/auth", "/jwks", "/nothing"} {
-			r := b.do("POST", target, "", "X-Request-Id", given)
+			r := srv.do("POST", target, "", "X-Request-Id", given)
 			got := r.Header.Get("X-Request-Id")
 			if (got == given) != kept || got == "" {
 				t.Errorf("%s: given %q, got %q", target, given, got)
 			}
-			lines := b.lines(t)
+			lines := srv.lines(t)
 			if last := lines[len(lines)-1]; last["id"] != got {
 				t.Errorf("%s: logged %v, answered %q", target, last["id"], got)
 			}
@@ -52,14 +54,14 @@ func TestRequestIDs(t *testing.T) {
 	r := httptest.NewRequest("POST", "/auth", nil)
 	r.Header["X-Request-Id"] = []string{"one", "two"}
 	w := httptest.NewRecorder()
-	b.Handler().ServeHTTP(w, r)
+	srv.Handler().ServeHTTP(w, r)
 	if got := w.Header()["X-Request-Id"]; len(got) != 1 || got[0] == "one" || got[0] == "two" {
 		t.Errorf("two ids gave %q", got)
 	}
 }
 
 func TestRequestLog(t *testing.T) {
-	b := newRig(t, keys.Settings{})
+	srv := newTestServer(t, keys.Settings{})
 	for _, tt := range []struct {
 		method, target, level, route string
 		status                       float64
@@ -69,41 +71,41 @@ func TestRequestLog(t *testing.T) {
 		{"POST", "/auth?expired=nonsense", "INFO", "/auth", 400},
 		{"POST", "/auth", "INFO", "/auth", 200},
 	} {
-		b.do(tt.method, tt.target, "")
-		lines := b.lines(t)
+		srv.do(tt.method, tt.target, "")
+		lines := srv.lines(t)
 		last := lines[len(lines)-1]
 		if last["level"] != tt.level || last["route"] != tt.route || last["status"] != tt.status || last["method"] != tt.method || last["client"] != "192.0.2.1" {
 			t.Errorf("%s %s: %v", tt.method, tt.target, last)
 		}
 	}
-	if log := b.logged.String(); strings.Contains(log, "secret") || strings.Contains(log, "nonsense") {
-		t.Errorf("the log repeats a path or a query: %s", log)
+	if log := srv.logged.String(); strings.Contains(log, "secret") || strings.Contains(log, "nonsense") {
+		t.Errorf("the log contains a path or a query: %s", log)
 	}
 }
 
-func TestPanicIsAnsweredAndLogged(t *testing.T) {
-	b := newRig(t, keys.Settings{})
-	b.route("GET /panic", func(w http.ResponseWriter, _ *http.Request) error {
+func TestPanics(t *testing.T) {
+	srv := newTestServer(t, keys.Settings{})
+	srv.route("GET /panic", func(w http.ResponseWriter, _ *http.Request) error {
 		w.Header().Set("Content-Length", "5")
 		panic("out of order")
 	})
-	b.route("GET /late", func(w http.ResponseWriter, _ *http.Request) error {
+	srv.route("GET /late", func(w http.ResponseWriter, _ *http.Request) error {
 		w.WriteHeader(http.StatusOK)
 		panic("too late")
 	})
-	b.route("GET /abort", func(http.ResponseWriter, *http.Request) error {
+	srv.route("GET /abort", func(http.ResponseWriter, *http.Request) error {
 		panic(http.ErrAbortHandler)
 	})
-	b.route("GET /unknown", func(http.ResponseWriter, *http.Request) error {
+	srv.route("GET /unknown", func(http.ResponseWriter, *http.Request) error {
 		return fmt.Errorf("disk %d is full", 7)
 	})
 
-	r := b.do("GET", "/panic", "", "X-Request-Id", "p1")
+	r := srv.do("GET", "/panic", "", "X-Request-Id", "p1")
 	if r.Header.Get("Content-Length") != "" {
-		t.Error("the length of the other answer was kept")
+		t.Error("Content-Length of the failed answer was kept")
 	}
 	wantProblem(t, r, http.StatusInternalServerError, "internal error")
-	if log := b.logged.String(); !strings.Contains(log, "out of order") || !strings.Contains(log, "observe_test.go") || !strings.Contains(log, `"id":"p1"`) {
+	if log := srv.logged.String(); !strings.Contains(log, "out of order") || !strings.Contains(log, "observe_test.go") || !strings.Contains(log, `"id":"p1"`) {
 		t.Errorf("the log lacks the panic, its stack or its id: %s", log)
 	}
 	for path, logged := range map[string]bool{"/late": true, "/abort": false} {
@@ -113,29 +115,29 @@ func TestPanicIsAnsweredAndLogged(t *testing.T) {
 					t.Errorf("%s: panics with %v, want http.ErrAbortHandler", path, err)
 				}
 			}()
-			before := len(b.lines(t))
+			before := len(srv.lines(t))
 			defer func() {
-				if got := len(b.lines(t))-before == 2; got != logged {
+				if got := len(srv.lines(t))-before == 2; got != logged {
 					t.Errorf("%s: logged the panic: %v, want %v", path, got, logged)
 				}
 			}()
-			b.do("GET", path, "")
+			srv.do("GET", path, "")
 		}()
 	}
-	r = b.do("GET", "/unknown", "")
+	r = srv.do("GET", "/unknown", "")
 	id := r.Header.Get("X-Request-Id")
 	wantProblem(t, r, http.StatusInternalServerError, "internal error")
-	if log := b.logged.String(); !strings.Contains(log, "disk 7 is full") || !strings.Contains(log, id) {
+	if log := srv.logged.String(); !strings.Contains(log, "disk 7 is full") || !strings.Contains(log, id) {
 		t.Errorf("the log lacks the error or its id: %s", log)
 	}
-	if r := b.do("GET", "/jwks", ""); r.StatusCode != http.StatusOK {
-		t.Errorf("after all that: %d", r.StatusCode)
+	if r := srv.do("GET", "/jwks", ""); r.StatusCode != http.StatusOK {
+		t.Errorf("GET /jwks after the panics: status %d", r.StatusCode)
 	}
 }
 
 func TestNothingSecretIsLogged(t *testing.T) {
-	b := newRig(t, keys.Settings{}, func(o *Options) { o.RateLimit = 50 })
-	key, _, _, err := b.ring.SigningKey(t.Context())
+	srv := newTestServer(t, keys.Settings{}, func(o *Options) { o.RateLimit = 50 })
+	key, _, _, err := srv.ring.SigningKey(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +149,7 @@ func TestNothingSecretIsLogged(t *testing.T) {
 	var tokens []string
 	for range 10 {
 		for _, target := range []string{"/auth", "/auth?expired", "/auth?expired=" + password, "/" + password} {
-			r := b.do("POST", target, `{"username":"alice","password":"`+password+`"}`, "Content-Type", jsonType,
+			r := srv.do("POST", target, `{"username":"alice","password":"`+password+`"}`, "Content-Type", jsonType,
 				"Authorization", "Bearer "+password, "Cookie", password, "X-Request-Id", "", "Referer", password)
 			body := read(t, r)
 			var g granted
@@ -155,23 +157,23 @@ func TestNothingSecretIsLogged(t *testing.T) {
 				tokens = append(tokens, g.Token)
 			}
 		}
-		b.do("POST", "/auth", `{"sub":"`+password, "Content-Type", jsonType)
-		b.do("POST", "/auth", `{"claims":{"exp":"`+password+`"}}`, "Content-Type", jsonType)
-		b.do("POST", "/auth", "", "X-Request-Id", tokens[len(tokens)-1])
+		srv.do("POST", "/auth", `{"sub":"`+password, "Content-Type", jsonType)
+		srv.do("POST", "/auth", `{"claims":{"exp":"`+password+`"}}`, "Content-Type", jsonType)
+		srv.do("POST", "/auth", "", "X-Request-Id", tokens[len(tokens)-1])
 	}
-	if err := b.ring.Rotate(t.Context(), keys.StepRequest{}); err != nil {
+	if err := srv.ring.Rotate(t.Context(), keys.StepRequest{}); err != nil {
 		t.Fatal(err)
 	}
-	b.clock.Advance(48 * time.Hour) // stale
-	b.do("POST", "/auth", "", "Authorization", "Basic "+password)
-	read(t, b.do("GET", "/metrics", ""))
+	srv.clock.Advance(48 * time.Hour) // stale
+	srv.do("POST", "/auth", "", "Authorization", "Basic "+password)
+	read(t, srv.do("GET", "/metrics", ""))
 
-	log := b.logged.String()
+	log := srv.logged.String()
 	if len(tokens) < 10 || !strings.Contains(log, `"status":429`) || !strings.Contains(log, `"status":503`) {
-		t.Fatalf("%d tokens, not a busy server", len(tokens))
+		t.Fatalf("%d tokens; want at least 10, and a 429 and a 503 in the log", len(tokens))
 	}
 	if strings.Contains(log, password) || strings.Contains(log, "alice") {
-		t.Error("the log contains what a client sent")
+		t.Error("the log contains a value that a client sent")
 	}
 	for _, compact := range tokens {
 		for part := range strings.SplitSeq(compact, ".") {
@@ -183,16 +185,16 @@ func TestNothingSecretIsLogged(t *testing.T) {
 	for chunk := range slices.Chunk(der, 24) {
 		for _, form := range []string{"%x", "%s", "%v"} {
 			if bytes.Contains([]byte(log), fmt.Appendf(nil, form, chunk)) {
-				t.Error("the log contains bytes of the private key")
+				t.Error("the log contains bytes of a private key")
 			}
 		}
 	}
 }
 
 func TestReadiness(t *testing.T) {
-	b := newRig(t, keys.Settings{MaxStaleness: time.Minute})
+	srv := newTestServer(t, keys.Settings{MaxStaleness: time.Minute})
 	get := func() (int, map[string]any) {
-		r := b.do("GET", "/readyz", "")
+		r := srv.do("GET", "/readyz", "")
 		var got map[string]any
 		if err := json.Unmarshal([]byte(read(t, r)), &got); err != nil {
 			t.Fatal(err)
@@ -202,46 +204,46 @@ func TestReadiness(t *testing.T) {
 		}
 		return r.StatusCode, got
 	}
-	b.clock.Advance(3 * time.Second)
-	ks := b.ring.Keyset()
+	srv.clock.Advance(3 * time.Second)
+	ks := srv.ring.Keyset()
 	if code, got := get(); code != 200 || got["ready"] != true || got["kid"] != ks.Active().KeyID() || got["snapshot_age_seconds"] != 3.0 ||
 		got["next_rotation"] != ks.NextRotation().UTC().Format(time.RFC3339) {
 		t.Errorf("%d %v", code, got)
 	}
-	b.clock.Advance(time.Minute)
-	if code, got := get(); code != 503 || got["ready"] != false || !strings.Contains(fmt.Sprint(got["reason"]), "not confirmed") {
+	srv.clock.Advance(time.Minute)
+	if code, got := get(); code != 503 || got["ready"] != false || !strings.Contains(fmt.Sprint(got["reason"]), "not been confirmed") {
 		t.Errorf("stale: %d %v", code, got)
 	}
-	if err := b.ring.Refresh(t.Context()); err != nil {
+	if err := srv.ring.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	b.draining.Store(true)
+	srv.draining.Store(true)
 	if code, got := get(); code != 503 || got["reason"] != errDraining.Error() {
 		t.Errorf("draining: %d %v", code, got)
 	}
-	if r := b.do("GET", "/livez", ""); r.StatusCode != 200 {
+	if r := srv.do("GET", "/livez", ""); r.StatusCode != 200 {
 		t.Errorf("livez while draining: %d", r.StatusCode)
 	}
 }
 
 func TestMetrics(t *testing.T) {
-	b := newRig(t, keys.Settings{MaxStaleness: time.Minute})
-	etag := b.do("GET", "/jwks", "").Header.Get("Etag")
-	b.do("GET", "/jwks", "", "If-None-Match", etag)
-	b.do("POST", "/auth", "")
-	b.do("POST", "/auth?expired", "")
-	b.do("HEAD", "/jwks", "")
-	b.do("BREW", "/pot", "")
-	b.clock.Advance(2 * time.Second)
-	if err := b.ring.Rotate(t.Context(), keys.StepRequest{}); err != nil {
+	srv := newTestServer(t, keys.Settings{MaxStaleness: time.Minute})
+	etag := srv.do("GET", "/jwks", "").Header.Get("Etag")
+	srv.do("GET", "/jwks", "", "If-None-Match", etag)
+	srv.do("POST", "/auth", "")
+	srv.do("POST", "/auth?expired", "")
+	srv.do("HEAD", "/jwks", "")
+	srv.do("BREW", "/pot", "")
+	srv.clock.Advance(2 * time.Second)
+	if err := srv.ring.Rotate(t.Context(), keys.StepRequest{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.ring.Rotate(t.Context(), keys.StepRequest{}); err == nil {
+	if err := srv.ring.Rotate(t.Context(), keys.StepRequest{}); err == nil {
 		t.Fatal("a second rotation passed the gate")
 	}
-	b.clock.Advance(2 * time.Second)
-	next := b.ring.Keyset().NextRotation().Sub(b.clock.Now()).Seconds()
-	wantMetrics(t, b, map[string]string{
+	srv.clock.Advance(2 * time.Second)
+	next := srv.ring.Keyset().NextRotation().Sub(srv.clock.Now()).Seconds()
+	wantMetrics(t, srv, map[string]string{
 		`jwksctl_http_requests_total{method="GET",route="/jwks",status="200"}`:   "1",
 		`jwksctl_http_requests_total{method="GET",route="/jwks",status="304"}`:   "1",
 		`jwksctl_http_requests_total{method="HEAD",route="/jwks",status="200"}`:  "1",
@@ -268,18 +270,28 @@ func TestMetrics(t *testing.T) {
 		`jwksctl_steps_total{step="revoke"}`:                                     "0",
 		`jwksctl_steps_refused_total{guard="gate"}`:                              "1",
 	})
-	if text := read(t, b.do("GET", "/metrics", "")); !strings.Contains(text, `version="v1.2.3"`) || !strings.Contains(text, "go_goroutines") || !strings.Contains(text, "process_") {
+	if text := read(t, srv.do("GET", "/metrics", "")); !strings.Contains(text, `version="v1.2.3"`) || !strings.Contains(text, "go_goroutines") || !strings.Contains(text, "process_") {
 		t.Error("build info, Go or process metrics are missing")
 	}
-	b.clock.Advance(time.Minute)
-	wantMetrics(t, b, map[string]string{`jwksctl_ready`: "0", `jwksctl_snapshot_age_seconds`: "62"})
+	srv.clock.Advance(time.Minute)
+	wantMetrics(t, srv, map[string]string{`jwksctl_ready`: "0", `jwksctl_snapshot_age_seconds`: "62"})
 }
 
-// wantMetrics reads the text format: one series and its value a line.
-func wantMetrics(t *testing.T, b *rig, want map[string]string) {
+func TestMetricsError(t *testing.T) {
+	srv := newTestServer(t, keys.Settings{})
+	failed := prometheus.NewInvalidMetric(prometheus.NewInvalidDesc(nil), errors.New("no such counter"))
+	srv.metrics.registry.MustRegister(prometheus.CollectorFunc(func(out chan<- prometheus.Metric) { out <- failed }))
+	wantProblem(t, srv.do("GET", "/metrics", ""), http.StatusInternalServerError, "internal error")
+	if log := srv.logged.String(); !strings.Contains(log, "no such counter") {
+		t.Errorf("the log lacks the error: %s", log)
+	}
+}
+
+// wantMetrics checks values of GET /metrics. want maps a series to its value.
+func wantMetrics(t *testing.T, srv *testServer, want map[string]string) {
 	t.Helper()
 	got := map[string]string{}
-	for line := range strings.Lines(read(t, b.do("GET", "/metrics", ""))) {
+	for line := range strings.Lines(read(t, srv.do("GET", "/metrics", ""))) {
 		if i := strings.LastIndexByte(line, ' '); i > 0 && line[0] != '#' {
 			got[line[:i]] = strings.TrimSpace(line[i+1:])
 		}
@@ -291,7 +303,7 @@ func wantMetrics(t *testing.T, b *rig, want map[string]string) {
 	}
 }
 
-func TestErrorTable(t *testing.T) {
+func TestProblemTable(t *testing.T) {
 	for _, tt := range []struct {
 		err    error
 		status int

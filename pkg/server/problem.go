@@ -12,7 +12,7 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/token"
 )
 
-// problem is an error with the answer that it gets.
+// problem is an error that determines the answer to its request.
 type problem struct {
 	status int
 	detail string // for the client to read
@@ -33,11 +33,11 @@ func badRequest(format string, args ...any) error {
 // problemRow is one row of the table from errors to answers.
 type problemRow struct {
 	matches func(error) bool
-	problem problem // without a detail, the text of the error itself is the detail
+	problem problem // if its detail is empty, the text of the error is the detail
 }
 
 // problems is the table from errors to answers. An error that is not in it is a fault
-// of ours.
+// of this program.
 func problems() []problemRow {
 	unavailable := func(detail string, retry int) problem {
 		return problem{status: http.StatusServiceUnavailable, detail: detail, retry: retry}
@@ -45,12 +45,12 @@ func problems() []problemRow {
 	return []problemRow{
 		{is[*token.TTLError], problem{status: http.StatusBadRequest}},
 		{is[*token.RequestError], problem{status: http.StatusBadRequest}},
-		{matches(keys.ErrNoSpecimen), problem{status: http.StatusForbidden, detail: "this server issues no expired tokens (expired_tokens is false)"}},
-		{matches(keys.ErrStale), unavailable("the keyset was not confirmed with its store for too long", 5)},
+		{matches(keys.ErrNoSpecimen), problem{status: http.StatusForbidden, detail: "this server gives out no expired tokens (expired_tokens is false)"}},
+		{matches(keys.ErrStale), unavailable("the keys have not been confirmed with the store within max_staleness; try again", 5)},
 		{matches(keys.ErrUnreadable), unavailable("the signing key cannot be opened; the operator of this server must repair it", 30)},
 		{matches(keys.ErrUnavailable), unavailable("no key is ready to sign; try again", 1)},
 		{matches(errQueueFull), unavailable("too many requests wait for a signature; try again", 1)},
-		{matches(context.Canceled), unavailable("the client cancelled the request", 1)},
+		{matches(context.Canceled), unavailable("the client canceled the request", 1)},
 		{matches(context.DeadlineExceeded), unavailable("the request took too long; try again", 1)},
 	}
 }
@@ -64,7 +64,8 @@ func is[E error](err error) bool {
 	return ok
 }
 
-// problemOf finds the answer to an error. known is false if the error is our fault.
+// problemOf finds the answer to an error. known is false if the error is a
+// fault of this program.
 func problemOf(err error) (p problem, known bool) {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return *p, true
@@ -83,7 +84,7 @@ func problemOf(err error) (p problem, known bool) {
 }
 
 // fail answers a request with a problem document (RFC 9457). Its type is
-// "about:blank" because the status says everything that a program needs.
+// "about:blank", because a program needs only the status.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p, known := problemOf(err)
 	id, _ := requestID(w, r)
@@ -105,8 +106,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}{"about:blank", http.StatusText(p.status), p.status, p.detail, id})
 }
 
-// writeJSON answers with v, which no cache may keep. v must be a value that
-// encoding/json can encode.
+// writeJSON answers with v as JSON and forbids caching. encoding/json must be able to
+// encode v.
 func writeJSON(w http.ResponseWriter, status int, contentType string, v any) {
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Cache-Control", "no-store")

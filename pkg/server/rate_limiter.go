@@ -12,14 +12,14 @@ import (
 // bytes each.
 const maxAddresses = 1 << 16
 
-// rateLimiter limits the requests of each client address by a token bucket that
-// has room for the requests of one second, or for one request.
+// rateLimiter limits the requests of each client address with a token bucket. A full
+// bucket allows the requests of one second, and at least one.
 //
-// An address that sends nothing while a bucket fills has a full bucket, as a new
-// one has. So the limiter keeps two maps: when that time has passed, the recent one
+// If an address sends nothing until its bucket is full, its bucket equals a new one
+// and can be dropped. The limiter therefore keeps two maps: when that time has passed, the recent one
 // becomes the older one, and the older one is dropped. It does the same earlier if
 // the recent map is full; then the dropped addresses get a full bucket too soon,
-// because a limiter must not refuse well-behaved clients.
+// because otherwise the limiter would have to refuse new addresses.
 type rateLimiter struct {
 	rate  rate.Limit
 	burst int
@@ -39,14 +39,15 @@ func newRateLimiter(perSecond float64) *rateLimiter {
 	}
 }
 
-// take counts a request and returns 0, or returns how long the client must wait
-// before it asks again.
+// take counts a request and returns 0. If the address is over its limit, take does not
+// count the request and returns how long the client must wait.
 func (l *rateLimiter) take(address string, now time.Time) (wait time.Duration) {
-	reservation := l.bucket(address, now).ReserveN(now, 1)
-	if wait = reservation.DelayFrom(now); wait > 0 {
-		reservation.CancelAt(now)
+	bucket := l.bucket(address, now)
+	if bucket.AllowN(now, 1) {
+		return 0
 	}
-	return wait
+	missing := 1 - bucket.TokensAt(now)
+	return max(time.Duration(missing/float64(l.rate)*float64(time.Second)), 1)
 }
 
 func (l *rateLimiter) bucket(address string, now time.Time) *rate.Limiter {

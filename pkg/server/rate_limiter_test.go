@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,7 +30,7 @@ func TestRateLimiterRefills(t *testing.T) {
 	}
 }
 
-func TestRateLimiterSaysHowLongToWait(t *testing.T) {
+func TestRateLimiterWait(t *testing.T) {
 	l, at := newRateLimiter(0.5), time.Unix(1_000_000, 0)
 	l.take("a", at)
 	wait := l.take("a", at)
@@ -41,7 +42,7 @@ func TestRateLimiterSaysHowLongToWait(t *testing.T) {
 	}
 }
 
-func TestRateLimiterTellsAddressesApart(t *testing.T) {
+func TestRateLimiterSeparatesAddresses(t *testing.T) {
 	l, at := newRateLimiter(1), time.Unix(1_000_000, 0)
 	for _, address := range []string{"a", "b"} {
 		if l.take(address, at) != 0 || l.take(address, at) == 0 {
@@ -57,7 +58,7 @@ func TestRateLimiterMemoryIsBounded(t *testing.T) {
 			t.Fatalf("address %d waits %v for its first request", i, wait)
 		}
 		if n := len(l.recent) + len(l.older); n > maxAddresses {
-			t.Fatalf("it keeps %d addresses", n)
+			t.Fatalf("the limiter keeps %d addresses", n)
 		}
 	}
 	for range 2 { // all buckets are full again
@@ -65,7 +66,7 @@ func TestRateLimiterMemoryIsBounded(t *testing.T) {
 		l.take("busy", at)
 	}
 	if n := len(l.recent) + len(l.older); n > 2 {
-		t.Errorf("it keeps %d entries, want those of the busy address only", n)
+		t.Errorf("the limiter keeps %d entries, want those of the busy address only", n)
 	}
 }
 
@@ -73,29 +74,46 @@ func TestRateLimiterKeepsAddressesThatStillWait(t *testing.T) {
 	l, at := newRateLimiter(0.001), time.Unix(1_000_000, 0)
 	l.take("first", at)
 	l.take("busy", at.Add(999*time.Second))
-	l.take("first", at.Add(1000*time.Second)) // begins another map
+	l.take("first", at.Add(1000*time.Second)) // starts a new map
 	if l.take("busy", at.Add(1998*time.Second)) == 0 {
 		t.Error("the busy address got a second request after 999 s of 1000 s")
 	}
 }
 
 func TestRateLimit(t *testing.T) {
-	b := newRig(t, keys.Settings{}, func(o *Options) { o.RateLimit = 2 })
+	srv := newTestServer(t, keys.Settings{}, func(o *Options) { o.RateLimit = 2 })
 	for range 2 {
-		if r := b.do("POST", "/auth", ""); r.StatusCode != http.StatusOK {
+		if r := srv.do("POST", "/auth", ""); r.StatusCode != http.StatusOK {
 			t.Fatalf("status = %d", r.StatusCode)
 		}
 	}
-	r := b.do("POST", "/auth", "", "X-Forwarded-For", "198.51.100.7") // any client can write that
+	r := srv.do("POST", "/auth", "", "X-Forwarded-For", "198.51.100.7") // any client can write that
 	if r.Header.Get("Retry-After") != "1" {
 		t.Errorf("Retry-After = %q", r.Header.Get("Retry-After"))
 	}
 	wantProblem(t, r, http.StatusTooManyRequests, "too many requests")
-	if r := b.do("GET", "/jwks", ""); r.StatusCode != http.StatusOK {
+	if r := srv.do("GET", "/jwks", ""); r.StatusCode != http.StatusOK {
 		t.Errorf("the JWK Set is limited too: %d", r.StatusCode)
 	}
-	b.clock.Advance(time.Second)
-	if r := b.do("POST", "/auth", ""); r.StatusCode != http.StatusOK {
+	srv.clock.Advance(time.Second)
+	if r := srv.do("POST", "/auth", ""); r.StatusCode != http.StatusOK {
 		t.Errorf("a second later: %d", r.StatusCode)
+	}
+}
+
+func TestRefusedRequestsAreNotCounted(t *testing.T) {
+	l, at := newRateLimiter(1), time.Unix(1_000_000, 0)
+	l.take("a", at)
+	var refused sync.WaitGroup
+	for range 8 { // at the same time
+		refused.Go(func() {
+			for range 5000 {
+				l.take("a", at)
+			}
+		})
+	}
+	refused.Wait()
+	if wait := l.take("a", at.Add(time.Second)); wait != 0 {
+		t.Errorf("after a second without requests: wait = %v, want 0", wait)
 	}
 }

@@ -13,35 +13,38 @@ import (
 )
 
 // How long each phase of a connection may take and how much a client may send. They
-// bound the time for which a slow client holds a connection.
+// bound the time for which a slow client keeps a connection open.
 const (
 	headerTimeout  = 5 * time.Second
 	readTimeout    = 15 * time.Second // header and body
 	writeTimeout   = 30 * time.Second // from the end of the header to the end of the answer
 	idleTimeout    = 60 * time.Second
 	maxHeaderBytes = 32 << 10
-	maxStreams     = 100 // HTTP/2, each connection
+	maxStreams     = 100 // of HTTP/2, on each connection
 )
 
-// Serve answers on l until ctx is done, and closes l. Then /readyz answers 503.
-// Connections are still accepted for DrainDelay, and as long as a request that came
-// before is in flight, so that load balancers see the 503. Requests may finish for
-// DrainTimeout after the delay. Serve returns nil if ctx ended it, and an error
-// otherwise.
+// Serve accepts connections on l and answers their requests until ctx is done. Then it
+// drains: /readyz answers 503, and for DrainDelay the server continues to accept
+// connections, so that load balancers see the 503. After DrainDelay, it waits until no
+// request that arrived before the drain is in flight, closes l, and waits for the
+// remaining requests. It cuts off requests that are not finished DrainTimeout after
+// DrainDelay. Serve returns nil after a drain, and an error if l fails.
 //
-// A connection beyond MaxConnections waits in the system's backlog until another one
-// ends. An idle one ends after idleTimeout, a slow one after the time of its phase.
+// Idle connections count toward MaxConnections. A connection beyond that waits in the
+// system's backlog until another one ends. An idle connection is closed after idleTimeout,
+// a slow one after the time limit of its phase.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	srv := &http.Server{
-		Handler:           s.Handler(),
-		TLSConfig:         s.o.TLS,
-		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
-		ErrorLog:          slog.NewLogLogger(s.o.Log.Handler(), slog.LevelWarn),
+		Handler:                      s.Handler(),
+		TLSConfig:                    s.o.TLS,
+		ReadHeaderTimeout:            headerTimeout,
+		ReadTimeout:                  readTimeout,
+		WriteTimeout:                 writeTimeout,
+		IdleTimeout:                  idleTimeout,
+		DisableGeneralOptionsHandler: true, // so that OPTIONS * is answered by Handler too
+		MaxHeaderBytes:               maxHeaderBytes,
+		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		ErrorLog:                     slog.NewLogLogger(s.o.Log.Handler(), slog.LevelWarn),
 	}
 	limited := netutil.LimitListener(l, s.o.MaxConnections)
 	ended := make(chan error, 1)
@@ -69,9 +72,9 @@ func (s *Server) drain(srv *http.Server) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.o.DrainTimeout)
 	defer cancel()
-	_ = s.inFlight.Acquire(ctx, maxInFlight) // when no request is in flight, or ctx ends
+	_ = s.inFlight.Acquire(ctx, maxInFlight) // returns when no request is in flight or ctx ends
 	if err := srv.Shutdown(ctx); err != nil {
-		s.o.Log.WarnContext(ctx, "requests cut off because they did not finish in time", "drain_timeout", s.o.DrainTimeout)
+		s.o.Log.WarnContext(ctx, "requests were cut off because they did not finish in time", "drain_timeout", s.o.DrainTimeout)
 		_ = srv.Close() // its error is about the listener, which is closed already
 	}
 }

@@ -21,17 +21,19 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
 
-// pipes is a listener in memory, so that its connections belong to the
-// synctest bubble of a test and use its clock.
-type pipes struct {
+// pipeListener is a listener in memory. Its connections belong to the synctest bubble of
+// a test, so they use its fake clock.
+type pipeListener struct {
 	conns  chan net.Conn
 	closed chan struct{}
 	once   sync.Once
 }
 
-func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), closed: make(chan struct{})} }
+func newPipeListener() *pipeListener {
+	return &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+}
 
-func (p *pipes) Accept() (net.Conn, error) {
+func (p *pipeListener) Accept() (net.Conn, error) {
 	select {
 	case c := <-p.conns:
 		return c, nil
@@ -39,14 +41,14 @@ func (p *pipes) Accept() (net.Conn, error) {
 		return nil, net.ErrClosed
 	}
 }
-func (p *pipes) Close() error   { p.once.Do(func() { close(p.closed) }); return nil }
-func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
+func (p *pipeListener) Close() error   { p.once.Do(func() { close(p.closed) }); return nil }
+func (p *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
 
-func (p *pipes) dial(ctx context.Context) (net.Conn, error) {
-	ours, theirs := net.Pipe()
+func (p *pipeListener) dial(ctx context.Context) (net.Conn, error) {
+	client, server := net.Pipe()
 	select {
-	case p.conns <- theirs:
-		return ours, nil
+	case p.conns <- server:
+		return client, nil
 	case <-p.closed:
 		return nil, net.ErrClosed
 	case <-ctx.Done():
@@ -54,36 +56,36 @@ func (p *pipes) dial(ctx context.Context) (net.Conn, error) {
 	}
 }
 
-// client speaks HTTP over the pipes.
-func (p *pipes) client() *http.Client {
+// client returns an HTTP client that connects to the listener.
+func (p *pipeListener) client() *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return p.dial(ctx) },
 	}}
 }
 
-// serving is a server that serves on pipes in a synctest bubble.
-type serving struct {
+// runningServer is a server whose Serve runs in the synctest bubble of a test.
+type runningServer struct {
 	*Server
-	pipes *pipes
-	stop  context.CancelFunc
-	ended chan error
+	listener *pipeListener
+	stop     context.CancelFunc
+	ended    chan error
 }
 
-func serve(t *testing.T, change ...func(*Options)) *serving {
+func serve(t *testing.T, change ...func(*Options)) *runningServer {
 	t.Helper()
 	o := Options{Ring: newRing(t, time.Now, keys.Settings{})}
 	for _, f := range change {
 		f(&o)
 	}
 	ctx, stop := context.WithCancel(t.Context())
-	s := &serving{Server: New(o), pipes: newPipes(), stop: stop, ended: make(chan error, 1)}
-	go func() { s.ended <- s.Serve(ctx, s.pipes) }()
+	s := &runningServer{Server: New(o), listener: newPipeListener(), stop: stop, ended: make(chan error, 1)}
+	go func() { s.ended <- s.Serve(ctx, s.listener) }()
 	t.Cleanup(stop)
 	return s
 }
 
 // block adds a route whose requests stay in flight until release is called.
-func (s *serving) block() (release func()) {
+func (s *runningServer) addBlockingRoute() (release func()) {
 	released := make(chan struct{})
 	s.route("GET /block", func(w http.ResponseWriter, r *http.Request) error {
 		select {
@@ -115,8 +117,8 @@ func get(t *testing.T, c *http.Client, path string) (int, error) {
 func TestDrainLetsRequestsFinish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(t)
-		release := s.block()
-		client := s.pipes.client()
+		release := s.addBlockingRoute()
+		client := s.listener.client()
 		answered := make(chan int, 1)
 		go func() {
 			status, err := get(t, client, "/block")
@@ -128,8 +130,8 @@ func TestDrainLetsRequestsFinish(t *testing.T) {
 		synctest.Wait()
 		s.stop()
 		synctest.Wait()
-		if status, err := get(t, s.pipes.client(), "/readyz"); status != http.StatusServiceUnavailable {
-			t.Errorf("while draining /readyz answers %d, %v", status, err)
+		if status, err := get(t, s.listener.client(), "/readyz"); status != http.StatusServiceUnavailable {
+			t.Errorf("/readyz while draining: %d, %v", status, err)
 		}
 		time.Sleep(5 * time.Second)
 		release()
@@ -143,37 +145,37 @@ func TestDrainLetsRequestsFinish(t *testing.T) {
 	})
 }
 
-// A load balancer must see that /readyz answers 503 before the port closes.
+// A client that polls /readyz must receive a 503 before the port closes.
 func TestDrainDelay(t *testing.T) {
 	for _, delay := range []time.Duration{0, 5 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			s := serve(t, func(o *Options) { o.DrainDelay, o.DrainTimeout = delay, time.Second })
-			client := s.pipes.client()
+			client := s.listener.client()
 			defer client.CloseIdleConnections()
 			if status, err := get(t, client, "/readyz"); status != http.StatusOK {
-				t.Fatalf("/readyz answers %d, %v", status, err)
+				t.Fatalf("/readyz: %d, %v", status, err)
 			}
 			start := time.Now()
 			s.stop()
 			if delay > 0 {
 				time.Sleep(delay - time.Millisecond)
 				for path, want := range map[string]int{"/readyz": http.StatusServiceUnavailable, "/jwks": http.StatusOK} {
-					if status, err := get(t, s.pipes.client(), path); status != want {
-						t.Errorf("%s answers %d, %v", path, status, err)
+					if status, err := get(t, s.listener.client(), path); status != want {
+						t.Errorf("%s while draining: %d, %v", path, status, err)
 					}
 				}
 			}
 			if err := <-s.ended; err != nil || time.Since(start).Round(100*time.Millisecond) != delay {
 				t.Errorf("Serve = %v after %v, want %v", err, time.Since(start), delay)
 			}
-			if _, err := s.pipes.dial(t.Context()); err == nil {
-				t.Error("a connection is accepted at the end")
+			if _, err := s.listener.dial(t.Context()); err == nil {
+				t.Error("a connection is accepted after Serve returned")
 			}
 		})
 	}
 }
 
-// Requests that come while the server drains are served but do not delay the end.
+// The server answers requests that arrive during the drain, but they do not prolong it.
 func TestDrainDoesNotWaitForLateRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(t, func(o *Options) { o.DrainDelay, o.DrainTimeout = time.Second, time.Hour })
@@ -188,14 +190,14 @@ func TestDrainDoesNotWaitForLateRequests(t *testing.T) {
 		for range 2 {
 			time.Sleep(500*time.Millisecond - time.Microsecond)
 			late.Go(func() {
-				if status, err := get(t, s.pipes.client(), "/slow"); status != http.StatusOK {
+				if status, err := get(t, s.listener.client(), "/slow"); status != http.StatusOK {
 					t.Errorf("a late request got %d, %v", status, err)
 				}
 			})
 		}
 		time.Sleep(time.Second)
-		if _, err := s.pipes.dial(t.Context()); err == nil {
-			t.Error("the port stays open because of a late request")
+		if _, err := s.listener.dial(t.Context()); err == nil {
+			t.Error("the port is still open: the drain waited for a late request")
 		}
 		late.Wait()
 		if err := <-s.ended; err != nil {
@@ -204,11 +206,11 @@ func TestDrainDoesNotWaitForLateRequests(t *testing.T) {
 	})
 }
 
-func TestDrainEndsAfterItsTime(t *testing.T) {
+func TestDrainTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(t, func(o *Options) { o.DrainTimeout = 3 * time.Second })
-		defer s.block()()
-		client := s.pipes.client()
+		defer s.addBlockingRoute()()
+		client := s.listener.client()
 		failed := make(chan error, 1)
 		go func() {
 			_, err := get(t, client, "/block")
@@ -226,11 +228,11 @@ func TestDrainEndsAfterItsTime(t *testing.T) {
 	})
 }
 
-func TestServeReportsABrokenListener(t *testing.T) {
+func TestServeReturnsListenerError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(t)
 		synctest.Wait()
-		_ = s.pipes.Close()
+		_ = s.listener.Close()
 		if err := <-s.ended; !errors.Is(err, net.ErrClosed) {
 			t.Errorf("Serve = %v", err)
 		}
@@ -241,8 +243,8 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 	for name, tt := range map[string]struct {
 		send    string
 		within  time.Duration
-		answer  string // what the client reads before the end
-		reading bool   // it reads the answer
+		answer  string // how the bytes start that the client reads before the server closes
+		reading bool   // the client reads the answer at once
 	}{
 		"nothing":       {"", headerTimeout, "", true},
 		"half a header": {"GET /jwks HTTP/1.1\r\nHost: a\r\nX: ", headerTimeout, "", true},
@@ -253,7 +255,7 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := serve(t)
-				conn, err := s.pipes.dial(t.Context())
+				conn, err := s.listener.dial(t.Context())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -283,11 +285,11 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 func TestHeadersAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(t)
-		conn, err := s.pipes.dial(t.Context())
+		conn, err := s.listener.dial(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		go func() { // net/http stops reading somewhere in it
+		go func() { // net/http stops reading before the end of this header
 			_, _ = io.WriteString(conn, "GET /jwks HTTP/1.1\r\nHost: a\r\nX: "+strings.Repeat("x", 2*maxHeaderBytes)+"\r\n\r\n")
 		}()
 		r, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -306,7 +308,7 @@ func TestConnectionsAreLimited(t *testing.T) {
 		dial := func() (net.Conn, error) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			return s.pipes.dial(ctx)
+			return s.listener.dial(ctx)
 		}
 		first, err := dial()
 		if err != nil {
@@ -325,7 +327,7 @@ func TestConnectionsAreLimited(t *testing.T) {
 		if err != nil {
 			t.Errorf("after one was closed: %v", err)
 		}
-		s.stop() // while Accept waits for a connection to end
+		s.stop() // now Accept waits until a connection ends
 		if err := <-s.ended; err != nil {
 			t.Error(err)
 		}
@@ -352,7 +354,7 @@ func TestTLSServesHTTP2(t *testing.T) {
 	})
 	roots := x509.NewCertPool()
 	roots.AddCert(certificate)
-	client := s.pipes.client()
+	client := s.listener.client()
 	transport := client.Transport.(*http.Transport)
 	transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 	transport.ForceAttemptHTTP2 = true
@@ -381,7 +383,7 @@ func TestReadersDuringRotations(t *testing.T) {
 		done, reading := context.WithCancel(t.Context())
 		var readers sync.WaitGroup
 		for range 4 {
-			client := s.pipes.client()
+			client := s.listener.client()
 			readers.Go(func() {
 				defer client.CloseIdleConnections()
 				for done.Err() == nil {
@@ -405,8 +407,9 @@ func TestReadersDuringRotations(t *testing.T) {
 	})
 }
 
-// readOnce checks that a reader gets a complete JWK Set with the active key.
-func (s *serving) readOnce(t *testing.T, client *http.Client) {
+// readOnce checks that the JWK Set is complete and contains the key that was active
+// before the request.
+func (s *runningServer) readOnce(t *testing.T, client *http.Client) {
 	before := s.o.Ring.Keyset().Active().KeyID()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://server/jwks", nil)
 	if err != nil {
@@ -425,6 +428,6 @@ func (s *serving) readOnce(t *testing.T, client *http.Client) {
 	}
 	set, problems, err := jwk.ParseSet(body)
 	if err != nil || len(problems) > 0 || len(set.ByKeyID(before)) != 1 {
-		t.Errorf("the set lacks %s: %v %v", before, problems, err)
+		t.Errorf("the set lacks kid %s: %v %v", before, problems, err)
 	}
 }

@@ -15,37 +15,39 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
 
-// Options are the parts and limits of a Server. Only Ring is required.
+// Options are the dependencies and limits of a Server. Only Ring is required.
 type Options struct {
 	Ring     *keys.Ring
-	Audience []string // aud of tokens whose request names none
+	Audience []string // the aud of a token if its request names none
 
-	RateLimit      float64       // requests to /auth a second and client address, from 0.001 to 10000; 0 is no limit
-	MaxConnections int           // open at once; 0 means 1024
-	DrainDelay     time.Duration // how long Serve goes on answering, no longer ready, after its context has ended
-	DrainTimeout   time.Duration // how long requests in flight may take after that; 0 means 10s
+	RateLimit      float64       // requests to /auth per second from each client address, from 0.001 to 10000; 0 is no limit
+	MaxConnections int           // open at the same time; 0 means 1024
+	DrainDelay     time.Duration // how long Serve continues to answer, with /readyz at 503, after its context has ended
+	DrainTimeout   time.Duration // how long requests in flight may take after DrainDelay; 0 means 10s
 	TLS            *tls.Config   // with its certificates, to serve HTTPS; nil serves HTTP
 
 	Log     *slog.Logger     // nil discards
 	Now     func() time.Time // nil means time.Now
-	Version string           // of the program, for the build info metric
+	Version string           // the version of the program, for the build info metric
 }
 
 // Server answers requests. It is safe for concurrent use.
 type Server struct {
 	o        Options
 	mux      *http.ServeMux
+	public   map[string]bool // the paths of documents that scripts of any origin may read
 	metrics  *metrics
 	limiter  *rateLimiter // nil: no limit
 	queue    *signQueue
 	draining atomic.Bool
-	inFlight *semaphore.Weighted // of requests that came before draining
+	inFlight *semaphore.Weighted // held by each request that arrived before draining
 }
 
-// maxInFlight is more requests than can be in flight: draining acquires them all.
+// maxInFlight is the size of Server.inFlight, more than the requests that can be in
+// flight. To wait until no request is in flight, drain acquires all of it.
 const maxInFlight = 1 << 30
 
-// New makes a server. It starts nothing.
+// New returns a server. It starts no goroutine.
 func New(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -59,7 +61,7 @@ func New(o Options) *Server {
 	if o.DrainTimeout <= 0 {
 		o.DrainTimeout = 10 * time.Second
 	}
-	s := &Server{o: o, mux: http.NewServeMux(), inFlight: semaphore.NewWeighted(maxInFlight)}
+	s := &Server{o: o, mux: http.NewServeMux(), public: make(map[string]bool), inFlight: semaphore.NewWeighted(maxInFlight)}
 	s.metrics = newMetrics(s)
 	s.queue = newSignQueue(runtime.GOMAXPROCS(0), func(d time.Duration) { s.metrics.waits.Observe(d.Seconds()) })
 	if o.RateLimit > 0 {
@@ -80,7 +82,7 @@ func (s *Server) addRoutes() {
 	s.route("POST "+authRoute, s.auth)
 	s.route("GET /livez", s.livez)
 	s.route("GET /readyz", s.readyz)
-	s.mux.Handle("GET /metrics", s.metrics.handler())
+	s.route("GET /metrics", s.metrics.serve)
 }
 
 // handler answers a request, or returns an error that becomes a problem document.
@@ -96,14 +98,11 @@ func (s *Server) route(pattern string, h handler) {
 
 // publicRoute adds a document that scripts of any origin may read.
 func (s *Server) publicRoute(path string, d *document) {
-	s.route("GET "+path, func(w http.ResponseWriter, r *http.Request) error {
-		w.Header().Set("Access-Control-Allow-Origin", "*")
-		return d.serve(w, r)
-	})
+	s.public[path] = true
+	s.route("GET "+path, d.serve)
 	s.mux.HandleFunc("OPTIONS "+path, func(w http.ResponseWriter, _ *http.Request) {
 		h := w.Header()
 		h.Set("Allow", "GET, HEAD, OPTIONS")
-		h.Set("Access-Control-Allow-Origin", "*")
 		h.Set("Access-Control-Allow-Methods", "GET, HEAD")
 		h.Set("Access-Control-Allow-Headers", "*, Authorization")
 		h.Set("Access-Control-Max-Age", "86400")
@@ -111,22 +110,20 @@ func (s *Server) publicRoute(path string, d *document) {
 	})
 }
 
-// otherRoute is the name of every path that is not a route, in metrics and logs.
+// otherRoute is what metrics and logs say for every path that is not a route.
 const otherRoute = "other"
 
 // find returns the handler for a request, and the path of its route.
 //
-// http.ServeMux answers an unknown path and a wrong method with plain text, and a path
-// that is not in its shortest form with a redirect. Here all three get a problem
-// document: a client that follows a redirect may turn a POST into a GET.
+// http.ServeMux answers an unknown path and a wrong method with plain text, and
+// redirects a path that is not in its shortest form. find turns the first two into
+// problem documents. It never redirects, because a client that follows a redirect may
+// turn a POST into a GET.
 func (s *Server) find(r *http.Request) (h http.Handler, route string) {
-	if doubled, ok := strings.CutPrefix(r.URL.Path, "//"); ok {
-		// A client that appends a path to an issuer with a final slash sends two.
+	if single := strings.TrimPrefix(r.URL.Path, "/"); s.public[single] {
+		// A client that appends a path to an issuer with a final slash sends two slashes.
 		r = r.Clone(r.Context())
-		r.URL.Path = "/" + doubled
-		if _, pattern := s.mux.Handler(r); !isPublic(pattern) {
-			return s.problemHandler(notFound()), otherRoute
-		}
+		r.URL.Path = single
 	}
 	if path.Clean(r.URL.Path) != r.URL.Path {
 		return s.problemHandler(notFound()), otherRoute
@@ -136,25 +133,21 @@ func (s *Server) find(r *http.Request) (h http.Handler, route string) {
 		_, route, _ = strings.Cut(pattern, " ")
 		return h, route
 	}
-	var answer headerOnly // of ServeMux
+	var answer headerOnly
 	h.ServeHTTP(&answer, r)
 	if allow := answer.Header().Get("Allow"); allow != "" {
 		return s.problemHandler(&problem{
-			status: http.StatusMethodNotAllowed, detail: "this path takes " + allow, allow: allow,
+			status: http.StatusMethodNotAllowed, detail: "this path accepts the methods " + allow, allow: allow,
 		}), r.URL.Path
 	}
 	return s.problemHandler(notFound()), otherRoute
-}
-
-func isPublic(pattern string) bool {
-	return strings.HasSuffix(pattern, " /jwks") || strings.Contains(pattern, " /.well-known/")
 }
 
 func (s *Server) problemHandler(p *problem) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, p) })
 }
 
-// headerOnly is a ResponseWriter that keeps nothing but the header.
+// headerOnly is a ResponseWriter that keeps the header and discards the rest.
 type headerOnly struct{ header http.Header }
 
 func (h *headerOnly) Header() http.Header {

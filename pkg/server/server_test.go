@@ -1,15 +1,19 @@
 package server
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jwksctl/jwksctl/pkg/jwk"
@@ -19,15 +23,15 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/store/memory"
 )
 
-// rig is a server on a real ring, with a clock to move and a log to read.
-type rig struct {
+// testServer is a Server with a real ring, a fake clock and a recorded log.
+type testServer struct {
 	*Server
 	ring   *keys.Ring
 	clock  *keystest.Clock
 	logged *lockedBuffer
 }
 
-// lockedBuffer may be read while it is written.
+// lockedBuffer is a buffer that may be read and written concurrently.
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -45,14 +49,14 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// newRing creates a keyset in memory and takes the timed steps that are due.
+// newRing creates a keyset in memory and takes the steps that are due.
 func newRing(t testing.TB, now func() time.Time, s keys.Settings) *keys.Ring {
 	t.Helper()
 	if s.Issuer == "" {
 		s.Issuer = "https://issuer.example"
 	}
 	if s.Algorithm == "" {
-		s.Algorithm = jwk.RS256 // the default; the keys are ready-made
+		s.Algorithm = jwk.RS256 // the default; keystest has prepared keys for it
 	}
 	policy, err := keys.NewPolicy(s)
 	if err != nil {
@@ -74,29 +78,29 @@ func newRing(t testing.TB, now func() time.Time, s keys.Settings) *keys.Ring {
 	return ring
 }
 
-func newRig(t testing.TB, s keys.Settings, change ...func(*Options)) *rig {
+func newTestServer(t testing.TB, s keys.Settings, change ...func(*Options)) *testServer {
 	t.Helper()
-	b := &rig{clock: keystest.NewClock(), logged: &lockedBuffer{}}
-	b.ring = newRing(t, b.clock.Now, s)
+	srv := &testServer{clock: keystest.NewClock(), logged: &lockedBuffer{}}
+	srv.ring = newRing(t, srv.clock.Now, s)
 	o := Options{
-		Ring: b.ring, Now: b.clock.Now, Version: "v1.2.3",
-		Log: slog.New(slog.NewJSONHandler(b.logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Ring: srv.ring, Now: srv.clock.Now, Version: "v1.2.3",
+		Log: slog.New(slog.NewJSONHandler(srv.logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, f := range change {
 		f(&o)
 	}
-	b.Server = New(o)
-	return b
+	srv.Server = New(o)
+	return srv
 }
 
-// do sends one request. Headers come as name, value, name, value.
-func (b *rig) do(method, target, body string, header ...string) *http.Response {
+// do sends one request. header is a list of name, value, name, value.
+func (srv *testServer) do(method, target, body string, header ...string) *http.Response {
 	r := httptest.NewRequest(method, target, strings.NewReader(body))
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Add(header[i], header[i+1])
 	}
 	w := httptest.NewRecorder()
-	b.Handler().ServeHTTP(w, r)
+	srv.Handler().ServeHTTP(w, r)
 	return w.Result()
 }
 
@@ -109,7 +113,8 @@ func read(t testing.TB, r *http.Response) string {
 	return string(body)
 }
 
-// wantProblem checks that a response is a problem document of that status.
+// wantProblem checks that a response is a problem document with this status and a
+// detail that contains the given text.
 func wantProblem(t *testing.T, r *http.Response, status int, detail string) {
 	t.Helper()
 	body := read(t, r)
@@ -139,13 +144,13 @@ func wantProblem(t *testing.T, r *http.Response, status int, detail string) {
 	}
 }
 
-// documents are the routes that everybody may read and cache.
+// documents returns the paths of the public documents.
 func documents() []string {
 	return []string{"/jwks", "/.well-known/jwks.json", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"}
 }
 
-func TestEveryRouteAndMethod(t *testing.T) {
-	b := newRig(t, keys.Settings{})
+func TestRoutesAndMethods(t *testing.T) {
+	srv := newTestServer(t, keys.Settings{})
 	readable := map[string]int{"GET": 200, "HEAD": 200}
 	withPreflight := map[string]int{"GET": 200, "HEAD": 200, "OPTIONS": 204}
 	routes := map[string]map[string]int{
@@ -157,9 +162,12 @@ func TestEveryRouteAndMethod(t *testing.T) {
 	for path, methods := range routes {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"} {
 			t.Run(method+" "+path, func(t *testing.T) {
-				r := b.do(method, path, "")
+				r := srv.do(method, path, "")
 				if got := r.Header.Get("X-Content-Type-Options"); got != "nosniff" {
 					t.Errorf("X-Content-Type-Options = %q", got)
+				}
+				if got, want := r.Header.Get("Access-Control-Allow-Origin"), methods["OPTIONS"] != 0; (got == "*") != want {
+					t.Errorf("Access-Control-Allow-Origin = %q", got)
 				}
 				if want, ok := methods[method]; ok {
 					if r.StatusCode != want {
@@ -167,43 +175,83 @@ func TestEveryRouteAndMethod(t *testing.T) {
 					}
 					return
 				}
-				wantProblem(t, r, http.StatusMethodNotAllowed, "this path takes")
-				for m := range methods {
-					if !strings.Contains(r.Header.Get("Allow"), m) {
-						t.Errorf("Allow = %q, without %s", r.Header.Get("Allow"), m)
-					}
+				wantProblem(t, r, http.StatusMethodNotAllowed, "this path accepts")
+				if got, want := r.Header.Get("Allow"), strings.Join(slices.Sorted(maps.Keys(methods)), ", "); got != want {
+					t.Errorf("Allow = %q, want %q", got, want)
 				}
 			})
 		}
 	}
 	for _, path := range []string{"/", "/nothing", "/jwks/", "/auth/x", "/debug/pprof/"} {
-		wantProblem(t, b.do("GET", path, ""), http.StatusNotFound, "nothing at this path")
+		wantProblem(t, srv.do("GET", path, ""), http.StatusNotFound, "nothing at this path")
 	}
 }
 
 // http.ServeMux redirects such paths by itself, and a client may follow a POST with a GET.
 func TestNoPathRedirects(t *testing.T) {
-	b := newRig(t, keys.Settings{})
+	srv := newTestServer(t, keys.Settings{})
 	for _, path := range []string{"//auth", "//livez", "///jwks", "/./jwks", "/jwks/", "/jwks//", "/x/../auth", "/.well-known//jwks.json", "//jwks/", "/auth%2F"} {
 		for _, method := range []string{"GET", "POST", "OPTIONS", "CONNECT"} {
-			r := b.do(method, path, "")
+			r := srv.do(method, path, "")
 			if location := r.Header.Get("Location"); location != "" {
 				t.Errorf("%s %s redirects to %s", method, path, location)
 			}
 			wantProblem(t, r, http.StatusNotFound, "nothing at this path")
 		}
 	}
-	wantMetrics(t, b, map[string]string{`jwksctl_http_request_duration_seconds_count{route="other"}`: "40"})
+	wantMetrics(t, srv, map[string]string{`jwksctl_http_request_duration_seconds_count{route="other"}`: "40"})
+}
+
+func TestRequestTargets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t)
+		for line, want := range map[string]int{
+			"GET /jwks":                       http.StatusOK,
+			"GET http://other.example/jwks":   http.StatusOK,
+			"GET http://other.example//jwks":  http.StatusOK,
+			"GET http://other.example":        http.StatusNotFound,
+			"DELETE //jwks":                   http.StatusMethodNotAllowed,
+			"POST /%61uth":                    http.StatusOK, // the same path as /auth (RFC 3986, section 6.2.2.2)
+			"POST /auth%2F":                   http.StatusNotFound,
+			"POST /%2Fauth":                   http.StatusNotFound,
+			"POST http://other.example//auth": http.StatusNotFound,
+			"GET /.well-known%2Fjwks.json":    http.StatusNotFound,
+			"OPTIONS *":                       http.StatusNotFound,
+			"CONNECT other.example:443":       http.StatusNotFound,
+			"CONNECT /auth":                   http.StatusMethodNotAllowed,
+		} {
+			conn, err := s.listener.dial(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.WriteString(conn, line+" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			r, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatalf("%s: %v", line, err)
+			}
+			if r.StatusCode != want {
+				t.Errorf("%s: status %d, want %d", line, r.StatusCode, want)
+			}
+			if want != http.StatusOK {
+				wantProblem(t, r, want, "path")
+			}
+			_ = conn.Close()
+		}
+		s.stop()
+		<-s.ended
+	})
 }
 
 func TestDocumentsAnswerTwoSlashes(t *testing.T) {
-	b := newRig(t, keys.Settings{})
+	srv := newTestServer(t, keys.Settings{})
 	for _, path := range documents() {
-		want := read(t, b.do("GET", path, ""))
-		if r := b.do("GET", "/"+path, ""); r.StatusCode != http.StatusOK || read(t, r) != want {
+		want := read(t, srv.do("GET", path, ""))
+		if r := srv.do("GET", "/"+path, ""); r.StatusCode != http.StatusOK || read(t, r) != want {
 			t.Errorf("GET /%s = %d", path, r.StatusCode)
 		}
-		if r := b.do("OPTIONS", "/"+path, ""); r.StatusCode != http.StatusNoContent {
+		if r := srv.do("OPTIONS", "/"+path, ""); r.StatusCode != http.StatusNoContent {
 			t.Errorf("OPTIONS /%s = %d", path, r.StatusCode)
 		}
 	}

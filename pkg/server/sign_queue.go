@@ -9,26 +9,27 @@ import (
 )
 
 const (
-	// signTimeout bounds the wait for a signature. It ends before writeTimeout
-	// would cut off the answer.
+	// signTimeout bounds the wait for a signature. It is shorter than writeTimeout, so
+	// that the server can still answer.
 	signTimeout = 10 * time.Second
 
-	// queueLength is how many requests may wait for each signature that may run. It
-	// bounds the wait: the last request is served after as many signatures.
+	// queueLength is how many requests may wait per signature that may run at the same
+	// time. It bounds the wait of the last request to that many signatures.
 	queueLength = 64
 )
 
 var errQueueFull = errors.New("too many requests wait for a signature")
 
-// signQueue bounds the signatures that run at the same time, so that they leave
-// processors to other requests, and the requests that wait for one.
+// signQueue bounds how many signatures run at the same time, so that other requests get
+// processor time, and how many requests wait for a signature.
 type signQueue struct {
 	running *semaphore.Weighted
-	places  *semaphore.Weighted // of requests whose signature runs or waits
-	waited  func(time.Duration) // receives how long a request waited that had to
+	places  *semaphore.Weighted // held by each request that signs or waits
+	waited  func(time.Duration) // is called with the duration of each wait, also if it was in vain
 }
 
-// newSignQueue allows for so many signatures at the same time.
+// newSignQueue returns a queue that runs at most the given number of signatures at the
+// same time.
 func newSignQueue(signatures int, waited func(time.Duration)) *signQueue {
 	return &signQueue{
 		running: semaphore.NewWeighted(int64(signatures)),
@@ -37,8 +38,8 @@ func newSignQueue(signatures int, waited func(time.Duration)) *signQueue {
 	}
 }
 
-// do calls sign as soon as it may run. The error is that of sign, errQueueFull, or
-// that of a ctx that ended during the wait.
+// do calls sign as soon as it may run. It returns the error of sign, errQueueFull, or
+// the error of ctx if ctx ended during the wait.
 func (q *signQueue) do(ctx context.Context, sign func() error) error {
 	if !q.places.TryAcquire(1) {
 		return errQueueFull

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -12,8 +13,8 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/keys/keystest"
 )
 
-// occupy starts signatures until as many run as may run, and returns a function that
-// ends them. Call it in a synctest bubble.
+// occupy starts as many signatures as may run at the same time, and returns a function
+// that ends them. Call it in a synctest bubble.
 func occupy(q *signQueue) (finish func()) {
 	end := make(chan struct{})
 	for q.running.TryAcquire(1) {
@@ -28,7 +29,7 @@ func occupy(q *signQueue) (finish func()) {
 
 func sign() error { return nil }
 
-func TestSignQueueReturnsTheErrorOfTheSignature(t *testing.T) {
+func TestSignQueueReturnsSignError(t *testing.T) {
 	q := newSignQueue(1, func(time.Duration) {})
 	failed := errors.New("no signature")
 	if err := q.do(t.Context(), func() error { return failed }); !errors.Is(err, failed) {
@@ -39,7 +40,7 @@ func TestSignQueueReturnsTheErrorOfTheSignature(t *testing.T) {
 	}
 }
 
-func TestSignQueueRunsSoManyAtOnce(t *testing.T) {
+func TestSignQueueLimitsConcurrentSignatures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var waited []time.Duration
 		q := newSignQueue(2, func(d time.Duration) { waited = append(waited, d) })
@@ -81,7 +82,7 @@ func TestSignQueueIsBounded(t *testing.T) {
 	})
 }
 
-func TestARequestThatIsGivenUpLeavesTheQueue(t *testing.T) {
+func TestSignQueueAfterCancellation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newSignQueue(1, func(time.Duration) {})
 		finish := occupy(q)
@@ -101,12 +102,12 @@ func TestARequestThatIsGivenUpLeavesTheQueue(t *testing.T) {
 		synctest.Wait()
 		finish()
 		if err := <-done; err != nil {
-			t.Errorf("the queue is full after the others left: %v", err)
+			t.Errorf("the queue is still full after all others were canceled: %v", err)
 		}
 	})
 }
 
-func TestNoRequestWaitsLongerThanTheTimeout(t *testing.T) {
+func TestSignQueueTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newSignQueue(1, func(time.Duration) {})
 		finish := occupy(q)
@@ -118,7 +119,7 @@ func TestNoRequestWaitsLongerThanTheTimeout(t *testing.T) {
 	})
 }
 
-func TestAPanicLeavesTheQueue(t *testing.T) {
+func TestSignQueueAfterPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // so that a wait for signTimeout takes no time
 		q := newSignQueue(1, func(time.Duration) {})
 		for range 2 * queueLength {
@@ -133,50 +134,75 @@ func TestAPanicLeavesTheQueue(t *testing.T) {
 	})
 }
 
+func TestClientDisconnectsWhileItWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t)
+		finish := occupy(s.queue)
+		conn, err := s.listener.dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(conn, "POST /auth HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		_ = conn.Close()
+		synctest.Wait()
+		srv := &testServer{Server: s.Server}
+		wantMetrics(t, srv, map[string]string{
+			`jwksctl_http_requests_total{method="POST",route="/auth",status="503"}`: "1",
+			`jwksctl_tokens_total{alg="RS256",kind="valid"}`:                        "0",
+		})
+		finish()
+		s.stop()
+		<-s.ended
+	})
+}
+
 func TestAuthWaitsForItsSignature(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, keys.Settings{})
-		finish := occupy(b.queue)
+		srv := newTestServer(t, keys.Settings{})
+		finish := occupy(srv.queue)
 		answered := make(chan int, 1)
-		go func() { answered <- b.do("POST", "/auth", "").StatusCode }()
+		go func() { answered <- srv.do("POST", "/auth", "").StatusCode }()
 		synctest.Wait()
 		if len(answered) > 0 {
-			t.Errorf("answered %d while no signature may run", <-answered)
+			t.Errorf("answered %d although the queue was occupied", <-answered)
 		}
 		finish()
 		if status := <-answered; status != http.StatusOK {
 			t.Errorf("status = %d", status)
 		}
-		wantMetrics(t, b, map[string]string{"jwksctl_sign_wait_seconds_count": "1"})
+		wantMetrics(t, srv, map[string]string{"jwksctl_sign_wait_seconds_count": "1"})
 	})
 }
 
-func TestAFullQueueIsAnsweredWith503AndTheSetIsServed(t *testing.T) {
+func TestFullSignQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, keys.Settings{})
-		b.queue = newSignQueue(1, func(time.Duration) {})
-		finish := occupy(b.queue)
+		srv := newTestServer(t, keys.Settings{})
+		srv.queue = newSignQueue(1, func(time.Duration) {})
+		finish := occupy(srv.queue)
 		for range queueLength {
-			go func() { _ = b.queue.do(t.Context(), sign) }()
+			go func() { _ = srv.queue.do(t.Context(), sign) }()
 		}
 		synctest.Wait()
-		r := b.do("POST", "/auth", "")
+		r := srv.do("POST", "/auth", "")
 		if r.Header.Get("Retry-After") == "" {
 			t.Error("no Retry-After")
 		}
 		wantProblem(t, r, http.StatusServiceUnavailable, "wait for a signature")
-		if r := b.do("GET", "/jwks", ""); r.StatusCode != http.StatusOK {
-			t.Errorf("the JWK Set: %d", r.StatusCode)
+		if r := srv.do("GET", "/jwks", ""); r.StatusCode != http.StatusOK {
+			t.Errorf("GET /jwks: status %d, want 200", r.StatusCode)
 		}
 		finish()
 	})
 }
 
-func TestExpiredTokensWaitForTheSpecimenOutsideOfTheQueue(t *testing.T) {
+func TestWaitForSpecimenOutsideSignQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(t)
 		no, yes := false, true
-		for _, wanted := range []*bool{&no, &yes} { // leaves the ring without the specimen that it should have
+		for _, wanted := range []*bool{&no, &yes} { // leaves the ring without a specimen that its policy requires
 			if _, err := s.o.Ring.SetPolicy(t.Context(), keys.Settings{ExpiredTokens: wanted}); err != nil {
 				t.Fatal(err)
 			}
@@ -186,26 +212,26 @@ func TestExpiredTokensWaitForTheSpecimenOutsideOfTheQueue(t *testing.T) {
 				}
 			}
 		}
-		b := &rig{Server: s.Server, ring: s.o.Ring, clock: keystest.NewClock(), logged: &lockedBuffer{}}
-		b.queue = newSignQueue(1, func(time.Duration) {})
+		srv := &testServer{Server: s.Server, ring: s.o.Ring, clock: keystest.NewClock(), logged: &lockedBuffer{}}
+		srv.queue = newSignQueue(1, func(time.Duration) {})
 		start := time.Now()
 		answered := make(chan *http.Response, 1)
-		go func() { answered <- b.do("POST", "/auth?expired", "") }()
+		go func() { answered <- srv.do("POST", "/auth?expired", "") }()
 		synctest.Wait()
-		if !b.queue.running.TryAcquire(1) {
-			t.Error("a request that waits for the specimen delays others")
+		if !srv.queue.running.TryAcquire(1) {
+			t.Error("a request that waits for the specimen occupies the queue")
 		}
-		b.queue.running.Release(1)
+		srv.queue.running.Release(1)
 		if r := <-answered; r.StatusCode != http.StatusServiceUnavailable || time.Since(start) != signTimeout {
-			t.Errorf("without a specimen: %d after %v", r.StatusCode, time.Since(start))
+			t.Errorf("without a specimen: status %d after %v", r.StatusCode, time.Since(start))
 		}
-		go func() { answered <- b.do("POST", "/auth?expired", "") }()
+		go func() { answered <- srv.do("POST", "/auth?expired", "") }()
 		synctest.Wait()
 		if err := s.o.Ring.Step(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if r := <-answered; r.StatusCode != http.StatusOK {
-			t.Errorf("once there is a specimen: %d", r.StatusCode)
+			t.Errorf("after the specimen was made: status %d", r.StatusCode)
 		}
 		s.stop()
 		<-s.ended
