@@ -9,28 +9,28 @@ import (
 	"strings"
 )
 
-// parseAddress holds a URL to the rules of this package: absolute, https unless
-// its host is a loopback one or the caller insists, and without userinfo.
+// parseAddress checks a URL: it must be absolute, have no userinfo, and use https unless
+// its host is loopback or the caller allows plain http.
 func parseAddress(raw string, insecureHTTP bool) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
-		// url.Error repeats the input, password and all; its cause does not.
-		return nil, fmt.Errorf("%w: not a URL: want https://HOST/PATH", ErrAddress)
+		// url.Error shows the input with its password; its cause does not.
+		return nil, fmt.Errorf("%w: not a URL: use https://HOST/PATH", ErrAddress)
 	}
 	switch {
 	case u.User != nil:
-		return nil, fmt.Errorf("%w: %s: a URL must not carry a user name or password", ErrAddress, display(u))
+		return nil, fmt.Errorf("%w: %s: a URL must not have a user name or password", ErrAddress, display(u))
 	case u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "":
-		return nil, fmt.Errorf("%w: %s: want https://HOST/PATH", ErrAddress, display(u))
-	case u.Scheme == "http" && !insecureHTTP && !loopback(u.Hostname()):
-		return nil, fmt.Errorf("%w: %s: use https, or, if you trust the network between, insecure HTTP (InsecureHTTP, --insecure-http)", ErrAddress, display(u))
+		return nil, fmt.Errorf("%w: %s: use https://HOST/PATH", ErrAddress, display(u))
+	case u.Scheme == "http" && !insecureHTTP && !isLoopback(u.Hostname()):
+		return nil, fmt.Errorf("%w: %s: use https, or allow plain http if you trust the network (InsecureHTTP, --insecure-http)", ErrAddress, display(u))
 	}
 	return u, nil
 }
 
-// loopback reports whether a host can only be this machine. Names other than
-// localhost do not count: what they resolve to is the network's say.
-func loopback(host string) bool {
+// isLoopback reports whether a host is certainly this machine. Other names than
+// localhost are not, because the network decides to which address they resolve.
+func isLoopback(host string) bool {
 	if strings.EqualFold(host, "localhost") {
 		return true
 	}
@@ -38,12 +38,12 @@ func loopback(host string) bool {
 	return err == nil && addr.IsLoopback()
 }
 
-// display is what errors may show of a URL.
+// display returns the parts of a URL that errors may show.
 func display(u *url.URL) string {
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String()
 }
 
-// origin is scheme, host and port (RFC 6454), the port always spelled out.
+// origin is scheme, host and port (RFC 6454); the port is always included.
 func origin(u *url.URL) string {
 	port := u.Port()
 	if port == "" {
@@ -52,8 +52,8 @@ func origin(u *url.URL) string {
 	return u.Scheme + "://" + strings.ToLower(u.Hostname()) + ":" + port
 }
 
-// checkRedirect lets a server move a document about, never hand the question to
-// another one: what answers in the issuer's name must be the issuer.
+// checkRedirect allows redirects within one origin. A redirect to another origin would
+// let another server answer for the issuer.
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	switch {
 	case len(via) > maxRedirects:

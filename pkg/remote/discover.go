@@ -11,21 +11,21 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// Metadata is what an issuer says about itself, as far as keys go.
+// Metadata is the part of an issuer's metadata that concerns keys.
 type Metadata struct {
-	Issuer  string // equal to the asked one, letter by letter
+	Issuer  string // exactly the issuer that was asked for
 	JWKSURL string // jwks_uri, for New or Fetch
 	URL     string // where the metadata was found
 }
 
-// Discover asks an issuer where its keys are. It looks where OpenID Connect
-// Discovery 1.0 section 4 puts the metadata, then where RFC 8414 section 3
-// does, which differs for an issuer with a path:
+// Discover fetches the metadata of an issuer. It tries the place of OpenID Connect
+// Discovery 1.0 section 4, then that of RFC 8414 section 3, which differs for an issuer
+// with a path:
 //
 //	https://HOST/PATH/.well-known/openid-configuration
 //	https://HOST/.well-known/oauth-authorization-server/PATH
 //
-// Options.Timeout holds for the whole. Errors: ErrAddress, ErrUnavailable.
+// Options.Timeout limits both requests together. Errors: ErrAddress, ErrUnavailable.
 func Discover(ctx context.Context, issuer string, o Options) (Metadata, error) {
 	o = o.complete()
 	openID, oauth, err := wellKnown(issuer, o.InsecureHTTP)
@@ -45,7 +45,7 @@ func Discover(ctx context.Context, issuer string, o Options) (Metadata, error) {
 	return Metadata{}, fmt.Errorf("%w; %w", err, oauthErr)
 }
 
-// wellKnown returns the two places where the metadata of issuer may be.
+// wellKnown returns the two URLs at which the metadata of issuer may be.
 func wellKnown(issuer string, insecureHTTP bool) (openID, oauth *url.URL, err error) {
 	u, err := parseAddress(issuer, insecureHTTP)
 	if err != nil {
@@ -63,7 +63,7 @@ func wellKnown(issuer string, insecureHTTP bool) (openID, oauth *url.URL, err er
 	return openID, oauth, err
 }
 
-// metadata fetches and judges one document.
+// metadata fetches and checks one document.
 func (o Options) metadata(ctx context.Context, place *url.URL, issuer string) (Metadata, error) {
 	r, err := o.get(ctx, place, http.Header{"Accept": {"application/json"}})
 	if err != nil {
@@ -74,7 +74,7 @@ func (o Options) metadata(ctx context.Context, place *url.URL, issuer string) (M
 		return Metadata{}, unavailable(place, err)
 	}
 	if m.Issuer != issuer {
-		return Metadata{}, unavailable(place, fmt.Errorf("it speaks for the issuer %.200q, not for %q", m.Issuer, issuer))
+		return Metadata{}, unavailable(place, fmt.Errorf("it is the metadata of the issuer %.200q, not of %q", m.Issuer, issuer))
 	}
 	jwks, err := parseAddress(m.JWKSURL, o.InsecureHTTP)
 	if err != nil {

@@ -72,18 +72,18 @@ func TestDiscover(t *testing.T) {
 		{
 			name:  "slash that was not asked",
 			pages: map[string]string{oidc: `{"issuer":"BASE/","jwks_uri":"BASE/k"}`},
-			want:  "speaks for the issuer",
+			want:  "metadata of the issuer",
 		},
 		{
 			name:  "another issuer",
 			pages: map[string]string{oauth: `{"issuer":"https://example.com","jwks_uri":"BASE/k"}`},
-			want:  `speaks for the issuer "https://example.com"`,
+			want:  `metadata of the issuer "https://example.com"`,
 		},
 		{
 			name:  "another case",
 			path:  "/a",
 			pages: map[string]string{"/a" + oidc: `{"issuer":"BASE/A","jwks_uri":"BASE/k"}`},
-			want:  "speaks for the issuer",
+			want:  "metadata of the issuer",
 		},
 		{
 			name:  "names are exact",
@@ -190,7 +190,7 @@ func TestDiscoverTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
 		_, err := remote.Discover(t.Context(), "http://localhost", remote.Options{Transport: inMemory(t, http.HandlerFunc(hangs))})
-		checkUnavailable(t, err, "no whole answer within 5s")
+		checkUnavailable(t, err, "no complete response within 5s")
 		if d := time.Since(begin); d != 5*time.Second {
 			t.Errorf("it took %s", d)
 		}

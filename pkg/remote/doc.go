@@ -1,5 +1,5 @@
-// Package remote obtains other people's public keys: it fetches a JWK Set by
-// its URL, or by the issuer that publishes it, and caches it as HTTP says.
+// Package remote obtains the public keys of other issuers: it fetches a JWK Set by its
+// URL, or finds that URL by issuer discovery, and caches the set by the rules of HTTP.
 //
 //	           Keys(ctx, kid)
 //	                │
@@ -13,21 +13,20 @@
 //
 // It guarantees:
 //
-//   - A document is replaced whole. A key that its issuer withdrew is gone with
-//     the next good document, and at the latest when the old one may no longer
-//     be used (Document.StaleUntil), whether or not the issuer can be reached.
+//   - A new document replaces the old one completely. A key that its issuer withdrew
+//     is gone with the next valid document, and at the latest when the old one may no
+//     longer be used (Document.StaleUntil), also if the issuer cannot be reached.
 //   - Cache-Control, Expires, Age, ETag and Last-Modified are honoured
-//     (RFC 9111), as a private cache does it: s-maxage is not for us.
-//   - At most one request is under way per Source. A caller that gives up does
-//     not disturb the callers that wait for the same answer.
-//   - Tokens with made-up kids, and an issuer that is down, cost the issuer a
-//     bounded number of requests, however many tokens arrive.
-//   - One member that cannot be used (an unknown type, a broken or a private
-//     key) never spoils the others; it is reported as a jwk.Problem.
+//     (RFC 9111), as by a private cache, which ignores s-maxage.
+//   - Each Source sends at most one request at a time. If one caller gives up, the
+//     callers that wait for the same response still get it.
+//   - The number of requests to an issuer is bounded, also while many tokens with
+//     unknown kids arrive and while the issuer is down.
+//   - A key that cannot be used (of an unknown type, broken, or private) does not
+//     affect the others; it is reported as a jwk.Problem.
 //
-// It refuses plain http beyond this machine, addresses that carry a password,
-// redirects to another origin, answers that are too large or too slow, answers
-// other than 200 with a JWK Set, and metadata of another issuer than the asked
-// one. It never follows an address that a token names, and its errors show no
-// query string, since that is where people put credentials.
+// It refuses plain http to other machines, URLs with a password, redirects to another
+// origin, responses that are too large or too slow, responses other than 200 with a
+// JWK Set, and metadata that names another issuer. It never fetches a URL that a token
+// names. Its errors do not show the query of a URL, which may have credentials.
 package remote

@@ -19,25 +19,24 @@ import (
 // Document is a JWK Set as it was fetched, and what its headers said.
 type Document struct {
 	URL      string        // where it was fetched
-	Set      jwk.Set       // the members that can be used, in their order
-	Problems []jwk.Problem // the members that cannot
+	Set      jwk.Set       // the keys that can be used, in their order
+	Problems []jwk.Problem // the keys that cannot
 	Raw      []byte        // the body as received
 
-	ContentType  string // the header; not judged, since many servers get it wrong
+	ContentType  string // the header; not checked, because many servers send a wrong one
 	CacheControl string // the header, several lines joined by a comma
 	Expires      string // the header
 	ETag         string // the header, quotes included
 	LastModified string // the header
 	date         string // the header
 
-	Age        time.Duration // how old the answer was on arrival, by its Age header
+	Age        time.Duration // how old the response was on arrival, by its Age header
 	FetchedAt  time.Time     // when the request was sent
-	FreshUntil time.Time     // until then the document is used without asking again
-	StaleUntil time.Time     // until then it may be used while no better one can be had
+	FreshUntil time.Time     // until then the document is used without a new request
+	StaleUntil time.Time     // until then it may be used while no newer one can be fetched
 }
 
-// Fetch asks once for the JWK Set at rawURL; there is no cache in between but
-// those of the network. A set without a usable key is not an error here: see
+// Fetch fetches the JWK Set at rawURL once, without a cache of its own. A set without a usable key is not an error here: see
 // Problems. Errors: ErrAddress, ErrUnavailable.
 func Fetch(ctx context.Context, rawURL string, o Options) (Document, error) {
 	o = o.complete()
@@ -48,8 +47,8 @@ func Fetch(ctx context.Context, rawURL string, o Options) (Document, error) {
 	return o.fetch(ctx, u, Document{}, false)
 }
 
-// fetch asks for the document that follows prev, which may be the zero value.
-// With force no cache on the way may answer without asking the origin.
+// fetch fetches the document that follows prev, which may be the zero value. With force,
+// caches on the way must revalidate their copy with the origin.
 func (o Options) fetch(ctx context.Context, u *url.URL, prev Document, force bool) (Document, error) {
 	header := http.Header{"Accept": {"application/jwk-set+json, application/json;q=0.9"}}
 	if force {
@@ -58,7 +57,7 @@ func (o Options) fetch(ctx context.Context, u *url.URL, prev Document, force boo
 	if prev.ETag != "" {
 		header.Set("If-None-Match", prev.ETag)
 	}
-	// Last-Modified has seconds: who looks for a key of this second must not go by it.
+	// Last-Modified has whole seconds, so it cannot tell whether a key was added in this second.
 	if prev.LastModified != "" && !force {
 		header.Set("If-Modified-Since", prev.LastModified)
 	}
@@ -79,12 +78,12 @@ func (o Options) fetch(ctx context.Context, u *url.URL, prev Document, force boo
 	}
 	doc.URL, doc.FetchedAt = u.String(), sent
 	doc.readHeader(r.header)
-	doc.stamp(o.Now(), o)
+	doc.setLifetime(o.Now(), o)
 	return doc, nil
 }
 
-// readHeader takes over h. What a 304 leaves out stays as it was (RFC 9111
-// section 4.3.4), but for Age, which belongs to one answer.
+// readHeader reads h. A header that a 304 leaves out keeps its value (RFC 9111 section
+// 4.3.4), except Age, which belongs to one response.
 func (d *Document) readHeader(h http.Header) {
 	d.ContentType = cmp.Or(h.Get("Content-Type"), d.ContentType)
 	d.CacheControl = cmp.Or(strings.Join(h.Values("Cache-Control"), ", "), d.CacheControl)
@@ -95,7 +94,7 @@ func (d *Document) readHeader(h http.Header) {
 	d.Age = deltaSeconds(strings.TrimSpace(h.Get("Age")))
 }
 
-// clone keeps what callers do to a document from its other readers.
+// clone makes a copy that the caller may change.
 func (d Document) clone() Document {
 	d.Set.Keys = slices.Clone(d.Set.Keys)
 	d.Problems = slices.Clone(d.Problems)
@@ -103,15 +102,15 @@ func (d Document) clone() Document {
 	return d
 }
 
-// reply is an answer that passed the rules: 200 with a body that begins like a
-// JSON object, or 304 to a conditional request.
+// reply is an accepted response: 200 with a body that begins like a JSON object, or 304
+// to a conditional request.
 type reply struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-// get sends one request and reads the whole answer, in o.Timeout and o.MaxSize.
+// get sends one request and reads the whole response, within o.Timeout and o.MaxSize.
 func (o Options) get(ctx context.Context, u *url.URL, header http.Header) (reply, error) {
 	ctx, cancel := o.limit(ctx)
 	defer cancel()
@@ -122,16 +121,16 @@ func (o Options) get(ctx context.Context, u *url.URL, header http.Header) (reply
 	case ctx.Err() != nil:
 		return reply{}, gaveUp(ctx, u)
 	}
-	// url.Error repeats the URL with its query.
+	// url.Error shows the URL with its query.
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err
 	}
 	return reply{}, unavailable(u, err)
 }
 
-// limit is the deadline of one call.
+// limit sets the deadline of one call.
 func (o Options) limit(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, o.Timeout, fmt.Errorf("no whole answer within %s", o.Timeout))
+	return context.WithTimeoutCause(ctx, o.Timeout, fmt.Errorf("no complete response within %s", o.Timeout))
 }
 
 func (o Options) roundTrip(ctx context.Context, u *url.URL, header http.Header) (reply, error) {
@@ -163,8 +162,8 @@ func (o Options) roundTrip(ctx context.Context, u *url.URL, header http.Header) 
 	return reply{status: resp.StatusCode, header: resp.Header, body: body}, checkBody(body)
 }
 
-// checkBody tells the common mistakes apart, which a JSON parser would all call
-// an invalid character.
+// checkBody names the common mistakes, for which a JSON parser would all report an
+// invalid character.
 func checkBody(body []byte) error {
 	text := bytes.TrimSpace(body)
 	switch {
@@ -178,8 +177,8 @@ func checkBody(body []byte) error {
 	return nil
 }
 
-// gaveUp is the error of a context that ended: by our own limit, or by its
-// owner, who may want to match that.
+// gaveUp is the error of a context that ended, by our timeout or by the caller, who may
+// want to match the cause.
 func gaveUp(ctx context.Context, u *url.URL) error {
 	return fmt.Errorf("%s is %w: %w", display(u), ErrUnavailable, context.Cause(ctx))
 }

@@ -297,7 +297,7 @@ func TestFetchTimeout(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begin := time.Now()
 				_, err := remote.Fetch(t.Context(), address, remote.Options{Transport: inMemory(t, answer)})
-				checkUnavailable(t, err, "no whole answer within 5s")
+				checkUnavailable(t, err, "no complete response within 5s")
 				if d := time.Since(begin); d != 5*time.Second {
 					t.Errorf("it took %s", d)
 				}

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// cacheControl holds what a private cache heeds of Cache-Control (RFC 9111
-// section 5.2.2, RFC 5861 section 4). A nil duration was not given.
+// cacheControl has the directives of Cache-Control that a private cache uses (RFC 9111
+// section 5.2.2, RFC 5861 section 4). A duration that was not given is nil.
 type cacheControl struct {
 	noStore        bool
 	noCache        bool
@@ -17,9 +17,9 @@ type cacheControl struct {
 	staleIfError   *time.Duration
 }
 
-// parseCacheControl reads a header value. Of a directive given twice the
-// shorter time holds, and a time that cannot be read is zero: in doubt the
-// document is stale (RFC 9111 section 4.2.1).
+// parseCacheControl reads a header value. If a directive is given twice, the shorter
+// time counts, and a time that cannot be read is zero: a doubtful document is stale
+// (RFC 9111 section 4.2.1).
 func parseCacheControl(header string) cacheControl {
 	var cc cacheControl
 	for header != "" {
@@ -85,12 +85,11 @@ func deltaSeconds(s string) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// stamp writes down until when d may be used, by its headers and the bounds of
-// o. Freshness counts from before the request was sent, since nobody knows at
-// what moment in between the answer was true (RFC 9111 section 4.2.3); the
-// difference between Date and our own clock is left out, for it says more about
-// clocks than about age.
-func (d *Document) stamp(received time.Time, o Options) {
+// setLifetime sets until when d may be used, by its headers and the limits of o. The
+// lifetime starts before the request was sent, because the response may have been
+// generated at any time after that (RFC 9111 section 4.2.3). Date is not compared with
+// our clock, because the difference depends more on the clocks than on the age.
+func (d *Document) setLifetime(received time.Time, o Options) {
 	cc := parseCacheControl(d.CacheControl)
 	lifetime := o.DefaultMaxAge
 	switch {
@@ -116,8 +115,8 @@ func (d *Document) stamp(received time.Time, o Options) {
 	d.StaleUntil = d.FreshUntil.Add(stale)
 }
 
-// untilExpires is Expires less Date, both by the server's clock. What is not a
-// date, "0" above all, lies in the past (RFC 9111 section 5.3).
+// untilExpires is Expires minus Date, both by the server's clock. A value that is not a
+// date, such as "0", is in the past (RFC 9111 section 5.3).
 func (d *Document) untilExpires() time.Duration {
 	expires, err := http.ParseTime(d.Expires)
 	if err != nil {

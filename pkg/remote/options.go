@@ -8,52 +8,51 @@ import (
 	"time"
 )
 
-// What callers may match. Every error of this package is one of the two.
+// The errors that callers may match. Every error of this package is one of them.
 var (
 	// ErrAddress says that the URL or issuer itself is refused; nothing was sent.
 	ErrAddress = errors.New("address refused")
 
-	// ErrUnavailable says that keys could not be obtained: no answer, or none
-	// that can be used.
+	// ErrUnavailable says that keys could not be obtained: no response, or an
+	// unusable one.
 	ErrUnavailable = errors.New("unavailable")
 )
 
-// Options say how to fetch and for how long to believe. The zero value is ready
-// for use: every field that is zero, or negative where that makes no sense,
-// stands for its default.
+// Options say how to fetch and how long to cache. The zero value is ready for use: a
+// field that is zero, or negative where that has no meaning, gets its default.
 type Options struct {
-	// Transport sends the requests; redirects and timeouts are this package's
-	// own business. Default: a transport that takes proxies from the
-	// environment and trusts RootCAs.
+	// Transport sends the requests. This package itself handles redirects and
+	// timeouts. Default: a transport that uses the proxies of the environment and
+	// trusts RootCAs.
 	Transport http.RoundTripper
 
-	// RootCAs are the authorities to trust in place of the system's. A Transport
-	// that is given has its own.
+	// RootCAs are the certificate authorities to trust instead of the system's. They
+	// are not used with a Transport of the caller.
 	RootCAs *x509.CertPool
 
-	// InsecureHTTP allows plain http to any host. Without it only loopback
-	// hosts (a literal loopback address, or localhost) may be asked that way.
+	// InsecureHTTP allows plain http to any host. Without it, plain http is allowed to
+	// loopback hosts only (a literal loopback address, or localhost).
 	InsecureHTTP bool
 
-	Timeout time.Duration // for a whole answer, body and redirects included; default 5s
-	MaxSize int64         // of an answer, in bytes, after decompression; default 512 KiB
+	Timeout time.Duration // for a whole response, body and redirects included; default 5s
+	MaxSize int64         // of a response, in bytes, after decompression; default 512 KiB
 
 	Cooldown      time.Duration // between two refetches for an unknown kid; default 30s
-	DefaultMaxAge time.Duration // how long a document is fresh whose headers do not say; default 5m
-	MaxMaxAge     time.Duration // how long it is fresh at most, whatever they say; default 24h
+	DefaultMaxAge time.Duration // how long a document is fresh if its headers do not say; default 5m
+	MaxMaxAge     time.Duration // how long a document is fresh at most; default 24h
 
-	// MaxStale is how long a document may serve past its freshness while no
-	// better one can be had; default 1h, negative for not at all. The issuer
-	// can shorten it: to nothing by no-store, no-cache or must-revalidate, to a
-	// span by stale-if-error (RFC 5861).
+	// MaxStale is how long a document may be used after it was fresh while no newer
+	// one can be fetched; default 1h, negative for not at all. The issuer can shorten
+	// it: to zero by no-store, no-cache or must-revalidate, to a duration by
+	// stale-if-error (RFC 5861).
 	MaxStale time.Duration
 
 	Now func() time.Time // default time.Now
 }
 
 const (
-	// minFresh keeps a document that may not be cached (no-store, max-age=0)
-	// from costing its issuer a request per token.
+	// minFresh limits the requests for a document that may not be cached (no-store,
+	// max-age=0). Without it each token would cause one.
 	minFresh = time.Second
 
 	minBackoff = 2 * time.Second
@@ -70,8 +69,8 @@ func (o Options) complete() Options {
 			Proxy:             http.ProxyFromEnvironment,
 			TLSClientConfig:   &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12},
 			ForceAttemptHTTP2: true,
-			// Minutes lie between two requests: an idle connection would be
-			// a goroutine and a socket for nothing, and nobody to close it.
+			// There are minutes between two requests. An idle connection would hold
+			// a goroutine and a socket, and nothing would close it.
 			DisableKeepAlives:      true,
 			MaxResponseHeaderBytes: maxHeader,
 		}

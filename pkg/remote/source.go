@@ -10,29 +10,28 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 )
 
-// Source is the JWK Set at one URL, cached. It satisfies token.KeySource, is
-// safe for concurrent use, runs nothing in the background between calls, and
-// need not be closed.
+// Source is the cached JWK Set at one URL. It satisfies token.KeySource, is safe for
+// concurrent use, runs nothing in the background between calls, and need not be closed.
 type Source struct {
-	url    *url.URL
-	o      Options
-	flight chan struct{} // holds one element while a request is under way
+	url  *url.URL
+	o    Options
+	busy chan struct{} // has one element while a request is sent and answered
 
 	mu    sync.Mutex
 	cache cache
 }
 
-// cache is all that a Source remembers. It is copied, never shared.
+// cache is the state of a Source. It is copied, never shared.
 type cache struct {
-	doc      Document // the last good one; its StaleUntil is zero before the first
+	doc      Document // the last valid one; its StaleUntil is zero before the first
 	forcedAt time.Time
 
-	err      error // of the last try; nil after a good one
+	err      error // of the last request; nil if it succeeded
 	failures int   // in a row
 	retryAt  time.Time
 }
 
-// New returns the source at jwksURL. Nothing is asked before the first key is.
+// New returns the source at jwksURL. It sends no request before a key is needed.
 // Errors: ErrAddress.
 func New(jwksURL string, o Options) (*Source, error) {
 	o = o.complete()
@@ -40,13 +39,13 @@ func New(jwksURL string, o Options) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Source{url: u, o: o, flight: make(chan struct{}, 1)}, nil
+	return &Source{url: u, o: o, busy: make(chan struct{}, 1)}, nil
 }
 
 // Keys returns the keys with this kid, all keys for "", and none if the set has
 // no such key. For an unknown kid the set is fetched again, once per Cooldown.
-// While the issuer cannot be reached, a document that is still fresh may deny a
-// kid, one that has gone stale may not: that is ErrUnavailable.
+// If the issuer cannot be reached, a fresh document decides that a kid is unknown. A
+// stale one cannot decide that: the error is ErrUnavailable.
 func (s *Source) Keys(ctx context.Context, kid string) ([]jwk.PublicKey, error) {
 	c, err := s.current(ctx)
 	if err != nil {
@@ -69,8 +68,8 @@ func (s *Source) Keys(ctx context.Context, kid string) ([]jwk.PublicKey, error) 
 	return keys, nil
 }
 
-// Document returns the set as Keys would use it, fetched if need be. The caller
-// may keep and change it. Errors: ErrUnavailable.
+// Document returns the set that Keys uses, and fetches it if necessary. The caller may
+// keep and change it. Errors: ErrUnavailable.
 func (s *Source) Document(ctx context.Context) (Document, error) {
 	c, err := s.current(ctx)
 	if err != nil {
@@ -93,26 +92,26 @@ func (s *Source) current(ctx context.Context) (cache, error) {
 	return c, nil
 }
 
-// renew fetches if due says so, and still says so once it is our turn: requests
-// go one at a time, so that each sees what the one before it brought, and an
-// answer never overtakes a newer one. The request is not the caller's: it ends
-// in its own time, for whoever waits next.
+// renew fetches if due returns true, and again true when no other request is running.
+// Requests run one at a time, so that each sees the result of the one before, and an
+// older response never replaces a newer one. A request goes on if its caller gives up,
+// because other callers may wait for its result.
 func (s *Source) renew(ctx context.Context, force bool, due func(cache, time.Time) bool) (cache, error) {
 	if c := s.snapshot(); !due(c, s.o.Now()) {
 		return c, nil
 	}
 	select {
-	case s.flight <- struct{}{}:
+	case s.busy <- struct{}{}:
 	case <-ctx.Done():
 		return cache{}, gaveUp(ctx, s.url)
 	}
 	if c := s.snapshot(); !due(c, s.o.Now()) {
-		<-s.flight
+		<-s.busy
 		return c, nil
 	}
 	done := make(chan cache, 1)
 	go func() {
-		defer func() { <-s.flight }()
+		defer func() { <-s.busy }()
 		done <- s.fetch(context.WithoutCancel(ctx), force)
 	}()
 	select {
@@ -129,21 +128,20 @@ func (s *Source) snapshot() cache {
 	return s.cache
 }
 
-// fetch makes one try and writes down how it went. Only the holder of the
-// flight calls it.
+// fetch sends one request and stores its result. The caller must have filled busy.
 func (s *Source) fetch(ctx context.Context, force bool) cache {
 	c := s.snapshot()
 	if force {
-		// A try that fails counts too, or an outage would lift the limit.
+		// A failed request counts too. Otherwise there is no limit during an outage.
 		c.forcedAt = s.o.Now()
 	}
 	doc, err := s.o.fetch(ctx, s.url, c.doc, force)
 	if err == nil && len(doc.Set.Keys) == 0 {
-		err = unavailable(s.url, errors.New("the set holds no usable key"))
+		err = unavailable(s.url, errors.New("the set has no usable key"))
 	}
 	if c.err = err; err == nil {
 		c.doc, c.failures = doc, 0
-	} else if !force { // what a kid that nobody knows costs must not keep a stale document from being renewed
+	} else if !force { // a failed refetch for an unknown kid must not delay the renewal of a stale document
 		c.retryAt = s.o.Now().Add(min(minBackoff<<min(c.failures, 10), maxBackoff))
 		c.failures++
 	}

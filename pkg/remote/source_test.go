@@ -352,7 +352,7 @@ func TestOneRequestAtATimeInOutage(t *testing.T) {
 		for range 50 {
 			wg.Go(func() {
 				_, err := source.Keys(t.Context(), "any")
-				checkUnavailable(t, err, "no whole answer within 5s")
+				checkUnavailable(t, err, "no complete response within 5s")
 			})
 		}
 		wg.Wait()
