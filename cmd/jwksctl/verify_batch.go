@@ -54,7 +54,8 @@ const (
 	// longer line only the beginning is kept.
 	maxLine = token.DefaultMaxSize + 1<<10
 
-	chunkLines = 64
+	// chunkSize is how many bytes of tokens a chunk has at most, beside its last line.
+	chunkSize = 256 << 10
 )
 
 // chunk is some lines of the input on their way through the pipeline.
@@ -185,12 +186,13 @@ func readChunks(ctx context.Context, in io.Reader, free <-chan *chunk, jobs, ord
 		case <-ctx.Done():
 			return
 		}
-		for len(c.lines) < chunkLines && c.err == nil {
+		for size := 0; size < chunkSize && c.err == nil; {
 			var l line
 			l, c.err = readLine(r)
 			number++
 			if l.number = number; l.tooLong || l.text != "" {
 				c.lines = append(c.lines, l)
+				size += len(l.text)
 			}
 			if len(c.lines) > 0 && r.Buffered() == 0 {
 				break

@@ -7,6 +7,7 @@ import (
 	"math"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // ParseClaims parses the payload of a JWT: one JSON object without duplicate names
@@ -27,6 +28,9 @@ func ParseClaims(payload []byte) (map[string]any, error) {
 // encoding/json, would take name for; "" if name is exact or like no claim that this
 // package checks.
 func confusedClaim(name string) string {
+	if name == strings.ToLower(name) && utf8.RuneCountInString(name) == len(name) {
+		return "" // it has no letter of another case
+	}
 	for _, claim := range [...]string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "scope", "client_id"} {
 		if name != claim && strings.EqualFold(name, claim) {
 			return claim
