@@ -67,11 +67,15 @@ func createInPlace(path string, data []byte, perm fs.FileMode) error {
 
 // writeTemp writes data to a new file beside path and returns its name.
 func writeTemp(path string, data []byte, perm fs.FileMode) (name string, err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // mode 0600
+	const tempPerm = 0o600 // of os.CreateTemp
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return "", err
 	}
-	if err := errors.Join(f.Chmod(perm), writeAndClose(f, data)); err != nil {
+	if perm != tempPerm { // some file systems, such as FAT, refuse every chmod
+		err = f.Chmod(perm)
+	}
+	if err := errors.Join(err, writeAndClose(f, data)); err != nil {
 		return "", errors.Join(err, os.Remove(f.Name()))
 	}
 	return f.Name(), nil

@@ -45,6 +45,7 @@ func TestFileRefused(t *testing.T) {
 		{"empty JSON", "s.json", ``, []string{"want one JSON object"}},
 		{"bad JSON value", "s.json", `{"port": x}`, []string{"want one JSON object", "port"}},
 		{"cut JSON", "s.json", `{"port": 1`, []string{"want one JSON object"}},
+		{"JSON null", "s.json", `null`, []string{"want one JSON object"}},
 		{"JSON array", "s.json", `[]`, []string{"want one JSON object"}},
 		{"more after JSON", "s.json", `{} {}`, []string{"want one JSON object"}},
 		{"two YAML documents", "s.yaml", "port: 1\n---\nport: 2", []string{"single document"}},

@@ -137,8 +137,12 @@ func decodeTOML(data []byte, into map[string]any) error {
 }
 
 func decodeJSON(data []byte, into map[string]any) error {
+	const want = "want one JSON object without duplicate names"
 	if err := json.Unmarshal(data, &into); err != nil {
-		return fmt.Errorf("want one JSON object without duplicate names: %v", err)
+		return fmt.Errorf(want+": %v", err)
+	}
+	if into == nil {
+		return errors.New(want + ", not null")
 	}
 	return nil
 }

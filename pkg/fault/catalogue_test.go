@@ -239,7 +239,10 @@ func members(part string, good, made json.RawMessage) []string {
 			found = append(found, part+"."+name)
 		}
 	}
-	if again, err := json.Marshal(got); err != nil || !bytes.Equal(again, made) {
+	var again bytes.Buffer
+	encoder := json.NewEncoder(&again)
+	encoder.SetEscapeHTML(false) // as Inspect shows it
+	if err := encoder.Encode(got); err != nil || !bytes.Equal(bytes.TrimSpace(again.Bytes()), made) {
 		found = append(found, part+"-text")
 	}
 	return found

@@ -134,15 +134,19 @@ func (m members) privateName() string {
 	return ""
 }
 
-// text returns the string in the member name, "" if there is no such member.
+// text returns the string in the member name, "" if there is no such member. The
+// syntax of the value was checked before; an unpaired surrogate was not.
 func (m members) text(name string) (string, error) {
 	value, ok := m[name]
 	if !ok {
 		return "", nil
 	}
-	var s string
-	if value.Kind() != jsontext.KindString || jsonv2.Unmarshal(value, &s) != nil {
+	if value.Kind() != jsontext.KindString {
 		return "", fmt.Errorf("member %q is not a string", name)
+	}
+	var s string
+	if err := jsonv2.Unmarshal(value, &s); err != nil {
+		return "", fmt.Errorf("member %q has half of a surrogate pair", name)
 	}
 	return s, nil
 }

@@ -22,7 +22,8 @@ type Unverified struct {
 
 // Inspect decodes a token without verifying it. It decodes as much of a broken token
 // as it can, padding and the standard base64 alphabet included, and lists in Problems
-// what is wrong. JSON is returned unchanged, duplicate names included.
+// what is wrong. JSON is returned unchanged, duplicate names included, except that <, >
+// and & replace their escapes, which many issuers write.
 func Inspect(compact string) Unverified {
 	var u Unverified
 	if len(compact) > DefaultMaxSize {
@@ -86,10 +87,15 @@ func decodeBase64(segment string) []byte {
 	return decoded[:n]
 }
 
-// rawJSON returns data if it is valid JSON and UTF-8, else nil.
+// rawJSON returns data if it is valid JSON and UTF-8, else nil. encoding/json, and so
+// Mint, escapes <, > and &, for HTML: the characters themselves are easier to read.
 func rawJSON(data []byte) json.RawMessage {
 	if data = bytes.TrimSpace(data); !json.Valid(data) || !utf8.Valid(data) {
 		return nil
 	}
-	return data
+	unescape := strings.NewReplacer(
+		`\\`, `\\`, // so that the u after an escaped backslash begins no escape
+		`\u003c`, "<", `\u003C`, "<", `\u003e`, ">", `\u003E`, ">", `\u0026`, "&",
+	)
+	return json.RawMessage(unescape.Replace(string(data)))
 }

@@ -51,6 +51,29 @@ func TestInspect(t *testing.T) {
 	}
 }
 
+// Mint writes <, > and & as escapes, as encoding/json does. Inspect shows the characters.
+func TestInspectShowsEscapedCharacters(t *testing.T) {
+	text := "<&>\u2028\\u003c"
+	minted, err := token.Mint(t.Context(), minter(jwk.EdDSA), token.Request{Subject: text, ID: "id", Header: map[string]any{"a": text}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := token.Inspect(minted.Compact)
+	want := `{"exp":1800003600,"iat":1800000000,"jti":"id","sub":"<&>\u2028\\u003c"}`
+	if diff := cmp.Diff(want, string(got.Claims)); diff != "" {
+		t.Errorf("claims (-want +got):\n%s", diff)
+	}
+	want = `{"a":"<&>\u2028\\u003c","alg":"EdDSA","kid":"` + minted.KeyID + `","typ":"JWT"}`
+	if diff := cmp.Diff(want, string(got.Header)); diff != "" {
+		t.Errorf("header (-want +got):\n%s", diff)
+	}
+	other := good(jwk.RS256)
+	other.rawClaims = `{"a":"\u003C\u0026\u003E\\\u0026\\u0026","a":1.50e3}`
+	if diff := cmp.Diff(`{"a":"<&>\\&\\u0026","a":1.50e3}`, string(token.Inspect(other.String()).Claims)); diff != "" {
+		t.Errorf("claims of another issuer (-want +got):\n%s", diff)
+	}
+}
+
 func TestInspectJSON(t *testing.T) {
 	var got map[string]any
 	if err := json.Unmarshal([]byte(toJSON(token.Inspect(good(jwk.RS256).String()))), &got); err != nil {

@@ -87,11 +87,15 @@ func TestMintEscapes(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"A":"a\u0026b","exp":1800003600,"iat":1800000000,"iss":"a\u003cb","jt":-1,"jti":"id","sub":"\"\\é","té\n":null,"~":{"a":"\u2028","b":1}}`
-	if diff := cmp.Diff(want, string(token.Inspect(minted.Compact).Claims)); diff != "" {
+	parts, err := token.Split(minted.Compact, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, string(parts.Payload)); diff != "" {
 		t.Errorf("claims (-want +got):\n%s", diff)
 	}
 	want = `{"a":"","alg":"EdDSA","kid":"` + minted.KeyID + `","l":true,"typ":"JWT"}`
-	if diff := cmp.Diff(want, string(token.Inspect(minted.Compact).Header)); diff != "" {
+	if diff := cmp.Diff(want, string(parts.Header)); diff != "" {
 		t.Errorf("header (-want +got):\n%s", diff)
 	}
 }

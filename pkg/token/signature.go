@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/golang-jwt/jwt/v5"
+
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 )
 
@@ -12,7 +14,7 @@ func checkSignature(key jwk.PublicKey, alg jwk.Algorithm, parts Parts) error {
 	if len(parts.Signature) == 0 {
 		return &Refusal{Reason: ReasonSignatureMissing, Message: "the token has no signature", Hint: "check that it was copied whole"}
 	}
-	switch err := SigningMethod(alg).Verify(parts.Input, parts.Signature, key); {
+	switch err := jwt.SigningMethod(SigningMethod(alg)).Verify(parts.Input, parts.Signature, key); {
 	case errors.Is(err, jwk.ErrSignature):
 		return &Refusal{
 			Reason:  ReasonSignature,

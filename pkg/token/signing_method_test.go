@@ -67,7 +67,7 @@ func TestOnlySigningMethodSigns(t *testing.T) {
 		}
 		source += string(data)
 	}
-	for _, call := range []string{"jwt.NewWithClaims(SigningMethod(", ".SignedString(key)", "SigningMethod(alg).Verify("} {
+	for _, call := range []string{"jwt.NewWithClaims(SigningMethod(", ".SignedString(key)", "jwt.SigningMethod(SigningMethod(alg)).Verify("} {
 		if !strings.Contains(source, call) {
 			t.Errorf("nothing calls %s", call)
 		}

@@ -192,3 +192,19 @@ func TestVerifySignatureRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestConfusedClaimsAreSorted repeats the verification, because the order of a map is
+// random.
+func TestConfusedClaimsAreSorted(t *testing.T) {
+	compact := good(jwk.EdDSA).claim("Nbf", 1).claim("EXP", 1).claim("Aud", "a").String()
+	for range 50 {
+		verdict, _ := verifier().Verify(t.Context(), compact)
+		var names []string
+		for _, failed := range verdict.Errors {
+			names = append(names, failed.Claim)
+		}
+		if want := []string{"Aud", "EXP", "Nbf"}; !slices.Equal(names, want) {
+			t.Fatalf("refused claims %q, want %q", names, want)
+		}
+	}
+}

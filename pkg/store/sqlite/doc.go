@@ -7,8 +7,10 @@
 //	PATH-wal        0600  write-ahead log, while a process has the store open
 //	PATH-shm        0600  its index, shared memory
 //
-// Open upgrades a file with an older user_version. An older release refuses a file
-// with a newer one.
+// Open upgrades a file with an older user_version, also for a command that only reads.
+// An older release refuses a file with a newer one, and a process of an older release
+// that has the file open fails at its next use of a private key. Therefore, stop those
+// processes before the first use of a newer release.
 //
 // # Guarantees
 //
