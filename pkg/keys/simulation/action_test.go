@@ -12,22 +12,22 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
 
-// An action is one thing that happens in a world, after a wait. It says nothing
-// about what came before, so that any action can be dropped from a scenario and
-// the rest still makes sense: that is how a failing scenario is made short.
+// action is one thing that happens in a world, after a wait. It does not refer to
+// earlier actions, so a scenario stays meaningful when one of its actions is dropped.
+// That is how a failing scenario is shortened.
 type action struct {
 	wait wait
 	kind kind
 	host int
 
-	meanwhile bool // may happen while an operation before it is still under way
+	meanwhile bool // may happen while an earlier operation still runs
 
-	cli   bool          // by a process of its own, which ends with it
-	force bool          // of an order
-	pick  int           // of the keys to revoke or to corrupt
-	by    float64       // how far a clock moves: a share of e/4, or seconds for a jump
-	to    keys.Settings // of a policy
-	order int           // which operation this is, counted by the world
+	cli       bool          // by a command, a process of its own that ends afterwards
+	force     bool          // the operator's --force; for doDamage, whether to delete the key
+	key       int           // selects the key to revoke, import or damage; see chooseKey
+	amount    float64       // for doMoveClock the new offset, for doJump seconds, for doMint a fraction of D
+	policy    keys.Settings // for doSetPolicy
+	operation int           // the number of the operation, set by the world
 	faults
 }
 
@@ -35,33 +35,33 @@ type kind int
 
 const (
 	doNothing kind = iota
-	doServe        // start a server on the host
-	doCrash        // and end it
+	doServe        // start a server
+	doKill         // end it
 	doRefresh
 	doStep
-	doTick // every server that can be reached refreshes, and takes its steps
+	doStepAll // every connected server takes its timed steps
 	doRotate
 	doRevoke
-	doPolicy
+	doSetPolicy
 	doImport
-	doMint    // by a process of its own, which waits for a while first
-	doCut     // the host from the store
-	doMend    // the cut
-	doLean    // move a clock within its share of e
-	doJump    // move it beyond
-	doCorrupt // a private half in the store
+	doMint // a process of its own opens the keyset and signs later
+	doDisconnect
+	doReconnect
+	doMoveClock // change the clock's offset within e/4
+	doJump      // move the clock further, or correct it if amount is 0
+	doDamage    // damage or delete a private key in the store
 )
 
 func (k kind) String() string {
 	return [...]string{
-		"nothing", "serve", "crash", "refresh", "step", "tick", "rotate", "revoke", "policy", "import", "mint",
-		"cut", "mend", "lean", "jump", "corrupt",
+		"nothing", "serve", "kill", "refresh", "step", "step on all hosts", "rotate", "revoke", "set policy", "import", "mint",
+		"disconnect", "reconnect", "move clock", "clock jump", "damage a private key",
 	}[k]
 }
 
-// writes tells whether an operation may change the keyset.
+// writes reports whether an operation may change the keyset.
 func (k kind) writes() bool {
-	return k == doServe || k == doStep || k == doRotate || k == doRevoke || k == doPolicy || k == doImport
+	return k == doServe || k == doStep || k == doRotate || k == doRevoke || k == doSetPolicy || k == doImport
 }
 
 func (a action) String() string {
@@ -70,32 +70,26 @@ func (a action) String() string {
 	if a.force {
 		b.WriteString(" --force")
 	}
-	if a.kind == doPolicy {
-		fmt.Fprintf(&b, " %+v", a.to)
+	if a.kind == doSetPolicy {
+		fmt.Fprintf(&b, " %+v", a.policy)
 	}
 	for _, f := range []struct {
-		of string
-		fs []fault
-	}{{"load", a.load}, {"half", a.half}, {"swap", a.swap}} {
+		call string
+		fs   []fault
+	}{{"Load", a.load}, {"PrivateKey", a.privateKey}, {"Swap", a.swap}} {
 		if len(f.fs) > 0 {
-			fmt.Fprintf(&b, ", %s meets %+v", f.of, f.fs)
+			fmt.Fprintf(&b, ", %s: %v", f.call, f.fs)
 		}
 	}
 	return b.String()
 }
 
-// agrees tells whether a policy is what the action asked for.
-func (a action) agrees(p keys.Policy) bool {
-	q, err := p.With(a.to)
-	return err == nil && q == p
-}
-
-// A wait is a share of a duration of the policy, or the moment at which, by a
-// host's clock, something falls due, and then that share of e.
+// wait is the time before an action: a multiple of a duration of the policy, or until
+// something falls due by a host's clock and then a multiple of e.
 type wait struct {
-	unit  unit
-	share float64
-	host  int
+	unit   unit
+	factor float64
+	host   int
 }
 
 type unit int
@@ -106,102 +100,103 @@ const (
 	ofM
 	ofT
 	ofR
-	tillDue     // the next timed step
-	tillReady   // the pending key may sign
-	tillExpired // the next retired key leaves
-	tillFence   // the host's server may not act any more
+	untilDue     // the next timed step
+	untilReady   // the pending key may sign
+	untilExpired // the next retired key expires
+	untilFence   // the host's server must stop
 )
 
-// pause is how long a wait is as things stand.
-func (w *world) pause(x wait) time.Duration {
-	v, h := w.check.newest(), w.hosts[x.host]
+// duration returns how long a wait is in the present state of the world.
+func (w *world) duration(x wait) time.Duration {
+	v, h := w.checker.newest(), w.hosts[x.host]
 	p := w.scenario.policy
 	if v != nil {
 		p = v.Policy
 	}
-	share := func(d time.Duration) time.Duration { return time.Duration(x.share * float64(d)) }
-	var at time.Time
+	times := func(d time.Duration) time.Duration { return time.Duration(x.factor * float64(d)) }
 	switch x.unit {
 	case ofE:
-		return share(p.ClockSkew)
+		return times(p.ClockSkew)
 	case ofD:
-		return share(p.MaxStaleness)
+		return times(p.MaxStaleness)
 	case ofM:
-		return share(p.JWKSMaxAge)
+		return times(p.JWKSMaxAge)
 	case ofT:
-		return share(p.TokenTTL)
+		return times(p.TokenTTL)
 	case ofR:
-		return share(p.RotationInterval)
-	case tillFence:
+		return times(p.RotationInterval)
+	case untilFence:
 		if h.server != nil && h.server.ring != nil {
-			return share(p.ClockSkew) + p.MaxStaleness - h.server.ring.Status().Age
-		}
-	case tillDue:
-		if v != nil {
-			at = v.Next()
-		}
-	case tillReady:
-		if v != nil {
-			k, _ := v.Pending()
-			at = k.ReadyAt
-		}
-	case tillExpired:
-		if v != nil {
-			for _, e := range v.Upcoming() {
-				if e.Step == keys.StepExpire {
-					at = e.At
-					break
-				}
-			}
+			return times(p.ClockSkew) + p.MaxStaleness - h.server.ring.Status().Age
 		}
 	}
+	at := v.dueAt(x.unit)
 	if at.IsZero() {
 		return 0
 	}
-	return min(max(0, h.until(at)), 3*p.RotationInterval) + share(p.ClockSkew)
+	return min(max(0, h.until(at)), 3*p.RotationInterval) + times(p.ClockSkew)
 }
 
-// do carries an action out, if it can be done as things stand.
+// dueAt returns when the event of a unit falls due, the zero time for never.
+func (v *version) dueAt(u unit) time.Time {
+	switch {
+	case v == nil:
+	case u == untilDue:
+		return v.Next()
+	case u == untilReady:
+		k, _ := v.Pending()
+		return k.ReadyAt
+	case u == untilExpired:
+		for _, e := range v.Upcoming() {
+			if e.Step == keys.StepExpire {
+				return e.At
+			}
+		}
+	}
+	return time.Time{}
+}
+
+// do carries out an action if that is possible in the present state of the world.
 func (w *world) do(a action) {
 	h := w.hosts[a.host]
 	switch a.kind {
 	case doNothing:
 	case doServe:
 		w.serve(h, a)
-	case doCrash:
+	case doKill:
 		if h.server != nil && !h.server.busy {
 			h.server = nil
-			w.seen["kills"]++
+			w.counters["kills"]++
 			w.logf("the server of host %d is killed", h.id)
 		}
-	case doTick:
+	case doStepAll:
 		for _, h := range w.hosts {
-			if !h.cut {
+			if !h.disconnected {
 				w.do(action{kind: doStep, host: h.id, faults: a.faults})
 			}
 		}
-	case doRefresh, doStep, doRotate, doRevoke, doPolicy, doImport:
+	case doRefresh, doStep, doRotate, doRevoke, doSetPolicy, doImport:
 		w.operate(h, a)
 	case doMint:
 		w.mint(h, a)
-	case doCut, doMend:
-		if a.kind == doCut && !h.cut {
-			w.seen["cuts"]++
+	case doDisconnect, doReconnect:
+		if a.kind == doDisconnect && !h.disconnected {
+			w.counters["disconnects"]++
 		}
-		h.cut = a.kind == doCut
+		h.disconnected = a.kind == doDisconnect
 		w.logf("host %d: %s", h.id, a.kind)
-	case doLean:
-		if h.server == nil || !h.server.busy { // no clock of a write on its way: its deadline is the writer's time
-			h.lean = a.by
-			if a.by == 1 || a.by == -1 {
-				w.seen["clocks at the ends of their share"]++
+	case doMoveClock:
+		if h.server == nil || !h.server.busy { // the deadline of a write is a time of the writer's clock
+			h.clockOffset = a.amount
+			if a.amount == 1 || a.amount == -1 {
+				w.counters["clocks at their largest offset"]++
 			}
-			w.logf("host %d: the clock now leans %.2f", h.id, h.lean)
+			w.logf("host %d: the clock offset is now %.2f", h.id, h.clockOffset)
 		}
 	case doJump:
-		w.jump(h, time.Duration(a.by*float64(time.Second)))
-	case doCorrupt:
-		w.corrupt(a)
+		w.jump(h, time.Duration(a.amount*float64(time.Second)))
+	case doDamage:
+		w.damage(a)
 	}
 }
 
@@ -209,75 +204,73 @@ func (w *world) serve(h *host, a action) {
 	if h.server != nil {
 		return
 	}
-	w.trustClock(h, false)
+	w.repairUnnoticeable(h, false)
 	h.server = w.newProcess(h, fmt.Sprintf("server %d", h.id))
 	if err := h.server.open(a, true); err != nil {
 		h.server = nil
 		return
 	}
-	if h.ran {
-		w.seen["restarts"]++
+	if h.hadServer {
+		w.counters["restarts"]++
 	}
-	h.ran = true
+	h.hadServer = true
 }
 
-// mint has a process open the keyset, and sign by it a while later.
+// mint opens the keyset in a process of its own, which signs later.
 func (w *world) mint(h *host, a action) {
-	w.trustClock(h, false)
-	p := w.newProcess(h, fmt.Sprintf("minter %d on host %d", w.orders, h.id))
+	w.repairUnnoticeable(h, false)
+	p := w.newProcess(h, fmt.Sprintf("minter %d on host %d", w.operation, h.id))
 	if err := p.open(a, false); err != nil {
 		return
 	}
 	_ = p.operate(action{kind: doMint, host: h.id}, func(context.Context) error {
-		p.sleep(time.Duration(a.by * float64(p.ring.Keyset().Policy.MaxStaleness)))
-		w.check.process(p)
-		w.seen["minters"]++
+		p.sleep(time.Duration(a.amount * float64(p.ring.Keyset().Policy.MaxStaleness)))
+		w.checker.check(p)
+		w.counters["minters"]++
 		return nil
 	})
 }
 
-// trustClock sets a host's clock right before a process starts on it where
-// nothing could tell that process that it is wrong: the store has no clock. A
-// command still sees that the keyset was changed in its future, if it does not
-// take so long that this passes.
-func (w *world) trustClock(h *host, command bool) {
-	v := w.check.newest()
-	seen := command && v != nil && v.ChangedAt.Sub(h.wall()) > 15*v.Policy.ClockSkew
-	if w.store.clock == nil && !seen {
-		h.setRight()
+// repairUnnoticeable corrects a host's clock before a process starts on it if the
+// process could not notice that the clock is wrong, because the store has no clock. A
+// command still notices that the keyset was changed far in the clock's future.
+func (w *world) repairUnnoticeable(h *host, command bool) {
+	v := w.checker.newest()
+	noticeable := command && v != nil && v.ChangedAt.Sub(h.wallClock()) > 15*v.Policy.ClockSkew
+	if w.store.clock == nil && !noticeable {
+		h.repairClock()
 	}
 }
 
-// operate has a server, or a command, do what the action says.
+// operate runs the action in the host's server or in a command.
 func (w *world) operate(h *host, a action) {
 	p := h.server
 	if a.cli {
-		w.trustClock(h, true)
-		p = w.newProcess(h, fmt.Sprintf("command %d on host %d", w.orders, h.id))
-		if err := p.open(action{kind: doNothing, host: h.id, faults: faults{load: a.load, half: a.half}}, false); err != nil {
+		w.repairUnnoticeable(h, true)
+		p = w.newProcess(h, fmt.Sprintf("command %d on host %d", w.operation, h.id))
+		if err := p.open(action{kind: doNothing, host: h.id, faults: faults{load: a.load, privateKey: a.privateKey}}, false); err != nil {
 			return
 		}
 	}
 	if p == nil || p.ring == nil || p.busy {
 		return
 	}
-	before := *w.check.newest()
-	from := p.ring.Keyset().Active().KeyID() // what the order says of itself, in its own words
-	kid := from
+	before := w.checker.newest().Version
+	kid := p.ring.Keyset().Active().KeyID() // a rotation means: this key no longer active
 	var key jwk.PrivateKey
 	if a.kind == doRevoke {
-		kid = w.pick(a)
+		kid = w.chooseKey(a)
 	}
 	if a.kind == doImport {
-		imported, err := w.foreign(a)
+		imported, err := w.keyToImport(a)
 		if err != nil {
 			return
 		}
 		key, kid = imported, imported.KeyID()
 	}
-	if a.kind == doPolicy {
-		w.check.lowerLeeway(a.to.Leeway)
-		w.lowerSkew(a.to.ClockSkew)
+	if a.kind == doSetPolicy {
+		w.checker.lowerLeeway(a.policy.Leeway)
+		w.lowerClockSkew(a.policy.ClockSkew)
 	}
 	err := p.operate(a, func(ctx context.Context) error {
 		switch a.kind {
@@ -287,8 +280,8 @@ func (w *world) operate(h *host, a action) {
 			return p.ring.Rotate(ctx, keys.StepRequest{Reason: "asked for", Force: a.force})
 		case doRevoke:
 			return p.ring.Revoke(ctx, kid, keys.StepRequest{Reason: "stolen", Force: a.force})
-		case doPolicy:
-			_, err := p.ring.SetPolicy(ctx, a.to)
+		case doSetPolicy:
+			_, err := p.ring.SetPolicy(ctx, a.policy)
 			return err
 		case doImport:
 			return p.ring.Import(ctx, key)
@@ -297,104 +290,99 @@ func (w *world) operate(h *host, a action) {
 		}
 	})
 	if r, ok := errors.AsType[*keys.Refusal](err); ok {
-		w.seen["refused: "+string(r.Guard)]++
+		w.counters["refused: "+string(r.Guard)]++
 	}
 	if a.kind.writes() && a.kind != doStep {
-		w.check.done(p, p.doing, before, kid, err)
+		w.checker.checkResult(p, before, kid, err)
 	}
 }
 
-// pick chooses a key to revoke or to corrupt: the active one, the pending one,
-// or any.
-func (w *world) pick(a action) string {
-	v := w.check.newest()
-	if p, ok := v.Pending(); ok && a.pick%4 == 1 {
+// chooseKey returns the kid of the active key, of the pending key, or of any key.
+func (w *world) chooseKey(a action) string {
+	v := w.checker.newest()
+	if p, ok := v.Pending(); ok && a.key%4 == 1 {
 		return p.KeyID()
 	}
-	if a.pick%4 == 0 {
+	if a.key%4 == 0 {
 		return v.Active().KeyID()
 	}
-	return w.check.order[a.pick%len(w.check.order)].KeyID()
+	return w.checker.inOrder[a.key%len(w.checker.inOrder)].KeyID()
 }
 
-// foreign is a key to import: a new one, or one that the keyset knows.
-func (w *world) foreign(a action) (jwk.PrivateKey, error) {
-	if a.pick%2 == 0 {
+// keyToImport returns a new key, or one that is or was in the keyset.
+func (w *world) keyToImport(a action) (jwk.PrivateKey, error) {
+	if a.key%2 == 0 {
 		return w.keys.take(jwk.EdDSA)
 	}
-	kid := w.pick(a)
+	kid := w.chooseKey(a)
 	all := slices.Concat(w.keys.eddsa, w.keys.es256)
 	return all[slices.IndexFunc(all, func(k jwk.PrivateKey) bool { return k.KeyID() == kid })], nil
 }
 
-// settle is the longest that a jump of a host's clock may last where the store
-// has no clock: after that, the watch takes the clock's word.
-func settle(ks keys.Keyset) time.Duration {
+// longestJump returns how long a host's clock may stay wrong if the store has no clock.
+// After that time the Ring trusts the clock again.
+func longestJump(ks keys.Keyset) time.Duration {
 	p := ks.Policy
 	return max(p.MaxStaleness+2*p.JWKSMaxAge+p.TokenTTL+p.Leeway+2*p.ClockSkew,
 		ks.DocsUntil.Sub(ks.ChangedAt), ks.TokensUntil.Add(p.Leeway).Sub(ks.ChangedAt))
 }
 
-// jump moves a clock by so much that the fence must notice, and once more.
+// jump moves a clock by so much that its process must notice it, also if the clock has
+// already jumped. A jump by 0 corrects the clock.
 func (w *world) jump(h *host, by time.Duration) {
-	v := w.check.newest()
+	v := w.checker.newest()
 	switch {
 	case v == nil || (h.server != nil && h.server.busy):
 		return
 	case by == 0:
-		if h.mend == 0 || h.lean >= 0 { // some are left to their time
-			h.setRight()
+		if h.repairAt == 0 || h.clockOffset >= 0 { // the other clocks stay wrong until repairAt
+			h.repairClock()
 		}
 		return
 	}
-	least := 2 * max(v.Policy.ClockSkew, w.scenario.policy.ClockSkew, w.highestSkew())
+	least := 2 * max(v.Policy.ClockSkew, w.scenario.policy.ClockSkew, w.highestClockSkew())
 	if by < 0 {
 		least = -least
 	}
-	if h.jump != 0 {
-		if (by + least - h.jump).Abs() < least.Abs() {
+	if h.clockJump != 0 {
+		if (by + least - h.clockJump).Abs() < least.Abs() {
 			return
 		}
-		w.seen["second jumps"]++
+		w.counters["second clock jumps"]++
 	}
-	h.jump = by + least
+	h.clockJump = by + least
 	if w.store.clock == nil {
-		h.mend = w.now + settle(v.Keyset)
+		h.repairAt = w.now + longestJump(v.Keyset)
 		if h.server != nil && h.server.ring != nil {
-			h.mend = w.now + settle(h.server.ring.Keyset())
+			h.repairAt = w.now + longestJump(h.server.ring.Keyset())
 		}
 	}
-	w.seen["jumps of a clock"]++
-	w.logf("host %d: the clock jumps by %v", h.id, h.jump)
+	w.counters["clock jumps"]++
+	w.logf("host %d: the clock jumps and is now wrong by %v", h.id, h.clockJump)
 }
 
-// highestSkew is the largest clock_skew that any process may go by.
-func (w *world) highestSkew() (e time.Duration) {
-	for _, v := range w.check.versions {
+// highestClockSkew returns the largest clock_skew that a process may still use.
+func (w *world) highestClockSkew() (e time.Duration) {
+	for _, v := range w.checker.versions {
 		e = max(e, v.Policy.ClockSkew)
 	}
 	return e
 }
 
-// corrupt garbles a private half in the store, or deletes it.
-func (w *world) corrupt(a action) {
-	if w.check.newest() == nil {
+// damage overwrites a private key in the store, or deletes it.
+func (w *world) damage(a action) {
+	if w.checker.newest() == nil {
 		return
 	}
-	kid := w.pick(a)
-	if w.store.halves[kid] == nil {
+	kid := w.chooseKey(a)
+	if w.store.privateKeys[kid] == nil {
 		return
 	}
-	w.check.corrupted[kid] = true
+	w.checker.damaged[kid] = true
 	if a.force {
-		delete(w.store.halves, kid)
+		delete(w.store.privateKeys, kid)
 	} else {
-		w.store.halves[kid] = []byte("garbled")
+		w.store.privateKeys[kid] = []byte("damaged")
 	}
-	w.logf("the private half of %s is lost", w.check.lives[kid])
-}
-
-func isRefusal(err error) bool {
-	_, ok := errors.AsType[*keys.Refusal](err)
-	return ok
+	w.logf("the private key of %s is damaged", w.checker.tracked[kid])
 }

@@ -6,143 +6,140 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jwksctl/jwksctl/pkg/jwk"
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
 
-// TestRegressions keeps what the simulation found when it ran first, as the
-// shortest scenarios that broke an invariant.
+// TestRegressions runs shortened scenarios that once broke an invariant.
 func TestRegressions(t *testing.T) {
-	settings := func(e, d, m, tt, l time.Duration) keys.Settings {
-		return keys.Settings{
-			MaxStaleness: d, JWKSMaxAge: m, TokenTTL: tt, Leeway: l, ClockSkew: e, RotationInterval: d + 2*m + 2*e + 4*time.Second,
-			Algorithm: jwk.EdDSA, Issuer: "https://issuer.example", ExpiredTokens: new(bool),
-		}
-	}
 	const second, ms = time.Second, time.Millisecond
-	usual := settings(400*ms, 6*second, second, 5*second, second)
-	var crowd []action // more rotations than the JWKS has room for
+	withInterval := func(s keys.Settings) keys.Settings {
+		s.RotationInterval = s.MaxStaleness + 2*s.JWKSMaxAge + 2*s.ClockSkew + 4*second
+		return s
+	}
+	usual := withInterval(newSettings(5*second, second, 6*second, second, 400*ms))
+	var manyRotations []action // more keys than a JWK Set may have
 	for range 16 {
-		crowd = append(crowd, action{kind: doRotate, host: 0, force: true, wait: wait{unit: ofE, share: 0.1}})
+		manyRotations = append(manyRotations, action{kind: doRotate, host: 0, force: true, wait: wait{unit: ofE, factor: 0.1}})
 	}
 	withSpecimen := usual
 	withSpecimen.ExpiredTokens = new(true)
 
 	for _, tt := range []struct {
-		name       string
-		settings   keys.Settings
-		leans      []float64
-		storeClock bool
-		actions    []action
+		name         string
+		settings     keys.Settings
+		clockOffsets []float64
+		storeClock   bool
+		actions      []action
 	}{
 		{
-			// A change of policy may land e/2 after its stamps were made: half
-			// of the old e, which they are made with, and not of the new one.
-			name: "a change to a larger clock_skew lands late", settings: settings(100*ms, 6*second, second, 30*second, second),
-			leans: []float64{1, -1, -1},
+			// A policy change may land half an e after its stamps were computed:
+			// of the old e, which is in the stamps, and not of the new one.
+			name: "a change to a larger clock_skew lands late", settings: withInterval(newSettings(30*second, second, 6*second, second, 100*ms)),
+			clockOffsets: []float64{1, -1, -1},
 			actions: []action{
 				{kind: doServe, host: 0},
 				{kind: doServe, host: 1},
 				{kind: doServe, host: 2},
-				{kind: doRotate, host: 2, wait: wait{unit: ofE, share: 5}},
+				{kind: doRotate, host: 2, wait: wait{unit: ofE, factor: 5}},
 				{
-					kind: doPolicy, host: 1, wait: wait{unit: ofE, share: 1},
-					to:     keys.Settings{TokenTTL: 2 * second, ClockSkew: 400 * ms, RotationInterval: 12 * second},
-					faults: faults{swap: []fault{{before: 1, witness: 0b101}}},
+					kind: doSetPolicy, host: 1, wait: wait{unit: ofE, factor: 1},
+					policy: keys.Settings{TokenTTL: 2 * second, ClockSkew: 400 * ms, RotationInterval: 12 * second},
+					faults: faults{swap: []fault{{before: 1, readers: 0b101}}},
 				},
-				{kind: doCut, host: 0},
-				{kind: doRotate, host: 2, wait: wait{unit: tillReady, host: 2}},
-				{kind: doMend, host: 0, wait: wait{unit: ofE, share: 1}},
-				{kind: doTick, wait: wait{unit: tillExpired, host: 0}},
-				{kind: doTick, wait: wait{unit: tillExpired, host: 0}},
+				{kind: doDisconnect, host: 0},
+				{kind: doRotate, host: 2, wait: wait{unit: untilReady, host: 2}},
+				{kind: doReconnect, host: 0, wait: wait{unit: ofE, factor: 1}},
+				{kind: doStepAll, wait: wait{unit: untilExpired, host: 0}},
+				{kind: doStepAll, wait: wait{unit: untilExpired, host: 0}},
 			},
 		},
 		{
-			// The clock is wrong when the read begins and right when it ends.
-			// What was made of its first reading must not be forgotten.
-			name: "a clock is set right while the keyset is read", settings: usual, leans: []float64{1, 1},
+			// The clock is wrong when the read begins and correct when it ends. The
+			// Ring must still take into account what it did by the wrong clock.
+			name: "a clock is corrected while the keyset is read", settings: usual, clockOffsets: []float64{1, 1},
 			actions: []action{
 				{kind: doServe, host: 0},
 				{kind: doServe, host: 1},
-				{kind: doJump, host: 1, by: 34, wait: wait{unit: ofE, share: 1}},
+				{kind: doJump, host: 1, amount: 34, wait: wait{unit: ofE, factor: 1}},
 				{kind: doStep, host: 1, faults: faults{load: []fault{{before: 0.5}}}},
-				{kind: doJump, host: 1, wait: wait{unit: ofE, share: 0.1}, meanwhile: true},
+				{kind: doJump, host: 1, wait: wait{unit: ofE, factor: 0.1}, meanwhile: true},
 				{kind: doRotate, host: 0, meanwhile: true},
-				{wait: wait{unit: ofE, share: 2}},
+				{wait: wait{unit: ofE, factor: 2}},
 			},
 		},
 		{
-			// There was no jump to notice: only the store's clock tells.
-			name: "a process starts by a wrong clock", settings: usual, leans: []float64{1, 1}, storeClock: true,
+			// The process sees no jump. Only the store's clock shows the error.
+			name: "a process starts with a wrong clock", settings: usual, clockOffsets: []float64{1, 1}, storeClock: true,
 			actions: []action{
 				{kind: doServe, host: 0},
-				{kind: doRotate, host: 0, wait: wait{unit: ofD, share: 1}},
-				{kind: doJump, host: 1, by: 70},
-				{kind: doServe, host: 1, wait: wait{unit: ofE, share: 1}},
+				{kind: doRotate, host: 0, wait: wait{unit: ofD, factor: 1}},
+				{kind: doJump, host: 1, amount: 70},
+				{kind: doServe, host: 1, wait: wait{unit: ofE, factor: 1}},
 			},
 		},
 		{
-			// The store's clock still says that it is wrong.
-			name: "a wrong clock outlasts all that was made before", settings: usual, leans: []float64{1, 1}, storeClock: true,
+			// The Ring must not trust the clock again, because the store's clock
+			// still shows the error.
+			name: "a clock stays wrong until all earlier stamps are past", settings: usual, clockOffsets: []float64{1, 1}, storeClock: true,
 			actions: []action{
 				{kind: doServe, host: 0},
 				{kind: doServe, host: 1},
-				{kind: doJump, host: 1, by: 30},
-				{kind: doRotate, host: 0, wait: wait{unit: tillDue}},
-				{kind: doTick, wait: wait{unit: ofD, share: 1}},
-				{kind: doRotate, host: 0, wait: wait{unit: tillReady}},
-				{kind: doTick, wait: wait{unit: ofE, share: 1}},
-				{wait: wait{unit: ofD, share: 0.5}},
+				{kind: doJump, host: 1, amount: 30},
+				{kind: doRotate, host: 0, wait: wait{unit: untilDue}},
+				{kind: doStepAll, wait: wait{unit: ofD, factor: 1}},
+				{kind: doRotate, host: 0, wait: wait{unit: untilReady}},
+				{kind: doStepAll, wait: wait{unit: ofE, factor: 1}},
+				{wait: wait{unit: ofD, factor: 0.5}},
 			},
 		},
 		{
-			// The longer the question was on its way, the righter a clock that is
-			// ahead seemed to be.
-			name: "a slow read hides a wrong clock", settings: usual, leans: []float64{0, 0}, storeClock: true,
+			// The slower the request of a read was, the less a clock that is ahead
+			// seemed to be wrong.
+			name: "a slow read and a clock that is ahead", settings: usual, clockOffsets: []float64{0, 0}, storeClock: true,
 			actions: []action{
 				{kind: doServe, host: 0},
-				{kind: doJump, host: 1, by: 0.1, wait: wait{unit: ofE, share: 1}},
+				{kind: doJump, host: 1, amount: 0.1, wait: wait{unit: ofE, factor: 1}},
 				{kind: doRotate, host: 1, cli: true, faults: faults{load: []fault{{before: 2}, {before: 2}}}},
 			},
 		},
 		{
-			// A token that was dead comes to life when verifiers allow more.
-			name: "a longer leeway", settings: usual, leans: []float64{1, 1},
+			// An expired token is valid again when verifiers allow a longer leeway.
+			name: "a longer leeway", settings: usual, clockOffsets: []float64{1, 1},
 			actions: []action{
 				{kind: doServe, host: 0},
-				{kind: doRotate, host: 0, wait: wait{unit: ofE, share: 1}},
-				{kind: doPolicy, host: 0, to: keys.Settings{Leeway: 20 * second, RotationInterval: 60 * second}, wait: wait{unit: ofE, share: 1}},
-				{kind: doTick, wait: wait{unit: tillExpired}},
-				{wait: wait{unit: ofE, share: 1}},
+				{kind: doRotate, host: 0, wait: wait{unit: ofE, factor: 1}},
+				{kind: doSetPolicy, host: 0, policy: keys.Settings{Leeway: 20 * second, RotationInterval: 60 * second}, wait: wait{unit: ofE, factor: 1}},
+				{kind: doStepAll, wait: wait{unit: untilExpired}},
+				{wait: wait{unit: ofE, factor: 1}},
 			},
 		},
 		{
-			// It was done; only reading it back failed.
-			name: "a change that cannot be read back is no refusal", settings: usual, leans: []float64{0},
+			// The change is committed, and only the read afterwards fails.
+			name: "a change that cannot be read back is not a refusal", settings: usual, clockOffsets: []float64{0},
 			actions: []action{
 				{kind: doServe, host: 0},
-				{kind: doRotate, host: 0, wait: wait{unit: tillReady}},
-				{kind: doRotate, host: 0, wait: wait{unit: tillReady}, faults: faults{load: []fault{{}, {fate: goesBack}}}},
+				{kind: doRotate, host: 0, wait: wait{unit: untilReady}},
+				{kind: doRotate, host: 0, wait: wait{unit: untilReady}, faults: faults{load: []fault{{}, {outcome: oldVersion}}}},
 				{kind: doRefresh, host: 0},
-				{kind: doRotate, host: 0, wait: wait{unit: tillReady}, faults: faults{load: []fault{{}, {fate: goesBack}}, swap: []fault{{fate: ambiguous}}}},
+				{kind: doRotate, host: 0, wait: wait{unit: untilReady}, faults: faults{load: []fault{{}, {outcome: oldVersion}}, swap: []fault{{outcome: answerLost}}}},
 			},
 		},
 		{
-			// By a fast clock a key has expired, and makes room for another; by a
-			// slow clock it is still published.
-			name: "the cap by a fast clock", settings: usual, leans: []float64{1, -1},
-			actions: slices.Concat([]action{{kind: doServe, host: 0}, {kind: doServe, host: 1}}, crowd, []action{
-				{kind: doRotate, host: 0, force: true, wait: wait{unit: tillExpired}},
+			// By a fast clock a key has expired, so another may be published. By a
+			// slow clock both are published.
+			name: "the key limit with a fast and a slow clock", settings: usual, clockOffsets: []float64{1, -1},
+			actions: slices.Concat([]action{{kind: doServe, host: 0}, {kind: doServe, host: 1}}, manyRotations, []action{
+				{kind: doRotate, host: 0, force: true, wait: wait{unit: untilExpired}},
 				{kind: doRefresh, host: 1},
 			}),
 		},
 		{
-			// By a slow clock the moment at which it expired is still ahead.
-			name: "the specimen by a slow clock", settings: withSpecimen, leans: []float64{1, -1},
+			// By a slow clock the specimen expires in the future.
+			name: "the specimen with a slow clock", settings: withSpecimen, clockOffsets: []float64{1, -1},
 			actions: []action{
 				{kind: doServe, host: 0},
 				{kind: doServe, host: 1},
-				{kind: doStep, host: 0, wait: wait{unit: ofE, share: 1}},
+				{kind: doStep, host: 0, wait: wait{unit: ofE, factor: 1}},
 				{kind: doRefresh, host: 1},
 			},
 		},
@@ -152,9 +149,9 @@ func TestRegressions(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			w, broken := run(scenario{policy: p, leans: tt.leans, storeClock: tt.storeClock, actions: tt.actions}, readyMade(), true)
+			w, broken := runScenario(scenario{policy: p, clockOffsets: tt.clockOffsets, storeClock: tt.storeClock, actions: tt.actions}, true)
 			if broken != nil {
-				t.Errorf("breaks invariant %s: %s\n%s", broken.rule, broken.text, strings.Join(w.trace, "\n"))
+				t.Errorf("breaks invariant %s: %s\n%s", broken.invariant, broken.text, strings.Join(w.trace, "\n"))
 			}
 		})
 	}

@@ -8,70 +8,74 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
 
-// scenario is all that decides the course of a world.
+// scenario decides everything that happens in a world.
 type scenario struct {
-	policy     keys.Policy
-	leans      []float64 // of the hosts' clocks
-	storeClock bool      // whether the engine has a clock of its own
-	storeLean  float64
-	actions    []action
+	policy           keys.Policy
+	clockOffsets     []float64 // of the hosts, as fractions of e/4
+	storeClock       bool      // whether the store has a clock
+	storeClockOffset float64
+	actions          []action
 }
 
-// dice draws what a scenario is made of. It prefers extremes: the guarantee is
-// broken by clocks at the ends of their share, by writes that land in the last
-// moment, and by acts in the first moment that a guard allows.
-type dice struct{ *rand.Rand }
+// random draws the parts of a scenario. It prefers extremes, because mistakes show when
+// clocks have their largest offset, writes land at their deadline, and steps happen as
+// soon as a guard allows them.
+type random struct{ *rand.Rand }
 
-func pickOf[T any](d dice, from ...T) T { return from[d.IntN(len(from))] }
+func oneOf[T any](r random, from ...T) T { return from[r.IntN(len(from))] }
 
-func (d dice) chance(p float64) bool { return d.Float64() < p }
+func (r random) chance(p float64) bool { return r.Float64() < p }
 
-func (d dice) lean() float64 {
-	if d.chance(0.8) {
-		return pickOf(d, -1.0, 1.0)
+func (r random) clockOffset() float64 {
+	if r.chance(0.8) {
+		return oneOf(r, -1.0, 1.0)
 	}
-	return 2*d.Float64() - 1
+	return 2*r.Float64() - 1
 }
 
-func (d dice) settings() keys.Settings {
+// newSettings returns settings without a rotation interval and without a specimen.
+func newSettings(ttl, maxAge, staleness, leeway, skew time.Duration) keys.Settings {
 	return keys.Settings{
-		TokenTTL:     time.Second * pickOf[time.Duration](d, 1, 2, 5, 11, 30),
-		JWKSMaxAge:   time.Second * pickOf[time.Duration](d, 1, 1, 2, 5, 9),
-		MaxStaleness: time.Second * pickOf[time.Duration](d, 1, 1, 3, 6, 14),
-		Leeway:       time.Second * pickOf[time.Duration](d, 1, 1, 3, 8),
-		ClockSkew:    time.Millisecond * pickOf[time.Duration](d, 100, 400, 1000, 3000),
-		Algorithm:    jwk.EdDSA,
-		Issuer:       "https://issuer.example",
+		TokenTTL: ttl, JWKSMaxAge: maxAge, MaxStaleness: staleness, Leeway: leeway, ClockSkew: skew,
+		Algorithm: jwk.EdDSA, Issuer: "https://issuer.example", ExpiredTokens: new(bool),
 	}
 }
 
-// interval is a rotation interval that settings can have: often the shortest.
-func (d dice) interval(s keys.Settings) time.Duration {
-	return time.Duration(pickOf(d, 1, 1, 1.3, 2.0) * float64(shortest(s)))
+func (r random) settings() keys.Settings {
+	return newSettings(
+		time.Second*oneOf[time.Duration](r, 1, 2, 5, 11, 30),
+		time.Second*oneOf[time.Duration](r, 1, 1, 2, 5, 9),
+		time.Second*oneOf[time.Duration](r, 1, 1, 3, 6, 14),
+		time.Second*oneOf[time.Duration](r, 1, 1, 3, 8),
+		time.Millisecond*oneOf[time.Duration](r, 100, 400, 1000, 3000))
 }
 
-func shortest(s keys.Settings) time.Duration {
+// rotationInterval draws an interval that the settings allow: often the shortest.
+func (r random) rotationInterval(s keys.Settings) time.Duration {
+	return time.Duration(oneOf(r, 1, 1, 1.3, 2.0) * float64(shortestInterval(s)))
+}
+
+func shortestInterval(s keys.Settings) time.Duration {
 	return max(4*time.Second, s.MaxStaleness+2*s.JWKSMaxAge+2*s.ClockSkew,
 		(s.MaxStaleness+s.TokenTTL+s.Leeway+2*s.ClockSkew+7)/8)
 }
 
 // newScenario draws the scenario of a seed.
 func newScenario(seed uint64) scenario {
-	d := dice{rand.New(rand.NewPCG(seed, 0x6a776b73))}
-	s := scenario{storeClock: d.chance(0.5), storeLean: d.lean()}
-	settings := d.settings()
-	settings.RotationInterval = d.interval(settings)
-	specimen := d.chance(0.2)
-	settings.ExpiredTokens = &specimen
+	r := random{rand.New(rand.NewPCG(seed, 0x6a776b73))}
+	s := scenario{storeClock: r.chance(0.5), storeClockOffset: r.clockOffset()}
+	settings := r.settings()
+	settings.RotationInterval = r.rotationInterval(settings)
+	settings.ExpiredTokens = new(r.chance(0.2))
 	policy, err := keys.NewPolicy(settings)
 	if err != nil {
 		panic(err)
 	}
 	s.policy = policy
 	for range 3 {
-		s.leans = append(s.leans, d.lean())
+		s.clockOffsets = append(s.clockOffsets, r.clockOffset())
 	}
-	w := writer{dice: d, hosts: len(s.leans), settings: settings, cut: map[int]bool{}, faulty: pickOf(d, 0, 0.1, 0.4)}
+	w := scenarioWriter{random: r, hosts: len(s.clockOffsets), settings: settings, disconnected: map[int]bool{}, faultRate: oneOf(r, 0, 0.1, 0.4)}
 	w.start()
 	for len(w.out) < 45 {
 		w.scene()
@@ -80,57 +84,58 @@ func newScenario(seed uint64) scenario {
 	return s
 }
 
-// writer writes the actions of a scenario, one short scene after another.
-type writer struct {
-	dice
-	hosts    int
-	settings keys.Settings // as they stand, if every change of policy goes through
-	faulty   float64       // how often a call to the store meets a fault
-	cut      map[int]bool  // hosts that are cut from the store, if nothing is dropped
-	out      []action
+// scenarioWriter writes the actions of a scenario in scenes, which are a few actions
+// that belong together.
+type scenarioWriter struct {
+	random
+	hosts        int
+	settings     keys.Settings // after the actions so far, if every policy change succeeds
+	faultRate    float64       // how often a call to the store meets a fault
+	disconnected map[int]bool  // hosts, after the actions so far
+	out          []action
 }
 
-func (w *writer) add(a action) {
-	a.meanwhile = a.kind != doCut && w.chance(0.5)
+func (w *scenarioWriter) add(a action) {
+	a.meanwhile = a.kind != doDisconnect && w.chance(0.5)
 	w.out = append(w.out, a)
 }
 
-func (w *writer) host() int { return w.IntN(w.hosts) }
+func (w *scenarioWriter) host() int { return w.IntN(w.hosts) }
 
-// linked is a host that can reach the store.
-func (w *writer) linked() int {
+// connectedHost draws a host that is connected to the store, rarely another one.
+func (w *scenarioWriter) connectedHost() int {
 	for {
-		if h := w.host(); !w.cut[h] || w.chance(0.02) {
+		if h := w.host(); !w.disconnected[h] || w.chance(0.02) {
 			return h
 		}
 	}
 }
 
-// sever cuts a host off, unless it is the last one.
-func (w *writer) sever(h int, after wait) {
-	if len(w.cut) < w.hosts-1 {
-		w.cut[h] = true
-		w.add(action{kind: doCut, host: h, wait: after}) // once the write before has landed
+// disconnect disconnects a host, unless it is the last connected one.
+func (w *scenarioWriter) disconnect(h int, after wait) {
+	if len(w.disconnected) < w.hosts-1 {
+		w.disconnected[h] = true
+		w.add(action{kind: doDisconnect, host: h, wait: after})
 	}
 }
 
-// mend ends a cut, often when the host has gone stale in the meantime.
-func (w *writer) mend() {
+// reconnect reconnects some hosts, often after their fence has stopped them.
+func (w *scenarioWriter) reconnect() {
 	for h := range w.hosts {
-		if w.cut[h] && w.chance(0.5) {
-			delete(w.cut, h)
-			after := w.short()
+		if w.disconnected[h] && w.chance(0.5) {
+			delete(w.disconnected, h)
+			after := w.shortWait()
 			if w.chance(0.3) {
-				after = w.till(tillFence, h)
+				after = w.waitFor(untilFence, h)
 			}
-			w.add(action{kind: doMend, host: h, wait: after})
+			w.add(action{kind: doReconnect, host: h, wait: after})
 			w.add(action{kind: doServe, host: h})
 		}
 	}
 }
 
-// start brings the servers up, usually all of them.
-func (w *writer) start() {
+// start starts the servers, usually all of them.
+func (w *scenarioWriter) start() {
 	for h := range w.hosts {
 		if h == 0 || w.chance(0.9) {
 			w.add(action{kind: doServe, host: h, faults: w.faults()})
@@ -138,26 +143,25 @@ func (w *writer) start() {
 	}
 }
 
-// short is a wait in which little happens.
-func (w *writer) short() wait {
-	return wait{unit: pickOf(w.dice, ofE, ofE, ofD, ofM), share: pickOf(w.dice, 0, 0, 0.25, 0.5, 1), host: w.host()}
+func (w *scenarioWriter) shortWait() wait {
+	return wait{unit: oneOf(w.random, ofE, ofE, ofD, ofM), factor: oneOf(w.random, 0, 0, 0.25, 0.5, 1), host: w.host()}
 }
 
-// till is a wait until a host may just do something.
-func (w *writer) till(u unit, host int) wait {
-	return wait{unit: u, host: host, share: pickOf(w.dice, 0, 0, 0, 0, 0.1, 0.5)}
+// waitFor waits until something is due by a host's clock, rarely a little longer.
+func (w *scenarioWriter) waitFor(u unit, host int) wait {
+	return wait{unit: u, host: host, factor: oneOf(w.random, 0, 0, 0, 0, 0.1, 0.5)}
 }
 
-// swap is the fate of a write: often it lands in the last moment, just after
-// somebody else read the store.
-func (w *writer) swap(by int) fault {
-	f := fault{before: pickOf(w.dice, 0, 1, 1, 0.5, w.Float64())}
+// swapFault draws what happens to a write. Often it lands at its deadline, just after
+// another process read the store.
+func (w *scenarioWriter) swapFault(by int) fault {
+	f := fault{before: oneOf(w.random, 0, 1, 1, 0.5, w.Float64())}
 	if w.chance(0.7) {
-		f.witness = (1 + w.IntN(1<<w.hosts-1)) &^ (1 << by)
+		f.readers = (1 + w.IntN(1<<w.hosts-1)) &^ (1 << by)
 	}
-	if w.chance(w.faulty) {
-		f.fate = pickOf(w.dice, fails, ambiguous, ambiguous, zombie, zombie, crashFirst, crashLast)
-		f.after = pickOf(w.dice, 0, 0.5, 2)
+	if w.chance(w.faultRate) {
+		f.outcome = oneOf(w.random, requestLost, answerLost, answerLost, writeDelayed, writeDelayed, crashesBefore, crashesAfter)
+		f.after = oneOf(w.random, 0, 0.5, 2)
 		if w.chance(0.2) {
 			f.before = 1 + w.Float64()
 		}
@@ -165,94 +169,96 @@ func (w *writer) swap(by int) fault {
 	return f
 }
 
-func (w *writer) call() fault {
+// readFault draws what happens to a read.
+func (w *scenarioWriter) readFault() fault {
 	f := fault{}
-	if w.chance(w.faulty) {
-		f.fate = pickOf(w.dice, well, well, well, well, fails, ambiguous, crashFirst, crashLast, goesBack)
-		f.before, f.after = pickOf(w.dice, 0, 0.3, 1), pickOf(w.dice, 0, 0.5, 2, 5)
+	if w.chance(w.faultRate) {
+		f.outcome = oneOf(w.random, success, success, success, success, requestLost, answerLost, crashesBefore, crashesAfter, oldVersion)
+		f.before, f.after = oneOf(w.random, 0, 0.3, 1), oneOf(w.random, 0, 0.5, 2, 5)
 	}
 	return f
 }
 
-func (w *writer) faults() (f faults) {
+// faults draws the faults of an operation, without those of its writes.
+func (w *scenarioWriter) faults() (f faults) {
 	for range w.IntN(3) {
-		f.load = append(f.load, w.call())
+		f.load = append(f.load, w.readFault())
 	}
 	for range w.IntN(3) {
-		f.half = append(f.half, w.call())
+		f.privateKey = append(f.privateKey, w.readFault())
 	}
-	if w.chance(w.faulty / 2) {
-		f.making = w.settings.ClockSkew * time.Duration(w.IntN(4))
+	if w.chance(w.faultRate / 2) {
+		f.generation = w.settings.ClockSkew * time.Duration(w.IntN(4))
 	}
 	return f
 }
 
-// order adds an operation that writes. Who read the store just before it took
-// effect often hears nothing more for a while.
-func (w *writer) order(a action) {
-	a.host = w.linked()
+// write adds an operation that writes. A host that reads the store just before the write
+// takes effect is often disconnected then, so that it acts on the old version for long.
+func (w *scenarioWriter) write(a action) {
+	a.host = w.connectedHost()
 	if a.wait == (wait{}) {
-		a.wait = w.short()
+		a.wait = w.shortWait()
 	}
-	if a.wait.unit >= tillDue {
+	if a.wait.unit >= untilDue {
 		a.wait.host = a.host
 	}
 	a.faults = w.faults()
-	a.swap = append(a.swap, w.swap(a.host))
-	if w.chance(w.faulty) {
-		a.swap = append(a.swap, w.swap(a.host))
+	a.swap = append(a.swap, w.swapFault(a.host))
+	if w.chance(w.faultRate) {
+		a.swap = append(a.swap, w.swapFault(a.host))
 	}
 	a.cli = a.kind != doStep && w.chance(0.3)
 	w.add(a)
 	for h := range w.hosts {
-		if a.swap[0].witness&(1<<h) != 0 && w.chance(0.7) {
-			w.sever(h, wait{})
+		if a.swap[0].readers&(1<<h) != 0 && w.chance(0.7) {
+			w.disconnect(h, wait{})
 		}
 	}
 }
 
-// scene adds a few actions that belong together.
-func (w *writer) scene() {
+// scene adds one scene.
+func (w *scenarioWriter) scene() {
 	if w.chance(0.4) {
-		w.mend()
+		w.reconnect()
 	}
 	switch n := w.IntN(100); {
 	case n < 20:
-		w.order(action{kind: doStep, wait: w.till(tillDue, 0)})
+		w.write(action{kind: doStep, wait: w.waitFor(untilDue, 0)})
 	case n < 50:
-		w.order(action{kind: doRotate, wait: w.till(tillReady, 0), force: w.chance(0.03)})
+		w.write(action{kind: doRotate, wait: w.waitFor(untilReady, 0), force: w.chance(0.03)})
 	case n < 62:
-		w.policy()
+		w.changePolicy()
 	case n < 67:
-		w.order(action{kind: doRevoke, pick: w.IntN(24), force: w.chance(0.1)})
+		w.write(action{kind: doRevoke, key: w.IntN(24), force: w.chance(0.1)})
 	case n < 75:
-		w.add(action{kind: doTick, wait: w.till(pickOf(w.dice, tillExpired, tillDue, tillReady), w.host())})
+		w.add(action{kind: doStepAll, wait: w.waitFor(oneOf(w.random, untilExpired, untilDue, untilReady), w.host())})
 	case n < 80:
-		w.add(action{kind: doRefresh, host: w.host(), wait: w.short(), faults: w.faults()})
+		w.add(action{kind: doRefresh, host: w.host(), wait: w.shortWait(), faults: w.faults()})
 	case n < 84:
-		w.sever(w.host(), w.short())
+		w.disconnect(w.host(), w.shortWait())
 	case n < 88:
-		w.add(action{kind: doLean, host: w.host(), by: w.lean(), wait: w.short()})
+		w.add(action{kind: doMoveClock, host: w.host(), amount: w.clockOffset(), wait: w.shortWait()})
 	case n < 91:
 		w.jump()
 	case n < 94:
 		h := w.host()
-		w.add(action{kind: doCrash, host: h, wait: w.short()})
-		w.add(action{kind: doServe, host: h, wait: w.short(), faults: w.faults()})
+		w.add(action{kind: doKill, host: h, wait: w.shortWait()})
+		w.add(action{kind: doServe, host: h, wait: w.shortWait(), faults: w.faults()})
 	case n < 95:
-		w.add(action{wait: wait{unit: pickOf(w.dice, ofD, ofR, ofT), share: w.Float64()}})
+		w.add(action{wait: wait{unit: oneOf(w.random, ofD, ofR, ofT), factor: w.Float64()}})
 	case n < 96:
 		if w.chance(0.5) {
-			w.order(action{kind: doImport, pick: w.IntN(24)})
+			w.write(action{kind: doImport, key: w.IntN(24)})
 		} else {
-			w.add(action{kind: doMint, host: w.linked(), by: pickOf(w.dice, 0.5, 1, 1, 1.1), wait: w.short(), faults: w.faults()})
+			w.add(action{kind: doMint, host: w.connectedHost(), amount: oneOf(w.random, 0.5, 1, 1, 1.1), wait: w.shortWait(), faults: w.faults()})
 		}
 	case n < 97:
-		w.add(action{kind: doCorrupt, pick: w.IntN(24), force: w.chance(0.5), wait: w.short()})
-		w.order(action{kind: doRotate, force: w.chance(0.3)})
+		w.add(action{kind: doDamage, key: w.IntN(24), force: w.chance(0.5), wait: w.shortWait()})
+		w.write(action{kind: doRotate, force: w.chance(0.3)})
 	case n < 98 && w.chance(0.2):
-		for range 20 { // more keys than the JWKS may hold
-			w.add(action{kind: doRotate, host: w.linked(), force: true, wait: wait{unit: ofE, share: 0.1}})
+		for range 20 { // more keys than a JWK Set may have
+			w.add(action{kind: doRotate, host: w.connectedHost(), force: true, wait: wait{unit: ofE, factor: 0.1}})
 		}
 	default:
 		for h := range w.hosts {
@@ -261,11 +267,11 @@ func (w *writer) scene() {
 	}
 }
 
-// policy changes some of the policy, often twice, and often rotates at once.
-func (w *writer) policy() {
+// changePolicy changes the policy once or twice, and often rotates afterwards.
+func (w *scenarioWriter) changePolicy() {
 	for range 1 + w.IntN(2) {
-		drawn, next := w.dice.settings(), w.settings
-		for range pickOf(w.dice, 1, 1, 2, 6) {
+		drawn, next := w.random.settings(), w.settings
+		for range oneOf(w.random, 1, 1, 2, 6) {
 			switch w.IntN(8) {
 			case 0:
 				next.TokenTTL = drawn.TokenTTL
@@ -278,44 +284,45 @@ func (w *writer) policy() {
 			case 4:
 				next.ClockSkew = drawn.ClockSkew
 			case 5:
-				next.Algorithm = pickOf(w.dice, jwk.EdDSA, jwk.ES256)
+				next.Algorithm = oneOf(w.random, jwk.EdDSA, jwk.ES256)
 			case 6:
 				next.ExpiredTokens = new(w.chance(0.5))
 			case 7:
 				next.RotationInterval = 0
 			}
 		}
-		if next.RotationInterval < shortest(next) || w.chance(0.4) {
-			next.RotationInterval = w.interval(next)
+		if next.RotationInterval < shortestInterval(next) || w.chance(0.4) {
+			next.RotationInterval = w.rotationInterval(next)
 		}
 		w.settings = next
 		next.Issuer = ""
-		w.order(action{kind: doPolicy, to: next})
+		w.write(action{kind: doSetPolicy, policy: next})
 	}
 	if w.chance(0.7) {
-		w.order(action{kind: doRotate, wait: pickOf(w.dice, w.short(), w.till(tillReady, 0))})
+		w.write(action{kind: doRotate, wait: oneOf(w.random, w.shortWait(), w.waitFor(untilReady, 0))})
 	}
 	if w.chance(0.5) {
-		w.order(action{kind: doRotate, wait: w.till(tillReady, 0)})
+		w.write(action{kind: doRotate, wait: w.waitFor(untilReady, 0)})
 	}
 }
 
-// jump makes a clock jump, and has a process on that host try a step.
-func (w *writer) jump() {
+// jump makes a clock jump, lets processes on that host try a step, and corrects the
+// clock.
+func (w *scenarioWriter) jump() {
 	h := w.host()
-	by := pickOf(w.dice, -1.0, 1.0) * w.Float64() * pickOf(w.dice, 0.3, 1, 10, 100)
-	w.add(action{kind: doJump, host: h, by: by, wait: w.short()})
+	by := oneOf(w.random, -1.0, 1.0) * w.Float64() * oneOf(w.random, 0.3, 1, 10, 100)
+	w.add(action{kind: doJump, host: h, amount: by, wait: w.shortWait()})
 	if w.chance(0.3) {
-		w.add(action{kind: doJump, host: h, by: -2 * by, wait: w.short()})
+		w.add(action{kind: doJump, host: h, amount: -2 * by, wait: w.shortWait()})
 	}
-	var slow faults // reads that take so long that they may hide how wrong the clock is
+	var slow faults // reads that take so long that the process may fail to notice the jump
 	for range w.IntN(4) {
-		slow.load = append(slow.load, fault{before: pickOf(w.dice, 0, 1, 2, 3.0), after: pickOf(w.dice, 0, 1, 2, 3.0)})
+		slow.load = append(slow.load, fault{before: oneOf(w.random, 0, 1, 2, 3.0), after: oneOf(w.random, 0, 1, 2, 3.0)})
 	}
 	w.add(action{kind: doRotate, host: h, cli: w.chance(0.7), faults: slow})
-	w.add(action{kind: doStep, host: h, wait: w.short(), faults: slow})
+	w.add(action{kind: doStep, host: h, wait: w.shortWait(), faults: slow})
 	if w.chance(0.5) {
-		w.add(action{kind: doNothing, wait: w.till(pickOf(w.dice, tillExpired, tillDue), w.host())})
+		w.add(action{kind: doNothing, wait: w.waitFor(oneOf(w.random, untilExpired, untilDue), w.host())})
 	}
-	w.add(action{kind: doJump, host: h, wait: w.short()}) // by nothing: it is set right
+	w.add(action{kind: doJump, host: h, wait: w.shortWait()}) // by 0, which corrects the clock
 }

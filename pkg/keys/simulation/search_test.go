@@ -15,367 +15,371 @@ import (
 
 var searchWhole = flag.Bool("search.whole", false, "allow one write more in each search, which takes ten times as long")
 
-// TestSearch goes through every course that a tiny world can take, so that a
-// small counter-example cannot hide behind luck. Time goes in ticks of one
-// second. There are two processes, whose clocks differ by one tick (e/2), writes
-// that land at once or one tick (e/2) later, and the worst cache. In each tick each process may refresh, step, or carry out an order, as long
-// as there are some left; and it signs and publishes whenever it may, since that
-// can only make things worse.
+// TestSearch visits every state that a very small world can reach. Time is counted in
+// ticks of one second. Two processes have clocks that differ by one tick (e/2). A write
+// takes effect at once or one tick (e/2) later. In each tick each process may refresh,
+// take its timed step, or carry out a command, as long as the budget allows. Each
+// process signs and publishes whenever it may, because that can only make more
+// violations visible.
 //
-// States that differ only in what has passed are one state. So the search ends
-// by itself, and each world is followed until all that it did is past.
+// Two states with the same future are one state (see fingerprint), so the search ends by
+// itself, after the last token and the last cached set have expired.
 func TestSearch(t *testing.T) {
-	second := func(n time.Duration) time.Duration { return n * time.Second }
-	policy := func(r, d, m, tt time.Duration) keys.Policy {
-		p, err := keys.NewPolicy(keys.Settings{
-			RotationInterval: second(r), MaxStaleness: second(d), JWKSMaxAge: second(m), TokenTTL: second(tt),
-			Leeway: second(1), ClockSkew: second(2),
-			Algorithm: jwk.EdDSA, Issuer: "https://issuer.example", ExpiredTokens: new(bool),
-		})
+	policy := func(interval, staleness, maxAge, ttl time.Duration) keys.Policy {
+		settings := newSettings(ttl*time.Second, maxAge*time.Second, staleness*time.Second, time.Second, 2*time.Second)
+		settings.RotationInterval = interval * time.Second
+		p, err := keys.NewPolicy(settings)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return p
 	}
-	more := -1
-	if *searchWhole && !raceEnabled { // the search is one goroutine: a small one shows as much of a race
-		more = 0
+	extra := 0
+	if *searchWhole {
+		extra = 1
 	}
 	small, large := policy(7, 1, 1, 1), policy(10, 2, 2, 2)
 	for _, tt := range []struct {
-		name                                string
-		start, other                        keys.Policy
-		rotations, changes, revokes, writes int
+		name         string
+		start, other keys.Policy
+		budget       budget
 	}{
-		{"rotations", small, small, 2, 0, 0, 3 + more},
-		{"a rotation and a revocation", small, small, 1, 0, 1, 2 + more},
-		{"a rotation, and a policy that grows", small, large, 1, 1, 0, 2 + more},
-		{"a rotation, and a policy that shrinks", large, small, 1, 1, 0, 2 + more},
+		{"rotations", small, small, budget{rotations: 2, writes: 2 + extra}},
+		{"a rotation and a revocation", small, small, budget{rotations: 1, revocations: 1, writes: 1 + extra}},
+		{"a rotation and a change to longer durations", small, large, budget{rotations: 1, policyChanges: 1, writes: 1 + extra}},
+		{"a rotation and a change to shorter durations", large, small, budget{rotations: 1, policyChanges: 1, writes: 1 + extra}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			s := newSearch(t, tt.start, tt.other)
 			for _, offsets := range [][2]int{{0, 1}, {1, 0}} {
-				s.from(budget{tt.rotations, tt.changes, tt.revokes, tt.writes}, offsets)
+				s.run(tt.budget, offsets)
 			}
 			t.Logf("%d states", len(s.seen))
 		})
 	}
 }
 
-// search goes breadth first, so that the first trace that it finds is a
-// shortest one.
+// search is a breadth-first search, so the first violation has a shortest trace.
 type search struct {
 	t        *testing.T
 	policies [2]keys.Policy
-	pool     []jwk.PublicKey
-	index    map[string]int // of the pool, by kid
-	seen     map[fingerprint]step
+	pool     []jwk.PublicKey // the keys, in the order in which a world publishes them
+	index    map[string]int  // in the pool, by kid
+	seen     map[fingerprint]origin
 }
 
+// fingerprint is a hash of everything in a state that its future depends on.
 type fingerprint [16]byte
 
-// step is how a state was reached first.
-type step struct {
+// origin is how the search first reached a state.
+type origin struct {
 	from fingerprint
-	move
+	move move
 }
 
 // move is one thing that happens.
 type move struct {
 	now, process int8
-	what         what
-	late         bool
+	kind         moveKind
+	late         bool // it is a write that takes effect one tick later
 }
 
-type what int8
+type moveKind int8
 
 const (
-	starts what = iota
-	waits
-	refreshes
-	steps
-	rotates
-	changes
-	revokes
+	moveStart moveKind = iota
+	moveWait
+	moveRefresh
+	moveStep
+	moveRotate
+	movePolicy
+	moveRevoke
 )
 
 func (m move) String() string {
-	text := [...]string{
-		"starts", "waits", "refreshes", "steps", "rotates", "changes the policy", "revokes the active key",
-	}[m.what]
-	if m.late {
-		text += ", which lands a tick later"
+	if m.kind == moveWait {
+		return fmt.Sprintf("%ds: a second passes", m.now)
 	}
-	return fmt.Sprintf("%d: process %d %s", m.now, m.process, text)
+	text := [...]string{
+		"starts", "", "refreshes", "takes its timed step", "rotates", "changes the policy", "revokes the active key",
+	}[m.kind]
+	if m.late {
+		text += ", and the write takes effect one second later"
+	}
+	return fmt.Sprintf("%ds: process %d %s", m.now, m.process, text)
 }
 
-// budget is what may still be ordered, and how many writes there may be,
-// timed ones included.
-type budget struct{ rotations, changes, revokes, writes int }
+// budget is how many commands and how many writes, timed steps included, are left.
+type budget struct{ rotations, policyChanges, revocations, writes int }
 
-// state is a moment of the tiny world. All times are in ticks.
+// state is the whole small world at one time. All times are in ticks.
 type state struct {
-	now     int
-	doc     *keys.Keyset
-	views   [2]*keys.Keyset
-	ages    [2]int // since a process confirmed its view
-	offsets [2]int // of the clocks
-	lacking int    // until when a set may be held that lacks a key not yet made
-	keys    []mark // by their index in the pool
-	flight  *landing
-	left    budget
-	policy  int // which one counts
+	now          int
+	stored       *keys.Keyset
+	views        [2]*keys.Keyset // of the processes
+	ages         [2]int          // ticks since each process confirmed its view
+	offsets      [2]int          // of the processes' clocks
+	missingUntil int             // until when a cache may have a set without a key that is not published yet
+	keys         []keyState      // by their index in the pool
+	late         *lateWrite
+	left         budget
+	policy       int // index of the stored policy in search.policies
 }
 
-// mark is what a key has left behind.
-type mark struct {
-	lacking int // until when a set without it may be held
-	dies    int // when its last token is over, leeway included; 0 for none
-	bound   int // once revoked, until when it may be served
-	revoked bool
+// keyState is what the search knows about a key.
+type keyState struct {
+	missingUntil int // until when a cache may have a set without it
+	tokensEnd    int // when its last token expires, leeway included; 0 for no token
+	servedUntil  int // until when a process may serve it after its revocation
+	revoked      bool
 }
 
-// landing is a write on its way.
-type landing struct {
-	doc    *keys.Keyset
+// lateWrite is a write that takes effect in the future.
+type lateWrite struct {
+	keyset *keys.Keyset
 	at, by int
 	policy int
 }
 
-func (st *state) at(p int) time.Time { return tick(st.now + st.offsets[p]) }
+// clock returns the time by the clock of a process.
+func (st *state) clock(process int) time.Time { return timeOf(st.now + st.offsets[process]) }
 
-func tick(n int) time.Time { return epoch.Add(time.Duration(n) * time.Second) }
+func timeOf(tick int) time.Time { return epoch.Add(time.Duration(tick) * time.Second) }
 
-func ticks(t time.Time) int { return int(t.Sub(epoch) / time.Second) }
+func tickOf(t time.Time) int { return seconds(t.Sub(epoch)) }
 
 func seconds(d time.Duration) int { return int(d / time.Second) }
 
 func newSearch(t *testing.T, start, other keys.Policy) *search {
-	s := &search{t: t, policies: [2]keys.Policy{start, other}, index: map[string]int{}, seen: map[fingerprint]step{}}
-	for i, k := range readyMade().eddsa {
+	s := &search{t: t, policies: [2]keys.Policy{start, other}, index: map[string]int{}, seen: map[fingerprint]origin{}}
+	for i, k := range sharedKeys().eddsa {
 		s.pool = append(s.pool, k.Public())
 		s.index[k.KeyID()] = i
 	}
 	return s
 }
 
-func (s *search) from(left budget, offsets [2]int) {
-	a, b := s.pool[0], s.pool[1]
-	doc := &keys.Keyset{
-		Schema: 1, ID: a.KeyID(), Version: 1, ChangedAt: tick(0), SealingKey: "search", Policy: s.policies[0],
+// run visits all states that can be reached from a new keyset.
+func (s *search) run(left budget, offsets [2]int) {
+	a, b, start := s.pool[0], s.pool[1], timeOf(0)
+	ks := &keys.Keyset{
+		Schema: 1, ID: a.KeyID(), Version: 1, ChangedAt: start, SealingKey: "search", Policy: s.policies[0],
 		Keys: []keys.Key{
-			{JWK: a, CreatedAt: tick(0), ReadyAt: tick(0), ActiveAt: tick(0)},
-			{JWK: b, CreatedAt: tick(0), ReadyAt: tick(0)},
+			{JWK: a, CreatedAt: start, ReadyAt: start, ActiveAt: start},
+			{JWK: b, CreatedAt: start, ReadyAt: start},
 		},
 	}
-	first := state{doc: doc, views: [2]*keys.Keyset{doc, doc}, offsets: offsets, keys: make([]mark, 2), left: left}
-	frontier := s.visit(first, step{}, nil)
+	first := state{stored: ks, views: [2]*keys.Keyset{ks, ks}, offsets: offsets, keys: make([]keyState, 2), left: left}
+	frontier := s.visit(first, origin{}, nil)
 	for len(frontier) > 0 {
 		var next []state
 		for _, st := range frontier {
 			from := s.fingerprint(&st)
-			s.moves(st, func(after state, m move) { next = s.visit(after, step{from, m}, next) })
+			s.moves(st, func(after state, m move) { next = s.visit(after, origin{from, m}, next) })
 		}
 		frontier = next
 	}
 }
 
-// visit adds a state to those that are gone through next, if it is a new one.
-func (s *search) visit(st state, how step, next []state) []state {
-	mark := s.fingerprint(&st)
-	if _, ok := s.seen[mark]; ok {
+// visit checks a state that was not seen before and adds it to the states to visit next.
+func (s *search) visit(st state, how origin, next []state) []state {
+	id := s.fingerprint(&st)
+	if _, ok := s.seen[id]; ok {
 		return next
 	}
-	s.seen[mark] = how
-	if broken := s.look(&st); broken != "" {
-		var path []string
-		for how := s.seen[mark]; how.what != starts; how = s.seen[how.from] {
-			path = append(path, how.String())
+	s.seen[id] = how
+	if broken := s.check(&st); broken != "" {
+		var trace []string
+		for how := s.seen[id]; how.move.kind != moveStart; how = s.seen[how.from] {
+			trace = append(trace, how.move.String())
 		}
-		slices.Reverse(path)
-		s.t.Fatalf("the search breaks invariant %s\nwith clocks that are off by %v:\n%s", broken, st.offsets, strings.Join(path, "\n"))
+		slices.Reverse(trace)
+		s.t.Fatalf("the search breaks invariant %s\nwith clocks that are ahead by %v seconds:\n%s", broken, st.offsets, strings.Join(trace, "\n"))
 	}
 	return append(next, st)
 }
 
-// look has both processes sign and publish if they may, and judges that.
-func (s *search) look(st *state) (broken string) {
+// check makes both processes publish and sign if they may, and returns the invariant
+// that this breaks, if any.
+func (s *search) check(st *state) (broken string) {
 	st.keys = slices.Clone(st.keys)
 	for p, view := range st.views {
 		if st.ages[p] > seconds(view.Policy.MaxStaleness) {
 			continue
 		}
-		var public kidset
-		for _, k := range view.Public(st.at(p)) {
+		var public keySet
+		for _, k := range view.Public(st.clock(p)) {
 			public.add(s.index[k.KeyID()])
 		}
 		until := st.now + 2*seconds(view.Policy.JWKSMaxAge)
-		st.lacking = max(st.lacking, until)
+		st.missingUntil = max(st.missingUntil, until)
 		for i := range st.keys {
 			switch k := &st.keys[i]; {
-			case public.has(i) && k.revoked && st.now > k.bound:
-				return fmt.Sprintf("5: process %d serves a revoked key at %d, the bound was %d", p, st.now, k.bound)
-			case !public.has(i) && k.dies > st.now:
-				return fmt.Sprintf("1: process %d serves a set at %d that lacks key %d, whose tokens live until %d", p, st.now, i, k.dies)
+			case public.has(i) && k.revoked && st.now > k.servedUntil:
+				return fmt.Sprintf("%s: process %d publishes the revoked K%d at %ds; the bound was %ds", revocation, p, i, st.now, k.servedUntil)
+			case !public.has(i) && k.tokensEnd > st.now:
+				return fmt.Sprintf("%s: process %d publishes a set without K%d at %ds, whose tokens are valid until %ds", findable, p, i, st.now, k.tokensEnd)
 			case !public.has(i):
-				k.lacking = max(k.lacking, until)
+				k.missingUntil = max(k.missingUntil, until)
 			}
 		}
-		if broken := s.mint(st, p, view); broken != "" {
+		if broken := s.checkSigning(st, p, view); broken != "" {
 			return broken
 		}
 	}
 	return ""
 }
 
-func (s *search) mint(st *state, p int, view *keys.Keyset) string {
+func (s *search) checkSigning(st *state, p int, view *keys.Keyset) (broken string) {
 	active := view.Active()
-	k := &st.keys[s.index[active.KeyID()]]
+	i := s.index[active.KeyID()]
+	k := &st.keys[i]
 	switch {
 	case k.revoked:
 		return ""
-	case k.lacking > st.now:
-		return fmt.Sprintf("1: process %d signs at %d with a key that a cache may lack until %d", p, st.now, k.lacking)
+	case k.missingUntil > st.now:
+		return fmt.Sprintf("%s: process %d signs with K%d at %ds; a cache may have a set without it until %ds", findable, p, i, st.now, k.missingUntil)
 	case active.ActiveAt.Before(active.ReadyAt):
-		return fmt.Sprintf("3: process %d signs at %d with a key that is not ready", p, st.now)
+		return fmt.Sprintf("%s: process %d signs with K%d at %ds, which was activated before its ready_at", gate, p, i, st.now)
 	}
-	k.dies = max(k.dies, ticks(st.at(p).Add(view.Policy.TokenTTL+view.Policy.Leeway)))
+	k.tokensEnd = max(k.tokensEnd, tickOf(st.clock(p).Add(view.Policy.TokenTTL+view.Policy.Leeway)))
 	return ""
 }
 
-// moves are all that may happen next.
-func (s *search) moves(st state, to func(after state, m move)) {
-	to(s.pass(st), move{now: int8(st.now), what: waits})
+// moves calls yield with every state that may come next.
+func (s *search) moves(st state, yield func(after state, m move)) {
+	yield(s.wait(st), move{now: int8(st.now), kind: moveWait})
 	for p := range st.views {
-		if st.ages[p] > 0 || st.views[p].Version != st.doc.Version {
+		if st.ages[p] > 0 || st.views[p].Version != st.stored.Version {
 			after := st
-			after.views[p], after.ages[p] = st.doc, 0
-			to(after, move{int8(st.now), int8(p), refreshes, false})
+			after.views[p], after.ages[p] = st.stored, 0
+			yield(after, move{int8(st.now), int8(p), moveRefresh, false})
 		}
-		if st.left.writes > 0 && (st.flight == nil || st.flight.by != p) {
-			s.act(st, p, to)
+		if st.left.writes > 0 && (st.late == nil || st.late.by != p) {
+			s.writes(st, p, yield)
 		}
 	}
 }
 
-// act is what a process may do that changes the keyset. It reads it first.
-func (s *search) act(st state, p int, to func(after state, m move)) {
-	now := st.at(p)
-	means := keys.StepInput{Fresh: s.pool[len(st.keys)], Opened: func(string) bool { return true }}
-	st.views[p], st.ages[p] = st.doc, 0
+// writes calls yield with every state that a write of process p leads to. The process
+// reads the store first.
+func (s *search) writes(st state, p int, yield func(after state, m move)) {
+	now := st.clock(p)
+	input := keys.StepInput{Fresh: s.pool[len(st.keys)], Opened: func(string) bool { return true }}
+	st.views[p], st.ages[p] = st.stored, 0
 	st.left.writes--
-	try := func(what what, left budget, policy int, doc keys.Keyset, e keys.Effect) {
+	try := func(kind moveKind, left budget, policy int, ks keys.Keyset, e keys.Effect) {
 		if e.Empty() {
 			return
 		}
 		after := st
 		after.left = left
-		landed := after
-		s.land(&landed, landing{&doc, st.now, p, policy})
-		to(landed, move{int8(st.now), int8(p), what, false})
-		if st.flight == nil {
-			after.flight = &landing{&doc, st.now + 1, p, policy}
-			to(after, move{int8(st.now), int8(p), what, true})
+		atOnce := after
+		s.commit(&atOnce, lateWrite{&ks, st.now, p, policy})
+		yield(atOnce, move{int8(st.now), int8(p), kind, false})
+		if st.late == nil {
+			after.late = &lateWrite{&ks, st.now + 1, p, policy}
+			yield(after, move{int8(st.now), int8(p), kind, true})
 		}
 	}
-	doc, e, _ := st.doc.Advance(now, means)
-	try(steps, st.left, st.policy, doc, e)
+	ks, e, _ := st.stored.Advance(now, input)
+	try(moveStep, st.left, st.policy, ks, e)
 	if left := st.left; left.rotations > 0 {
 		left.rotations--
-		doc, e, _ := st.doc.Rotate(now, means, keys.StepRequest{})
-		try(rotates, left, st.policy, doc, e)
+		ks, e, _ := st.stored.Rotate(now, input, keys.StepRequest{})
+		try(moveRotate, left, st.policy, ks, e)
 	}
-	if left := st.left; left.changes > 0 {
-		left.changes--
-		doc, e, _ := st.doc.SetPolicy(now, s.policies[1-st.policy], means)
-		try(changes, left, 1-st.policy, doc, e)
+	if left := st.left; left.policyChanges > 0 {
+		left.policyChanges--
+		ks, e, _ := st.stored.SetPolicy(now, s.policies[1-st.policy], input)
+		try(movePolicy, left, 1-st.policy, ks, e)
 	}
-	if left := st.left; left.revokes > 0 {
-		left.revokes--
-		doc, e, _ := st.doc.Revoke(now, st.doc.Active().KeyID(), means, keys.StepRequest{})
-		try(revokes, left, st.policy, doc, e)
+	if left := st.left; left.revocations > 0 {
+		left.revocations--
+		ks, e, _ := st.stored.Revoke(now, st.stored.Active().KeyID(), input, keys.StepRequest{})
+		try(moveRevoke, left, st.policy, ks, e)
 	}
 }
 
-// land commits a write, unless another was first.
-func (s *search) land(st *state, f landing) {
-	if f.doc.Version != st.doc.Version+1 {
+// commit commits a write, unless another write was first.
+func (s *search) commit(st *state, write lateWrite) {
+	if write.keyset.Version != st.stored.Version+1 {
 		return
 	}
 	st.keys = slices.Clone(st.keys)
-	for _, k := range f.doc.Keys {
+	for _, k := range write.keyset.Keys {
 		if s.index[k.KeyID()] == len(st.keys) {
-			st.keys = append(st.keys, mark{lacking: st.lacking})
+			st.keys = append(st.keys, keyState{missingUntil: st.missingUntil})
 		}
 	}
-	for _, k := range f.doc.History {
-		if m := &st.keys[s.index[k.KeyID()]]; !k.RevokedAt.IsZero() && !m.revoked {
-			*m = mark{revoked: true, bound: ticks(f.doc.RevocationBounds(k.RevokedAt).Served)}
+	for _, k := range write.keyset.History {
+		if known := &st.keys[s.index[k.KeyID()]]; !k.RevokedAt.IsZero() && !known.revoked {
+			*known = keyState{revoked: true, servedUntil: tickOf(write.keyset.RevocationBounds(k.RevokedAt).Served)}
 		}
 	}
-	st.doc, st.policy = f.doc, f.policy
-	st.views[f.by], st.ages[f.by] = f.doc, 0
+	st.stored, st.policy = write.keyset, write.policy
+	st.views[write.by], st.ages[write.by] = write.keyset, 0
 }
 
-// pass lets a tick go by.
-func (s *search) pass(st state) state {
+// wait returns the state one tick later.
+func (s *search) wait(st state) state {
 	st.now++
 	st.ages[0]++
 	st.ages[1]++
-	if f := st.flight; f != nil && f.at == st.now {
-		st.flight = nil
-		s.land(&st, *f)
+	if late := st.late; late != nil && late.at == st.now {
+		st.late = nil
+		s.commit(&st, *late)
 	}
 	return st
 }
 
-// fingerprint tells states apart that may have different futures: all times are
-// taken from now, and what lies further back than anything reaches is past.
+// fingerprint writes all times relative to now, and treats times that are too far in the
+// past to matter as equal.
 func (s *search) fingerprint(st *state) fingerprint {
 	b := make([]byte, 0, 512)
-	num := func(ns ...int) {
+	put := func(ns ...int) {
 		for _, n := range ns {
-			b = append(b, byte(n)) // no world here lives for more than 100 ticks
+			b = append(b, byte(n)) // a world here lasts for less than 100 ticks
 		}
 	}
-	past := func(n int) int { return max(n-st.now, -2) }
-	at := func(t time.Time, least int) int {
+	relative := func(tick int) int { return max(tick-st.now, -2) }
+	stamp := func(t time.Time, least int) int {
 		if t.IsZero() {
 			return 127
 		}
-		return max(ticks(t)-st.now, least)
+		return max(tickOf(t)-st.now, least)
 	}
-	var ids [len(kidset{}) * 64]int // 0 for a key that is in no document which still counts
+	var ids [len(keySet{}) * 64]int // 0 for a key that is in no document which still counts
 	named := 0
-	doc := func(ks *keys.Keyset) {
-		num(seconds(ks.Policy.MaxStaleness), at(ks.ActsUntil, -2), at(ks.DocsUntil, -2), at(ks.TokensUntil, -2), len(ks.Keys))
+	putKeyset := func(ks *keys.Keyset) {
+		put(seconds(ks.Policy.MaxStaleness), stamp(ks.ActsUntil, -2), stamp(ks.DocsUntil, -2), stamp(ks.TokensUntil, -2), len(ks.Keys))
 		for _, k := range ks.Keys {
 			i := s.index[k.KeyID()]
 			if ids[i] == 0 {
 				named++
 				ids[i] = named
 			}
-			num(ids[i], at(k.ReadyAt, -2), at(k.ActiveAt, -13), at(k.DestroyAt, -2), at(k.DestroyedAt, 0), at(k.ExpiresAt, -2))
+			put(ids[i], stamp(k.ReadyAt, -2), stamp(k.ActiveAt, -13), stamp(k.DestroyAt, -2), stamp(k.DestroyedAt, 0), stamp(k.ExpiresAt, -2))
 		}
 	}
-	doc(st.doc)
+	putKeyset(st.stored)
 	for p, v := range st.views {
 		age := min(st.ages[p], seconds(v.Policy.MaxStaleness)+1)
-		num(age, st.offsets[p])
-		if v.Version != st.doc.Version && age <= seconds(v.Policy.MaxStaleness) {
-			num(int(st.doc.Version - v.Version))
-			doc(v)
+		put(age, st.offsets[p])
+		if v.Version != st.stored.Version && age <= seconds(v.Policy.MaxStaleness) {
+			put(int(st.stored.Version - v.Version))
+			putKeyset(v)
 		}
 	}
-	if f := st.flight; f != nil && f.doc.Version == st.doc.Version+1 {
-		num(f.at-st.now, f.by, f.policy)
-		doc(f.doc)
+	if late := st.late; late != nil && late.keyset.Version == st.stored.Version+1 {
+		put(late.at-st.now, late.by, late.policy)
+		putKeyset(late.keyset)
 	}
-	num(past(st.lacking), st.policy, st.left.rotations, st.left.changes, st.left.revokes, st.left.writes)
+	put(relative(st.missingUntil), st.policy, st.left.rotations, st.left.policyChanges, st.left.revocations, st.left.writes)
 	for i, k := range st.keys {
-		if ids[i] > 0 || past(k.dies) > 0 {
-			num(ids[i], past(k.lacking), past(k.dies), past(k.bound))
+		if ids[i] > 0 || relative(k.tokensEnd) > 0 {
+			put(ids[i], relative(k.missingUntil), relative(k.tokensEnd), relative(k.servedUntil))
 		}
 	}
 	sum := sha256.Sum256(b)

@@ -18,74 +18,69 @@ var (
 	simShrink = flag.Bool("sim.shrink", true, "shorten a failing scenario before it is printed")
 )
 
-// TestSimulation runs the worlds of many seeds. It is the proof of the rotation
-// guarantee, which the checker spells out. A seed that fails is made short and told
-// step by step; to see it again:
+// TestSimulation runs one world for each seed. It fails at the first world that breaks
+// an invariant, shortens that world's scenario and prints its trace. To see it again:
 //
-//	go test ./pkg/keys/simulation -run Simulation -sim.first SEED -sim.seeds 1
+//	go test ./pkg/keys/simulation -run Simulation -sim.seeds 1 -sim.first SEED
 func TestSimulation(t *testing.T) {
 	started := time.Now()
-	seeds := *simSeeds
-	if raceEnabled || testing.Short() {
-		seeds = min(seeds, 300)
-	}
-	var next atomic.Uint64
-	var failed atomic.Uint64
+	var next, failed atomic.Uint64
 	var mu sync.Mutex
-	seen := tally{}
+	total := counters{}
 	var wait sync.WaitGroup
 	for range runtime.NumCPU() {
 		wait.Go(func() {
-			mine := tally{}
+			mine := counters{}
 			for failed.Load() == 0 {
 				n := next.Add(1) - 1
-				if n >= uint64(seeds) {
+				if n >= uint64(*simSeeds) {
 					break
 				}
-				w, broken := run(newScenario(*simFirst+n), readyMade(), false)
+				w, broken := runScenario(newScenario(*simFirst+n), false)
 				if broken != nil {
 					failed.CompareAndSwap(0, *simFirst+n)
 					break
 				}
-				mine.add(w.seen)
+				mine.add(w.counters)
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			seen.add(mine)
+			total.add(mine)
 		})
 	}
 	wait.Wait()
 	if seed := failed.Load(); seed != 0 {
 		t.Fatal(explain(seed))
 	}
-	t.Logf("%d seeds in %v: %v", seeds, time.Since(started).Round(time.Millisecond), seen)
-	if seeds >= 2000 {
-		for _, what := range ingredients() {
-			if seen[what] == 0 {
-				t.Errorf("no world met any of: %s", what)
+	t.Logf("%d worlds in %v: %v", *simSeeds, time.Since(started).Round(time.Millisecond), total)
+	if *simSeeds >= 2000 {
+		for _, event := range requiredEvents() {
+			if total[event] == 0 {
+				t.Errorf("this event occurred in no world: %s", event)
 			}
 		}
 	}
 }
 
-// explain tells what a failing seed breaks, by the shortest scenario that breaks
-// the same thing.
+// explain returns what the world of a failing seed breaks, with the trace of the
+// shortened scenario.
 func explain(seed uint64) string {
 	s := newScenario(seed)
-	_, broken := run(s, readyMade(), false)
+	_, broken := runScenario(s, false)
 	if *simShrink {
-		s = shrink(s, broken.rule)
+		s = shrink(s, broken.invariant)
 	}
-	w, broken := run(s, readyMade(), true)
-	return fmt.Sprintf("seed %d breaks invariant %s: %s\nthe shortest trace found, %d actions:\n%s",
-		seed, broken.rule, broken.text, len(s.actions), strings.Join(w.trace, "\n"))
+	w, broken := runScenario(s, true)
+	return fmt.Sprintf("seed %d breaks invariant %s: %s\ntrace of the shortened scenario, %d actions:\n%s",
+		seed, broken.invariant, broken.text, len(s.actions), strings.Join(w.trace, "\n"))
 }
 
-// shrink drops actions, and then their faults, as long as the same rule breaks.
-func shrink(s scenario, rule string) scenario {
-	breaks := func(c scenario) bool {
-		_, broken := run(c, readyMade(), false)
-		return broken != nil && broken.rule == rule
+// shrink drops actions, and then their faults, as long as the scenario breaks the same
+// invariant.
+func shrink(s scenario, broken invariant) scenario {
+	stillBreaks := func(c scenario) bool {
+		_, v := runScenario(c, false)
+		return v != nil && v.invariant == broken
 	}
 	for again := true; again; {
 		again = false
@@ -93,7 +88,7 @@ func shrink(s scenario, rule string) scenario {
 			for at := len(s.actions) - size; at >= 0; at -= size {
 				c := s
 				c.actions = slices.Delete(slices.Clone(s.actions), at, at+size)
-				if breaks(c) {
+				if stillBreaks(c) {
 					s, again = c, true
 				}
 			}
@@ -104,7 +99,7 @@ func shrink(s scenario, rule string) scenario {
 			c := s
 			c.actions = slices.Clone(s.actions)
 			c.actions[i].faults = simpler
-			if breaks(c) {
+			if stillBreaks(c) {
 				s = c
 				break
 			}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -13,95 +14,102 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
 
-// simStore is the store of a world: it keeps every version, so that the checker
-// can tell what was ever true.
+// simStore is the store of a world. It keeps every version of the document, so that a
+// read can return an old one.
 type simStore struct {
-	world    *world
-	clock    *host // nil for an engine without a clock of its own
-	records  []keys.Record
-	halves   map[string][]byte
-	inFlight []*flight
+	world       *world
+	clock       *host // nil for an engine without a clock
+	records     []keys.Record
+	privateKeys map[string][]byte
+	delayed     []*delayedWrite
 }
 
-// flight is a write that its process has given up on and that lands later.
-type flight struct {
-	at      time.Duration
-	change  keys.Change
-	by      *process
-	doing   action
-	witness int
+// delayedWrite is a write that takes effect after its process got an error.
+type delayedWrite struct {
+	at        time.Duration
+	change    keys.Change
+	by        *process
+	operation action
+	readers   int
 }
 
-func (s *simStore) firstInFlight() *flight {
-	var first *flight
-	for _, f := range s.inFlight {
-		if first == nil || f.at < first.at {
-			first = f
+func (s *simStore) firstDelayed() *delayedWrite {
+	var first *delayedWrite
+	for _, write := range s.delayed {
+		if first == nil || write.at < first.at {
+			first = write
 		}
 	}
 	return first
 }
 
-func (s *simStore) land(f *flight) {
-	s.inFlight = slices.DeleteFunc(s.inFlight, func(o *flight) bool { return o == f })
-	s.world.witness(f.witness, f.by)
-	err := s.commit(f.by, f.doing, f.change)
-	s.world.logf("a write that %s gave up on lands: %v", f.by.name, errText(err))
+func (s *simStore) applyDelayed(write *delayedWrite) {
+	s.delayed = slices.DeleteFunc(s.delayed, func(other *delayedWrite) bool { return other == write })
+	s.world.refreshReaders(write.readers, write.by)
+	err := s.commit(write.by, write.operation, write.change)
+	s.world.logf("a delayed write of %s takes effect: %v", write.by.name, errText(err))
 	if err == nil {
-		s.world.seen["writes that land after they were given up"]++
+		s.world.counters["delayed writes"]++
 	}
 }
 
 func (s *simStore) version() uint64 { return uint64(len(s.records)) }
 
-// commit is the whole of Swap but for what goes wrong on the way.
-func (s *simStore) commit(by *process, doing action, c keys.Change) error {
+// commit is the compare-and-swap without faults.
+func (s *simStore) commit(by *process, operation action, c keys.Change) error {
 	if c.Version != s.version() {
-		s.world.seen["lost swaps"]++
+		s.world.counters["lost swaps"]++
 		return keys.ErrConflict
 	}
 	s.records = append(s.records, keys.Record{Version: c.Version + 1, Document: bytes.Clone(c.Document)})
-	for kid, half := range c.Put {
-		s.halves[kid] = bytes.Clone(half)
+	for kid, sealed := range c.Put {
+		s.privateKeys[kid] = bytes.Clone(sealed)
 	}
 	for _, kid := range c.Delete {
-		delete(s.halves, kid)
+		delete(s.privateKeys, kid)
 	}
 	var ks keys.Keyset
 	if err := json.Unmarshal(c.Document, &ks); err != nil {
-		s.world.violate("8", "an unreadable document was committed: %v", err)
+		s.world.violate(validDocument, "%s commits a document that cannot be read: %v", by.name, err)
 	}
-	s.world.check.commit(by, doing, ks, c)
+	s.world.checker.checkCommit(by, operation, ks, c)
 	return nil
 }
 
-// What a call to the store meets. The zero value goes through at once.
+// fault is what happens to one call to the store. The zero value succeeds at once.
 type fault struct {
-	before  float64 // time until it takes effect, in shares of e; for a Swap, of the time until its deadline
-	after   float64 // time until the answer is there, in shares of e
-	fate    fate
-	witness int // hosts (a bit each) that read the store in the last moment before a Swap takes effect
+	before  float64 // time until it takes effect, as a multiple of e; for a Swap, of the time until its deadline
+	after   float64 // time from then until the answer arrives, as a multiple of e
+	outcome outcome
+	readers int // bit set of the hosts that read the store just before a Swap takes effect
 }
 
-type fate int
+type outcome int
 
 const (
-	well       fate = iota
-	fails           // the request is lost: an error, and no effect
-	ambiguous       // it takes effect, and the answer is lost
-	zombie          // an error at once, and it takes effect later
-	crashFirst      // the process dies before the request is out
-	crashLast       // the process dies before the answer is in
-	goesBack        // a Load is answered with a version before the one that the process has
+	success       outcome = iota
+	requestLost           // an error, and no effect
+	answerLost            // an error, although it takes effect
+	writeDelayed          // an error at once, and it takes effect later
+	crashesBefore         // the process crashes before it sends the request
+	crashesAfter          // the process crashes before it gets the answer
+	oldVersion            // a Load returns the version before the one that the process has
 )
 
-// faults are those of the calls of one operation; what is left out goes well.
-type faults struct {
-	load, half, swap []fault
-	making           time.Duration // of a key
+func (f fault) String() string {
+	name := [...]string{
+		"success", "request lost", "answer lost", "write delayed", "process crashes before", "process crashes after", "old version",
+	}[f.outcome]
+	return fmt.Sprintf("{%s, before %.2f, after %.2f, readers %03b}", name, f.before, f.after, f.readers)
 }
 
-func take(fs *[]fault) fault {
+// faults are those of an operation's calls to the store, in order. Further calls succeed.
+type faults struct {
+	load, privateKey, swap []fault
+	generation             time.Duration // how long the generation of a key takes
+}
+
+func takeFirst(fs *[]fault) fault {
 	if len(*fs) == 0 {
 		return fault{}
 	}
@@ -110,143 +118,154 @@ func take(fs *[]fault) fault {
 	return f
 }
 
-// port is a process's way to the store; it satisfies keys.Store.
-type port struct{ *process }
+// storeClient is a process's connection to the store. It implements keys.Store.
+type storeClient struct{ *process }
 
-var errLink = errors.New("the link to the store is down")
+var errNoConnection = errors.New("no connection to the store")
 
-// request is what all calls have in common on their way out.
-func (p port) request(f fault, before time.Duration) error {
-	if f.fate == crashFirst {
+// send simulates the request of a call.
+func (p storeClient) send(f fault, before time.Duration) error {
+	if f.outcome == crashesBefore {
 		panic(crash{})
 	}
-	cut := p.host.cut
+	disconnected := p.host.disconnected
 	p.sleep(before)
-	if f.fate == fails {
-		p.host.world.seen["lost requests"]++
+	if f.outcome == requestLost {
+		p.host.world.counters["lost requests"]++
 	}
-	if cut || f.fate == fails {
-		return errLink
+	if disconnected || f.outcome == requestLost {
+		return errNoConnection
 	}
 	return nil
 }
 
-// answer is what all calls have in common on their way back.
-func (p port) answer(f fault) error {
-	p.sleep(time.Duration(f.after * float64(p.host.world.e)))
-	if f.fate == crashLast {
+// receive simulates the answer to a call.
+func (p storeClient) receive(f fault) error {
+	p.sleep(p.skews(f.after))
+	if f.outcome == crashesAfter {
 		panic(crash{})
 	}
-	if p.host.cut || f.fate == ambiguous {
-		return errLink
+	if p.host.disconnected || f.outcome == answerLost {
+		return errNoConnection
 	}
 	return nil
 }
 
-func (p port) Load(context.Context) (keys.Record, error) {
-	f, s := take(&p.faults.load), p.host.world.store
-	p.asked = p.host.moment()
-	if err := p.request(f, time.Duration(f.before*float64(p.host.world.e))); err != nil {
+// skews returns a multiple of e.
+func (p storeClient) skews(factor float64) time.Duration {
+	return time.Duration(factor * float64(p.host.world.clockSkew))
+}
+
+func (p storeClient) Load(context.Context) (keys.Record, error) {
+	f, s := takeFirst(&p.faults.load), p.host.world.store
+	p.loadStarted = p.host.readClocks()
+	if err := p.send(f, p.skews(f.before)); err != nil {
 		return keys.Record{}, err
 	}
 	if s.version() == 0 {
 		return keys.Record{}, keys.ErrNoKeyset
 	}
 	r := s.records[s.version()-1]
-	if f.fate == goesBack && p.ring != nil && p.ring.Keyset().Version > 1 {
+	if f.outcome == oldVersion && p.ring != nil && p.ring.Keyset().Version > 1 {
 		r = s.records[p.ring.Keyset().Version-2]
-		p.host.world.seen["stores that go back"]++
+		p.host.world.counters["reads of an old version"]++
 	}
 	if s.clock != nil {
-		r.Now = s.clock.wall()
+		r.Now = s.clock.wallClock()
 	}
-	err := p.answer(f)
+	err := p.receive(f)
 	if err == nil {
-		p.confirmed = p.asked
+		p.confirmed = p.loadStarted
 	}
 	return r, err
 }
 
-func (p port) PrivateKey(_ context.Context, kid string) ([]byte, error) {
-	f, s := take(&p.faults.half), p.host.world.store
-	if err := p.request(f, time.Duration(f.before*float64(p.host.world.e))); err != nil {
+func (p storeClient) PrivateKey(_ context.Context, kid string) ([]byte, error) {
+	f, s := takeFirst(&p.faults.privateKey), p.host.world.store
+	if err := p.send(f, p.skews(f.before)); err != nil {
 		return nil, err
 	}
-	half, ok := s.halves[kid]
-	intact := ok && !p.host.world.check.corrupted[kid]
-	if err := p.answer(f); err != nil {
+	sealed, ok := s.privateKeys[kid]
+	intact := ok && !p.host.world.checker.damaged[kid]
+	if err := p.receive(f); err != nil {
 		return nil, err
 	}
-	p.opened[kid] = p.opened[kid] || intact
+	p.privateKeys[kid] = p.privateKeys[kid] || intact
 	if !ok {
 		return nil, keys.ErrNoPrivateKey
 	}
-	return half, nil
+	return sealed, nil
 }
 
-func (p port) Swap(_ context.Context, c keys.Change) error {
-	f, w := take(&p.faults.swap), p.host.world
-	if p.host.jump != 0 && p.doing.kind != doServe {
-		w.violate("the clock fence", "%s takes a step by a clock that is off by %v", p.name, p.host.jump)
+func (p storeClient) Swap(_ context.Context, c keys.Change) error {
+	f, w := takeFirst(&p.faults.swap), p.host.world
+	p.checkMayWrite(c)
+	if f.outcome == crashesBefore {
+		w.counters["crashes before a swap"]++
 	}
-	if !p.doing.kind.writes() || (c.Version == 0 && p.doing.kind != doServe) {
-		w.violate("11", "%s writes version %d while it does nothing but %s", p.name, c.Version+1, p.doing.kind)
-	}
-	if f.fate == crashFirst {
-		w.seen["crashes on the way to a swap"]++
-	}
-	left, start := 4*w.e, w.now
+	left, start := 4*w.clockSkew, w.now
 	if !c.Deadline.IsZero() {
 		left = p.host.until(c.Deadline)
 	}
-	lands := time.Duration(f.before * float64(left))
-	if f.fate == zombie && lands <= left {
-		w.store.inFlight = append(w.store.inFlight, &flight{w.now + lands, c, p.process, p.doing, f.witness})
-		return errLink
+	delay := time.Duration(f.before * float64(left))
+	if f.outcome == writeDelayed && delay <= left {
+		w.store.delayed = append(w.store.delayed, &delayedWrite{w.now + delay, c, p.process, p.operation, f.readers})
+		return errNoConnection
 	}
-	if err := p.request(f, min(lands, left)); err != nil {
+	if err := p.send(f, min(delay, left)); err != nil {
 		return err
 	}
-	w.witness(f.witness, p.process)
-	if lands > left || w.now-start > left {
-		w.seen["writes past their deadline"]++
+	w.refreshReaders(f.readers, p.process)
+	if delay > left || w.now-start > left {
+		w.counters["writes after their deadline"]++
 		return keys.ErrTooLate
 	}
-	if err := w.store.commit(p.process, p.doing, c); err != nil {
+	if err := w.store.commit(p.process, p.operation, c); err != nil {
 		return err
 	}
-	w.logf("%s commits version %d: %s", p.name, c.Version+1, w.check.describe())
-	if f.fate == ambiguous {
-		w.seen["ambiguous commits"]++
+	w.logf("%s commits version %d: %s", p.name, c.Version+1, w.checker.describe())
+	if f.outcome == answerLost {
+		w.counters["ambiguous commits"]++
 	}
 	if f.before > 0.9 {
-		w.seen["slow commits"]++
+		w.counters["slow commits"]++
 	}
-	if f.fate == crashLast {
-		w.seen["crashes after a swap"]++
+	if f.outcome == crashesAfter {
+		w.counters["crashes after a swap"]++
 	}
-	return p.answer(f)
+	return p.receive(f)
 }
 
-// witness has the servers of some hosts read the store now, as a process may at
+// checkMayWrite checks that the process may try to write at all.
+func (p storeClient) checkMayWrite(c keys.Change) {
+	kind := p.operation.kind
+	if p.host.clockJump != 0 && kind != doServe {
+		p.host.world.violate(clockFence, "%s tries to write although its clock is wrong by %v", p.name, p.host.clockJump)
+	}
+	if !kind.writes() || (c.Version == 0 && kind != doServe) {
+		p.host.world.violate(readsDoNotWrite, "%s tries to write version %d, although its operation is only %q", p.name, c.Version+1, kind)
+	}
+}
+
+// refreshReaders makes the servers of some hosts read the store now, as a process may at
 // any time.
-func (w *world) witness(hosts int, but *process) {
+func (w *world) refreshReaders(hosts int, except *process) {
 	for _, h := range w.hosts {
-		if hosts&(1<<h.id) != 0 && h.server != nil && h.server != but && !h.server.busy {
+		if hosts&(1<<h.id) != 0 && h.server != nil && h.server != except && !h.server.busy {
 			w.do(action{kind: doRefresh, host: h.id})
 		}
 	}
-	w.look()
+	w.checkAll()
 }
 
-func (p port) Wait(ctx context.Context, _ uint64) error { return ctx.Err() }
+func (p storeClient) Wait(ctx context.Context, _ uint64) error { return ctx.Err() }
 
-func (p port) Close() error { return nil }
+func (p storeClient) Close() error { return nil }
 
-// simSealer binds a half to its context and hides nothing.
+// simSealer binds a private key to its context and does not encrypt it.
 type simSealer struct{}
 
-func (simSealer) Name() string { return "sim" }
+func (simSealer) Name() string { return "simulation" }
 
 func (simSealer) Seal(plain, context []byte) ([]byte, error) {
 	return slices.Concat(context, []byte{0}, plain), nil
@@ -255,17 +274,17 @@ func (simSealer) Seal(plain, context []byte) ([]byte, error) {
 func (simSealer) Open(sealed, context []byte) ([]byte, error) {
 	plain, ok := bytes.CutPrefix(sealed, slices.Concat(context, []byte{0}))
 	if !ok {
-		return nil, errors.New("the seal is broken")
+		return nil, errors.New("the sealed key is damaged")
 	}
 	return plain, nil
 }
 
-// pool holds ready-made keys, which are the same for every world: it is the
-// course of a world that depends on its seed, not the bits of its keys.
-type pool struct{ eddsa, es256 []jwk.PrivateKey }
+// keyPool is a list of generated keys for each algorithm. All worlds share one, because
+// nothing in a world depends on the bits of a key.
+type keyPool struct{ eddsa, es256 []jwk.PrivateKey }
 
-var readyMade = sync.OnceValue(func() *pool {
-	fill := func(alg jwk.Algorithm, n int) []jwk.PrivateKey {
+var sharedKeys = sync.OnceValue(func() *keyPool {
+	generate := func(alg jwk.Algorithm, n int) []jwk.PrivateKey {
 		out := make([]jwk.PrivateKey, n)
 		for i := range out {
 			var err error
@@ -275,28 +294,28 @@ var readyMade = sync.OnceValue(func() *pool {
 		}
 		return out
 	}
-	return &pool{fill(jwk.EdDSA, 150), fill(jwk.ES256, 40)}
+	return &keyPool{generate(jwk.EdDSA, 150), generate(jwk.ES256, 40)}
 })
 
-// supply hands the keys of a pool out, each once.
-type supply struct {
+// keySource returns each key of a pool once.
+type keySource struct {
 	mu sync.Mutex
-	*pool
-	gone [2]int
+	*keyPool
+	taken [2]int
 }
 
-var errNoMoreKeys = errors.New("the world has run out of keys")
+var errNoMoreKeys = errors.New("the pool has no more keys")
 
-func (s *supply) take(alg jwk.Algorithm) (jwk.PrivateKey, error) {
+func (s *keySource) take(alg jwk.Algorithm) (jwk.PrivateKey, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	from, i := s.eddsa, 0
 	if alg == jwk.ES256 {
 		from, i = s.es256, 1
 	}
-	if s.gone[i] == len(from) {
+	if s.taken[i] == len(from) {
 		return jwk.PrivateKey{}, errNoMoreKeys
 	}
-	s.gone[i]++
-	return from[s.gone[i]-1], nil
+	s.taken[i]++
+	return from[s.taken[i]-1], nil
 }

@@ -11,98 +11,98 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
 
-// A world is a small universe with one true time: a store, some hosts with
-// clocks of their own, and the processes on them, which are real Rings. It runs
-// a scenario in a single goroutine, so that the same scenario always takes the
-// same course.
+// world is one keyset in one store, and the hosts and processes that use it. It runs a
+// scenario in a single goroutine.
 //
-// Whatever takes time (a slow read, a commit on its way, a key being made) is a
-// nested run: the world carries out the actions that fall into that time before
-// the call returns. So every interleaving of processes is one nesting of calls.
+// A call that takes time (a slow read, a delayed write, the generation of a key) calls
+// advance, which carries out the actions that fall into that time before the call
+// returns. So the processes interleave by nested calls.
 //
-// True time is also the verifiers' time: how far their clocks are off is inside
-// of L. A host's clock is off by at most e/4 either way, so that two of them
-// differ by at most e/2; the other half of e is for a write to land. A clock
-// that jumps is off by more than the fence lets pass.
+// World time is the correct time. It is also the verifiers' time, because L includes
+// their clock error. A host's clock is wrong by at most e/4, so two clocks differ by at
+// most e/2; a write may use the other half of e. A clock that jumped is wrong by so much
+// that the process must notice it.
 type world struct {
-	scenario scenario
-	now      time.Duration // true time since epoch
-	e        time.Duration // the clock_skew that the clocks keep to
-	next     int           // of the scenario's actions
-	due      time.Duration // when that action is due
-	depth    int           // of nested runs
-	hosts    []*host
-	store    *simStore
-	check    *checker
-	keys     *supply
-	seen     tally
-	tracing  bool
-	trace    []string
-	orders   int // operations so far
+	scenario  scenario
+	now       time.Duration // since epoch
+	clockSkew time.Duration // the e that the hosts' clocks stay within
+	next      int           // index of the scenario's next action
+	due       time.Duration // when that action is due, negative if its wait has not begun
+	depth     int           // of nested calls of advance
+	hosts     []*host
+	store     *simStore
+	checker   *checker
+	keys      *keySource
+	counters  counters
+	tracing   bool
+	trace     []string
+	operation int // number of operations so far
 }
 
 var epoch = time.Date(2030, time.March, 4, 12, 0, 0, 0, time.UTC)
 
-// deepest is how many calls may be waiting at once.
-const deepest = 4
+// maxDepth limits how many calls may be waiting at once.
+const maxDepth = 4
 
-// host is a machine: a clock, a link to the store, and a server if one runs.
+// host is a machine: a clock, a connection to the store, and one server or none.
 type host struct {
-	world  *world
-	id     int
-	lean   float64       // where in its share of e the clock stands, from -1 to 1
-	jump   time.Duration // how far the clock is wrong beyond that
-	mend   time.Duration // when somebody sets it right, 0 for never
-	cut    bool          // from the store
-	server *process
-	ran    bool // a server
+	world        *world
+	id           int
+	clockOffset  float64       // how far the clock is wrong, as a fraction of e/4 from -1 to 1
+	clockJump    time.Duration // how far it is wrong in addition
+	repairAt     time.Duration // when the jump is corrected, 0 for never
+	disconnected bool          // from the store
+	server       *process
+	hadServer    bool
 }
 
-func (h *host) wall() time.Time {
-	return epoch.Add(h.world.now + time.Duration(h.lean*float64(h.world.e/4)) + h.jump)
+func (h *host) wallClock() time.Time {
+	return epoch.Add(h.world.now + time.Duration(h.clockOffset*float64(h.world.clockSkew/4)) + h.clockJump)
 }
 
 func (h *host) clock() keys.Clock {
-	return keys.Clock{Now: h.wall, Uptime: func() time.Duration { return h.world.now }}
+	return keys.Clock{Now: h.wallClock, Uptime: func() time.Duration { return h.world.now }}
 }
 
-// until is how long it takes until the host's clock says t.
-func (h *host) until(t time.Time) time.Duration { return t.Sub(h.wall()) }
+// until returns how long it takes until the host's clock reads t.
+func (h *host) until(t time.Time) time.Duration { return t.Sub(h.wallClock()) }
 
-// process is a Ring with what the world must know of it.
+// process is a Ring and what the checker needs to know about it.
 type process struct {
-	name    string
-	host    *host
-	ring    *keys.Ring
-	doing   action // the operation that it is in
-	busy    bool
-	faults  faults
-	opened  map[string]bool // the halves that the store gave it intact
-	served  *keys.Publication
-	set     kidset // what served holds
-	highest uint64 // the newest version that it acted on
+	name        string
+	host        *host
+	ring        *keys.Ring
+	operation   action // the one that runs, or ran last
+	busy        bool   // an operation runs
+	faults      faults
+	privateKeys map[string]bool // kids of the private keys that the store returned intact
+	served      *keys.Publication
+	servedKeys  keySet // the keys of served
+	version     uint64 // the newest version that it acted on
 
-	asked, confirmed moment // when it asked the store, the last time and the last time with success
+	loadStarted, confirmed clockReading // when the last Load began, and the last successful one
 }
 
-// moment is the time by both clocks of a host.
-type moment struct {
-	wall time.Time
-	up   time.Duration
+// clockReading is the time by both clocks of a host.
+type clockReading struct {
+	wall   time.Time
+	uptime time.Duration
 }
 
-func (h *host) moment() moment { return moment{h.wall(), h.world.now} }
+func (h *host) readClocks() clockReading { return clockReading{h.wallClock(), h.world.now} }
 
-// A crash unwinds a process out of a call to the store.
+// crash is the panic value that ends a process within a call to the store.
 type crash struct{}
 
-// A violation unwinds the world: an invariant, by its number, or a
-// rule by its name, is broken.
-type violation struct{ rule, text string }
+// violation is the panic value that ends a world when an invariant is broken.
+type violation struct {
+	invariant invariant
+	text      string
+}
 
-func (w *world) violate(rule, format string, args ...any) {
-	w.logf("VIOLATION of %s: %s", rule, fmt.Sprintf(format, args...))
-	panic(violation{rule, fmt.Sprintf(format, args...)})
+func (w *world) violate(broken invariant, format string, args ...any) {
+	w.logf("VIOLATION of %s: %s", broken, fmt.Sprintf(format, args...))
+	panic(violation{broken, fmt.Sprintf(format, args...)})
 }
 
 func (w *world) logf(format string, args ...any) {
@@ -111,16 +111,16 @@ func (w *world) logf(format string, args ...any) {
 	}
 }
 
-// run carries a scenario out and returns what it broke, if anything.
-func run(s scenario, pool *pool, tracing bool) (w *world, broken *violation) {
-	w = &world{scenario: s, e: s.policy.ClockSkew, keys: &supply{pool: pool}, seen: tally{}, tracing: tracing}
-	w.store = &simStore{world: w, halves: map[string][]byte{}}
-	w.check = newChecker(w, s.policy.Leeway)
-	for i, lean := range s.leans {
-		w.hosts = append(w.hosts, &host{world: w, id: i, lean: lean})
+// runScenario returns the finished world, and the broken invariant if there is one.
+func runScenario(s scenario, tracing bool) (w *world, broken *violation) {
+	w = &world{scenario: s, clockSkew: s.policy.ClockSkew, keys: &keySource{keyPool: sharedKeys()}, counters: counters{}, tracing: tracing}
+	w.store = &simStore{world: w, privateKeys: map[string][]byte{}}
+	w.checker = newChecker(w, s.policy.Leeway)
+	for i, offset := range s.clockOffsets {
+		w.hosts = append(w.hosts, &host{world: w, id: i, clockOffset: offset})
 	}
 	if s.storeClock {
-		w.store.clock = &host{world: w, id: -1, lean: s.storeLean}
+		w.store.clock = &host{world: w, id: -1, clockOffset: s.storeClockOffset}
 	}
 	defer func() {
 		switch p := recover().(type) {
@@ -131,22 +131,22 @@ func run(s scenario, pool *pool, tracing bool) (w *world, broken *violation) {
 			panic(p)
 		}
 	}()
-	w.logf("policy %+v, clocks %.2f, store clock %v %.2f", s.policy, s.leans, s.storeClock, s.storeLean)
+	w.logf("policy %+v, clock offsets %.2f, store has a clock: %v, offset %.2f", s.policy, s.clockOffsets, s.storeClock, s.storeClockOffset)
 	for w.next < len(s.actions) {
-		w.due = w.now + w.pause(s.actions[w.next].wait)
+		w.due = w.now + w.duration(s.actions[w.next].wait)
 		w.advance(w.due)
 	}
 	return w, nil
 }
 
-// advance lets true time pass until to. On the way it carries out the actions
-// and lets the writes land that fall due, and looks at every process at each
-// moment that matters.
+// advance moves the world's time to the given time. On the way it carries out the
+// actions and the delayed writes that fall due, and checks every process whenever its
+// behavior may change.
 func (w *world) advance(to time.Duration) {
 	w.depth++
 	defer func() { w.depth-- }()
 	for {
-		at, event := w.upcoming(to)
+		at, event := w.nextEvent(to)
 		w.pass(max(at, w.now))
 		if event == nil {
 			return
@@ -155,102 +155,97 @@ func (w *world) advance(to time.Duration) {
 	}
 }
 
-// upcoming is the first thing that happens by itself until to, if anything does.
-func (w *world) upcoming(to time.Duration) (at time.Duration, event func()) {
+// nextEvent returns the first event that is due by the given time. The event is nil if
+// there is none.
+func (w *world) nextEvent(to time.Duration) (at time.Duration, event func()) {
 	at = to
-	if w.next < len(w.scenario.actions) && w.depth <= deepest {
+	if w.next < len(w.scenario.actions) && w.depth <= maxDepth {
 		if a := w.scenario.actions[w.next]; a.meanwhile || w.depth == 1 {
 			if w.due < 0 {
-				w.due = w.now + w.pause(a.wait)
+				w.due = w.now + w.duration(a.wait)
 			}
 			if w.due <= at {
 				at, event = w.due, w.act
 			}
 		}
 	}
-	if f := w.store.firstInFlight(); f != nil && f.at <= at {
-		at, event = f.at, func() { w.store.land(f) }
+	if write := w.store.firstDelayed(); write != nil && write.at <= at {
+		at, event = write.at, func() { w.store.applyDelayed(write) }
 	}
 	for _, h := range w.hosts {
-		if h.jump != 0 && h.mend != 0 && h.mend <= at {
-			at, event = h.mend, h.mended
+		if h.clockJump != 0 && h.repairAt != 0 && h.repairAt <= at {
+			at, event = h.repairAt, h.repairDue
 		}
 	}
 	return at, event
 }
 
-// mended is when somebody sets a clock right. Some processes try a step by it in
-// the last moment at which they must see that it jumped.
-func (h *host) mended() {
-	h.mend = 0
-	if s := h.server; s != nil && s.ring != nil && !s.busy && h.lean < 0 && h.world.depth <= deepest {
+// repairDue corrects a clock when its time has come. Some servers first try a step, at
+// the last time at which they must notice that the clock is wrong.
+func (h *host) repairDue() {
+	h.repairAt = 0
+	if s := h.server; s != nil && s.ring != nil && !s.busy && h.clockOffset < 0 && h.world.depth <= maxDepth {
 		h.world.do(action{kind: doRotate, host: h.id, force: true})
 	}
-	h.setRight()
+	h.repairClock()
 }
 
-// setRight mends a clock that jumped.
-func (h *host) setRight() {
-	if h.jump != 0 {
-		h.jump, h.mend = 0, 0
-		h.world.logf("host %d: the clock is set right", h.id)
+// repairClock undoes a jump.
+func (h *host) repairClock() {
+	if h.clockJump != 0 {
+		h.clockJump, h.repairAt = 0, 0
+		h.world.logf("host %d: the clock is corrected", h.id)
 	}
 }
 
-// pass lets time pass in which nobody does anything, but looks at every process
-// at the moments when what it may do changes by the clock alone: when its fence
-// falls, and when a key expires by its clock.
+// pass lets time pass without an event. It checks all processes at the times at which
+// the clock alone changes what they may do: when the fence stops a process, and when a
+// key expires by the process's clock.
 func (w *world) pass(to time.Duration) {
 	if to > w.now {
-		var moments []time.Duration
+		var times []time.Duration
 		for _, h := range w.hosts {
 			if h.server == nil || h.server.ring == nil {
 				continue
 			}
 			status := h.server.ring.Status()
-			moments = append(moments, w.now+status.Keyset.Policy.MaxStaleness-status.Age)
+			times = append(times, w.now+status.Keyset.Policy.MaxStaleness-status.Age)
 			for _, k := range status.Keyset.Keys {
 				if !k.RetiredAt.IsZero() {
-					moments = append(moments, w.now+h.until(k.ExpiresAt), w.now+h.until(k.ExpiresAt)+h.jump)
+					times = append(times, w.now+h.until(k.ExpiresAt), w.now+h.until(k.ExpiresAt)+h.clockJump)
 				}
 			}
 		}
-		slices.Sort(moments)
-		for _, m := range slices.Compact(moments) {
-			if m > w.now && m < to {
-				w.now = m
-				w.look()
+		slices.Sort(times)
+		for _, at := range slices.Compact(times) {
+			if at > w.now && at < to {
+				w.now = at
+				w.checkAll()
 			}
 		}
 		w.now = to
 	}
-	w.look()
+	w.checkAll()
 }
 
-// look has the checker see what every process would do now.
-func (w *world) look() {
-	w.check.adoptLeeway()
-	w.settleSkew()
+// checkAll checks what every server would do now.
+func (w *world) checkAll() {
+	w.checker.raiseLeeway()
+	if c := w.checker; c.clockSkew > w.clockSkew && w.now > c.clockSkewFrom {
+		w.clockSkew = c.clockSkew // no stamp that was computed from a lower one counts any more
+	}
 	for _, h := range w.hosts {
 		if h.server != nil && h.server.ring != nil {
-			w.check.process(h.server)
+			w.checker.check(h.server)
 		}
 	}
 }
 
-// settleSkew lets the clocks stray as far as a raised clock_skew allows, once
-// nothing that was stamped under the lower one is left.
-func (w *world) settleSkew() {
-	if e := w.check.skew; e > w.e && w.now > w.check.skewFrom {
-		w.e = e
-	}
-}
-
-// lowerSkew has the clocks keep to a lower clock_skew, which they must before
+// lowerClockSkew makes the clocks stay within a lower clock_skew. They must do so before
 // the policy says so.
-func (w *world) lowerSkew(to time.Duration) {
+func (w *world) lowerClockSkew(to time.Duration) {
 	if to != 0 {
-		w.e, w.check.skew = min(w.e, to), min(w.check.skew, to)
+		w.clockSkew, w.checker.clockSkew = min(w.clockSkew, to), min(w.checker.clockSkew, to)
 	}
 }
 
@@ -260,30 +255,30 @@ func (w *world) act() {
 	w.next++
 	w.due = -1
 	w.do(a)
-	w.look()
+	w.checkAll()
 }
 
-// sleep is time that a call of p takes. The process may find itself cut off, or
-// its host's clock changed, when it wakes up.
+// sleep makes a call of p take time. Meanwhile its host may be disconnected, or the
+// host's clock may change.
 func (p *process) sleep(d time.Duration) {
 	p.host.world.advance(p.host.world.now + max(d, 0))
 }
 
-// operate runs an operation of p, which ends early if p crashes.
+// operate runs an operation of p. A crash of p ends it.
 func (p *process) operate(a action, op func(context.Context) error) (err error) {
 	w := p.host.world
-	w.orders++
-	a.order = w.orders
-	p.doing, p.busy, p.faults = a, true, a.faults
+	w.operation++
+	a.operation = w.operation
+	p.operation, p.busy, p.faults = a, true, a.faults
 	w.logf("%s: %s", p.name, a)
 	defer func() {
 		p.busy = false
 		switch r := recover().(type) {
 		case nil:
 			w.logf("%s: %s: %v", p.name, a.kind, errText(err))
-			w.check.reported(p, err)
+			w.checker.checkError(p, err)
 		case crash:
-			w.seen["crashes"]++
+			w.counters["crashes"]++
 			w.logf("%s crashes", p.name)
 			p.ring, err = nil, errCrashed
 			if p.host.server == p {
@@ -306,14 +301,14 @@ func errText(err error) string {
 }
 
 func (w *world) newProcess(h *host, name string) *process {
-	return &process{name: name, host: h, opened: map[string]bool{}}
+	return &process{name: name, host: h, privateKeys: map[string]bool{}}
 }
 
-// open starts the process: a server founds the keyset if there is none.
-func (p *process) open(a action, found bool) error {
-	o := keys.Options{Store: port{p}, Sealer: simSealer{}, Clock: p.host.clock(), Generate: p.generate}
+// open opens the keyset. With create, it creates the keyset if there is none.
+func (p *process) open(a action, create bool) error {
+	o := keys.Options{Store: storeClient{p}, Sealer: simSealer{}, Clock: p.host.clock(), Generate: p.generate}
 	return p.operate(a, func(ctx context.Context) (err error) {
-		if found {
+		if create {
 			p.ring, err = keys.Create(ctx, o, p.host.world.scenario.policy)
 		} else {
 			p.ring, err = keys.Open(ctx, o)
@@ -325,10 +320,10 @@ func (p *process) open(a action, found bool) error {
 	})
 }
 
-// generate takes a ready-made key, which may take as long as making one.
+// generate takes a key from the pool and lets the time pass that generation may take.
 func (p *process) generate(alg jwk.Algorithm, _ int) (jwk.PrivateKey, error) {
-	if p.doing.kind != doServe { // founding makes two keys in two goroutines
-		p.sleep(p.faults.making)
+	if p.operation.kind != doServe { // Create generates two keys in two goroutines
+		p.sleep(p.faults.generation)
 	}
 	return p.host.world.keys.take(alg)
 }
