@@ -44,9 +44,11 @@
 //   - Every error is a problem document (RFC 9457), except the 503 of /readyz, which says
 //     why the server is not ready. One table maps errors to answers;
 //     an error that is not in it is answered with "internal error" and logged.
-//   - Each request has an id, in X-Request-Id and in its log line. If the client sends a
-//     short id of safe characters, the server uses it; otherwise it generates one. A
-//     generated id is also the jti of the token, which links the token to its log line.
+//   - Each token and each error has a request id, in X-Request-Id and in the log line. If
+//     the client sends a short id of safe characters, the server uses it; otherwise it
+//     generates one. A generated id is also the jti of the token, which links the token to
+//     its log line. The server generates no id for a document, because a cache would give
+//     it to other clients too.
 //   - Requests for tokens are logged at info, all others at debug. No token, body,
 //     query, path or Authorization is logged.
 //   - These are bounded: open connections (idle ones included), header and body sizes,

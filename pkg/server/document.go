@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -26,10 +27,11 @@ type document struct {
 
 // rendered is a document as bytes. It is shared by all responses and never changed.
 type rendered struct {
-	from         *keys.Publication
-	body         []byte
-	etag         string
-	cacheControl string
+	from        *keys.Publication
+	body        []byte
+	etag        string
+	header      http.Header // of an answer with the document
+	notModified http.Header // of an answer without it, 304
 }
 
 // serve answers GET and HEAD, with 304 if the client has the document already. It
@@ -47,15 +49,12 @@ func (d *document) serve(w http.ResponseWriter, r *http.Request) error {
 		}
 		d.current.Store(current)
 	}
-	h := w.Header()
-	h.Set("ETag", current.etag)
-	h.Set("Cache-Control", current.cacheControl)
 	if etagMatches(r.Header.Values("If-None-Match"), current.etag) {
+		maps.Copy(w.Header(), current.notModified)
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	h.Set("Content-Type", d.contentType)
-	h.Set("Content-Length", strconv.Itoa(len(current.body)))
+	maps.Copy(w.Header(), current.header)
 	w.WriteHeader(http.StatusOK)
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(current.body) // if it fails, the client is gone
@@ -69,11 +68,14 @@ func (d *document) encode(p *keys.Publication) (*rendered, error) {
 		return nil, fmt.Errorf("encode the document: %v", err)
 	}
 	sum := sha256.Sum256(body)
-	return &rendered{
-		from: p, body: body,
-		etag:         `"` + base64.RawURLEncoding.EncodeToString(sum[:]) + `"`,
-		cacheControl: fmt.Sprintf("public, max-age=%d, must-revalidate", p.MaxAge/time.Second),
-	}, nil
+	etag := `"` + base64.RawURLEncoding.EncodeToString(sum[:]) + `"`
+	notModified := make(http.Header)
+	notModified.Set("ETag", etag)
+	notModified.Set("Cache-Control", fmt.Sprintf("public, max-age=%d, must-revalidate", p.MaxAge/time.Second))
+	header := notModified.Clone()
+	header.Set("Content-Type", d.contentType)
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	return &rendered{from: p, body: body, etag: etag, header: header, notModified: notModified}, nil
 }
 
 // etagMatches reports whether If-None-Match names the tag (RFC 9110, section

@@ -40,33 +40,36 @@ func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // Handler answers every request.
 func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.observe) }
 
-// observe handles every request: it sets the request id, calls the route's handler,
-// updates the metrics, writes the log line, and recovers from panics.
+// observe handles every request: it calls the route's handler, updates the
+// metrics, writes the log line, and recovers from panics.
 func (s *Server) observe(writer http.ResponseWriter, r *http.Request) {
 	start := s.o.Now()
 	// A request that arrives during the drain must not prolong it.
 	if !s.draining.Load() && s.inFlight.TryAcquire(1) {
 		defer s.inFlight.Release(1)
 	}
-	id := rand.Text()
+	header := writer.Header()
+	header.Set("X-Content-Type-Options", "nosniff")
 	if given := r.Header.Values(requestIDHeader); len(given) == 1 && isRequestID(given[0]) {
-		id = given[0]
+		header.Set(requestIDHeader, given[0])
 	}
-	writer.Header().Set(requestIDHeader, id)
-	writer.Header().Set("X-Content-Type-Options", "nosniff")
 	h, route := s.find(r)
 	if s.public[route] {
-		writer.Header().Set("Access-Control-Allow-Origin", "*")
+		header.Set("Access-Control-Allow-Origin", "*")
 	}
 	w := &response{ResponseWriter: writer}
 	defer s.finish(w, r, route, start)
 	h.ServeHTTP(w, r)
 }
 
-// requestID returns the id of a request. The second result says whether this server
-// generated it.
+// requestID returns the id of a request and puts it into the header of the answer. The
+// second result says whether this server generated it.
 func requestID(w http.ResponseWriter, r *http.Request) (id string, generated bool) {
 	id = w.Header().Get(requestIDHeader)
+	if id == "" {
+		id = rand.Text()
+		w.Header().Set(requestIDHeader, id)
+	}
 	return id, id != r.Header.Get(requestIDHeader)
 }
 
@@ -123,9 +126,8 @@ func (s *Server) log(w *response, r *http.Request, route string, took time.Durat
 	if !s.o.Log.Enabled(r.Context(), level) {
 		return
 	}
-	id, _ := requestID(w, r)
 	s.o.Log.LogAttrs(r.Context(), level, "request",
-		slog.String("id", id),
+		slog.String("id", w.Header().Get(requestIDHeader)),
 		slog.String("method", methodLabel(r.Method)),
 		slog.String("route", route),
 		slog.Int("status", w.status),

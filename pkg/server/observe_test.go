@@ -51,6 +51,11 @@ func TestRequestIDs(t *testing.T) {
 			}
 		}
 	}
+	for _, path := range documents() {
+		if got := srv.do("GET", path, "", "X-Request-Id", "").Header.Get("X-Request-Id"); got != "" {
+			t.Errorf("%s: generated id %q, which a cache would give to other clients", path, got)
+		}
+	}
 	r := httptest.NewRequest("POST", "/auth", nil)
 	r.Header["X-Request-Id"] = []string{"one", "two"}
 	w := httptest.NewRecorder()
