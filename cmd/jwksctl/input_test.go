@@ -112,8 +112,8 @@ func TestTokenInput(t *testing.T) {
 	}
 }
 
-// A read that was left behind must neither hold up its command nor write into
-// memory that has gone on to another use.
+// A read that its command no longer waits for must not delay the command, and must not
+// write into memory that is used again.
 func TestInterruptibleReader(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	in, out := io.Pipe()

@@ -33,7 +33,7 @@ func (w *brokenWriter) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// A result that cannot be written is a failure, however a command prints it.
+// Each way to print a result reports that the result cannot be written.
 func TestResultThatCannotBeWritten(t *testing.T) {
 	p, _, _ := newProcess(t, "")
 	if code := execute(t.Context(), p, []string{"token"}); code != exitDone {

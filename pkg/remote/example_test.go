@@ -27,7 +27,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	// Hand source to the verifier, or ask it for a key yourself.
+	// Give source to the verifier, or look up a key directly.
 	keys, err := source.Keys(ctx, "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")
 	if err != nil {
 		fmt.Println(err)
@@ -40,7 +40,7 @@ func Example() {
 	// EdDSA 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo
 }
 
-// Keys that lie in a file need no network.
+// Keys in a file need no network.
 func ExampleStatic() {
 	set, problems, err := jwk.ParseSet([]byte(exampleSet))
 	if err != nil {

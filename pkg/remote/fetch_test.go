@@ -58,7 +58,7 @@ func TestFetch(t *testing.T) {
 	}
 }
 
-// One member that cannot be used never spoils the others (RFC 7517 section 5),
+// A member that cannot be used does not affect the others (RFC 7517, section 5),
 // and a key that should never have been published is not used.
 func TestFetchUnusableMembers(t *testing.T) {
 	good := newKey(t)
@@ -283,7 +283,7 @@ func TestFetchTLS(t *testing.T) {
 	checkUnavailable(t, err, "certificate")
 }
 
-// The limit holds for the whole answer, wherever it is stuck.
+// The time limit includes each part of the answer.
 func TestFetchTimeout(t *testing.T) {
 	drips := func(w http.ResponseWriter, r *http.Request) {
 		for r.Context().Err() == nil {

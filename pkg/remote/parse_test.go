@@ -20,7 +20,7 @@ func FuzzCacheControl(f *testing.F) {
 				t.Errorf("%q: %s is no count of seconds", header, *d)
 			}
 		}
-		// A directive that forbids must not be lost behind what came before it.
+		// A directive that forbids caching counts after any other text too.
 		if strings.Contains(header, `"`) {
 			return
 		}

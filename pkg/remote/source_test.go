@@ -118,7 +118,7 @@ func TestNotModified(t *testing.T) {
 			t.Errorf("the request is not conditional: %v", last)
 		}
 
-		// What the 304 left out holds on, but the age of the first answer does not.
+		// A field that the 304 does not repeat keeps its value, but the Age of the first answer no longer counts.
 		time.Sleep(60*time.Second - time.Millisecond)
 		holds(t, source, a)
 		asked(t, server, 2)
@@ -135,8 +135,8 @@ func TestNotModified(t *testing.T) {
 	})
 }
 
-// A key that its issuer pulled is gone with the next document, however that
-// came to be fetched.
+// A key that its issuer withdrew is unknown from the next document on, whatever caused
+// the request for that document.
 func TestWithdrawnKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := newKey(t), newKey(t)
@@ -194,7 +194,7 @@ func TestKidStorm(t *testing.T) {
 	})
 }
 
-// A storm while the issuer is down must not lift the limit either.
+// Many unknown kids during an outage must not lead to more requests than the limit.
 func TestKidStormInOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newKey(t)
@@ -210,7 +210,7 @@ func TestKidStormInOutage(t *testing.T) {
 	})
 }
 
-// An outage that only somebody with a made-up kid noticed must not outlast itself.
+// A failed request for an unknown kid must not delay the next regular renewal.
 func TestUnknownKidDoesNotPutOffRenewal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newKey(t)
@@ -252,10 +252,10 @@ func TestOutage(t *testing.T) {
 				until := func(d time.Duration) { time.Sleep(time.Until(begin.Add(d))) }
 				server.answers(outage)
 
-				// Fresh: the document is the issuer's last word.
+				// Fresh: a kid that is not in the document is unknown.
 				denies(t, source, b.KeyID())
 				until(time.Minute)
-				// Stale: it still vouches, but no longer denies.
+				// Stale: its keys are still used, but a kid that it lacks may exist by now.
 				holds(t, source, a)
 				_, err := source.Keys(t.Context(), b.KeyID())
 				checkUnavailable(t, err, "localhost")
@@ -293,7 +293,7 @@ func TestOutageBeforeTheFirstAnswer(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		holds(t, source, a)
 
-		// A good answer ends the patience that the bad ones taught.
+		// A good answer resets the wait between attempts.
 		server.answers(fails(http.StatusServiceUnavailable))
 		time.Sleep(5 * time.Minute)
 		holds(t, source, a)
@@ -394,7 +394,7 @@ func TestCallerGivesUp(t *testing.T) {
 	})
 }
 
-// Callers that give up do not buy the issuer more requests.
+// Callers that give up do not cause more requests to the issuer.
 func TestImpatientKidStorm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newKey(t)
