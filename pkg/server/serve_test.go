@@ -17,6 +17,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/net/http2"
+
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
@@ -371,10 +373,39 @@ func TestTLSServesHTTP2(t *testing.T) {
 	if response.ProtoMajor != 2 || response.StatusCode != http.StatusOK {
 		t.Errorf("%s %s", response.Proto, response.Status)
 	}
+	config := transport.TLSClientConfig.Clone()
+	config.ServerName, config.NextProtos = "server", []string{"h2"}
+	conn, err := s.listener.dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := streamLimit(t, tls.Client(conn, config)); got != maxStreams {
+		t.Errorf("a client may open %d streams on a connection, want %d", got, maxStreams)
+	}
 	s.stop()
 	if err := <-s.ended; err != nil {
 		t.Error(err)
 	}
+}
+
+// streamLimit returns the SETTINGS_MAX_CONCURRENT_STREAMS of a server (RFC 9113, section
+// 6.5.2).
+func streamLimit(t *testing.T, conn net.Conn) uint32 {
+	t.Helper()
+	defer func() { _ = conn.Close() }() // the server may have closed it
+	if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
+		t.Fatal(err)
+	}
+	frame, err := http2.NewFramer(conn, conn).ReadFrame()
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings, ok := frame.(*http2.SettingsFrame)
+	if !ok {
+		t.Fatalf("the first frame is %v", frame.Header())
+	}
+	limit, _ := settings.Value(http2.SettingMaxConcurrentStreams)
+	return limit
 }
 
 func TestReadersDuringRotations(t *testing.T) {
