@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"log/slog"
-	"net"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,7 +23,9 @@ every process that uses the store.
 
 On SIGTERM and SIGINT the server stops being ready, finishes the requests in flight and
 exits with 0. With --drain-delay it goes on answering for that long, so that a load
-balancer notices that it is not ready before the port closes.`,
+balancer notices that it is not ready before the port closes.
+
+SIGHUP never ends the server, and neither does a reader of its log that goes away.`,
 		Example: `  jwksctl serve
   jwksctl serve --port 0 --ready-file /run/jwksctl.url     # any free port
   jwksctl serve --rotation-interval 10s                    # watch keys rotate
@@ -42,6 +43,8 @@ balancer notices that it is not ready before the port closes.`,
 
 // serve builds the parts and runs them until ctx ends.
 func (a *app) serve(ctx context.Context, cfg settings) error {
+	hangups, stopSignals := surviveSignals()
+	defer stopSignals()
 	log := a.logger(cfg.Config)
 	tlsConfig, err := loadTLS(cfg.Config)
 	if err != nil {
@@ -87,28 +90,33 @@ func (a *app) serve(ctx context.Context, cfg settings) error {
 	if err := servePprof(ctx, cfg.Config, log); err != nil {
 		return err
 	}
-	return a.serveHTTP(ctx, s, listener, cfg.Config, url, ring.Ring, log)
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ctx, listener) }()
+	if err := a.announce(ctx, cfg.Config, url, ring.Ring, log); err != nil {
+		return err
+	}
+	defer readyFile(cfg.ReadyFile).remove(url)
+	for {
+		select {
+		case err := <-served:
+			if err == nil {
+				log.InfoContext(context.WithoutCancel(ctx), "drained")
+			}
+			return err
+		case <-hangups:
+			log.InfoContext(ctx, "SIGHUP: there is nothing to reload")
+		}
+	}
 }
 
-// serveHTTP serves until ctx ends. It announces the server on the terminal, in the log
-// and in the ready file.
-func (a *app) serveHTTP(ctx context.Context, s *server.Server, l net.Listener, cfg config.Config, url string, ring *keys.Ring, log *slog.Logger) error {
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(ctx, l) }()
+// announce announces a server that answers: on the terminal, in the log and in the
+// ready file.
+func (a *app) announce(ctx context.Context, cfg config.Config, url string, ring *keys.Ring, log *slog.Logger) error {
 	if a.terminal(a.stderr) && cfg.LogFormat == "" {
 		a.printBanner(url, ring)
 	}
 	log.InfoContext(ctx, "listening", "url", url, "issuer", ring.Policy().Issuer, "kid", ring.Keyset().Active().KeyID())
-	ready := readyFile(cfg.ReadyFile)
-	if err := ready.write(url); err != nil {
-		return err
-	}
-	defer ready.remove(url)
-	if err := <-served; err != nil {
-		return err
-	}
-	log.InfoContext(context.WithoutCancel(ctx), "drained")
-	return nil
+	return readyFile(cfg.ReadyFile).write(url)
 }
 
 // logger returns a log on standard error, in the format and from the level of the settings.
