@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"log/slog"
+	"net"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,7 +27,8 @@ On SIGTERM and SIGINT the server stops being ready, finishes the requests in fli
 exits with 0. With --drain-delay it goes on answering for that long, so that a load
 balancer notices that it is not ready before the port closes.
 
-SIGHUP never ends the server, and neither does a reader of its log that goes away.`,
+SIGHUP reloads the certificate, which is also reloaded when its files change. A pair that
+is broken or does not match is reported in the log, and the last one stays.`,
 		Example: `  jwksctl serve
   jwksctl serve --port 0 --ready-file /run/jwksctl.url     # any free port
   jwksctl serve --rotation-interval 10s                    # watch keys rotate
@@ -46,7 +49,7 @@ func (a *app) serve(ctx context.Context, cfg settings) error {
 	hangups, stopSignals := surviveSignals()
 	defer stopSignals()
 	log := a.logger(cfg.Config)
-	tlsConfig, err := loadTLS(cfg.Config)
+	certificate, err := loadCertificate(cfg.Config, log)
 	if err != nil {
 		return err
 	}
@@ -74,7 +77,7 @@ func (a *app) serve(ctx context.Context, cfg settings) error {
 	}
 	s := server.New(server.Options{
 		Ring: ring.Ring, Audience: cfg.Audience, RateLimit: cfg.RateLimit, MaxConnections: cfg.MaxConnections,
-		DrainDelay: cfg.DrainDelay, DrainTimeout: cfg.DrainTimeout, TLS: tlsConfig, Log: log, Version: version(),
+		DrainDelay: cfg.DrainDelay, DrainTimeout: cfg.DrainTimeout, TLS: certificate.tlsConfig(), Log: log, Version: version(),
 	})
 	// The ring runs on while requests in flight are drained, because they need signatures.
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -90,33 +93,55 @@ func (a *app) serve(ctx context.Context, cfg settings) error {
 	if err := servePprof(ctx, cfg.Config, log); err != nil {
 		return err
 	}
+	return a.serveHTTP(ctx, service{s, listener, certificate, hangups, cfg.Config, url, ring.Ring, log})
+}
+
+// service is a server that is ready to serve, and what its command needs meanwhile.
+type service struct {
+	server      *server.Server
+	listener    net.Listener
+	certificate *certificate
+	hangups     <-chan os.Signal
+	cfg         config.Config
+	url         string
+	ring        *keys.Ring
+	log         *slog.Logger
+}
+
+// serveHTTP serves until ctx ends. It announces the server on the terminal, in the log
+// and in the ready file.
+func (a *app) serveHTTP(ctx context.Context, s service) error {
 	served := make(chan error, 1)
-	go func() { served <- s.Serve(ctx, listener) }()
-	if err := a.announce(ctx, cfg.Config, url, ring.Ring, log); err != nil {
+	go func() { served <- s.server.Serve(ctx, s.listener) }()
+	if a.terminal(a.stderr) && s.cfg.LogFormat == "" {
+		a.printBanner(s.url, s.ring)
+	}
+	s.log.InfoContext(ctx, "listening", "url", s.url, "issuer", s.ring.Policy().Issuer, "kid", s.ring.Keyset().Active().KeyID())
+	ready := readyFile(s.cfg.ReadyFile)
+	if err := ready.write(s.url); err != nil {
 		return err
 	}
-	defer readyFile(cfg.ReadyFile).remove(url)
+	defer ready.remove(s.url)
 	for {
 		select {
 		case err := <-served:
 			if err == nil {
-				log.InfoContext(context.WithoutCancel(ctx), "drained")
+				s.log.InfoContext(context.WithoutCancel(ctx), "drained")
 			}
 			return err
-		case <-hangups:
-			log.InfoContext(ctx, "SIGHUP: there is nothing to reload")
+		case <-s.hangups:
+			s.reload(ctx)
 		}
 	}
 }
 
-// announce announces a server that answers: on the terminal, in the log and in the
-// ready file.
-func (a *app) announce(ctx context.Context, cfg config.Config, url string, ring *keys.Ring, log *slog.Logger) error {
-	if a.terminal(a.stderr) && cfg.LogFormat == "" {
-		a.printBanner(url, ring)
+// reload is the answer to SIGHUP.
+func (s service) reload(ctx context.Context) {
+	if s.certificate == nil {
+		s.log.InfoContext(ctx, "SIGHUP: there is nothing to reload")
+		return
 	}
-	log.InfoContext(ctx, "listening", "url", url, "issuer", ring.Policy().Issuer, "kid", ring.Keyset().Active().KeyID())
-	return readyFile(cfg.ReadyFile).write(url)
+	s.certificate.reloadNow(ctx)
 }
 
 // logger returns a log on standard error, in the format and from the level of the settings.
