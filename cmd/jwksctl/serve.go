@@ -5,8 +5,10 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
 	"github.com/jwksctl/jwksctl/pkg/config"
@@ -122,9 +124,15 @@ func (a *app) serveHTTP(ctx context.Context, s service) error {
 		return err
 	}
 	defer ready.remove(s.url)
-	for {
+	s.notify(ctx, daemon.SdNotifyReady)
+	notifyStopping := sync.OnceFunc(func() { s.notify(ctx, daemon.SdNotifyStopping) })
+	for stopping := ctx.Done(); ; {
 		select {
+		case <-stopping:
+			stopping = nil
+			notifyStopping()
 		case err := <-served:
+			notifyStopping()
 			if err == nil {
 				s.log.InfoContext(context.WithoutCancel(ctx), "drained")
 			}
@@ -137,11 +145,21 @@ func (a *app) serveHTTP(ctx context.Context, s service) error {
 
 // reload is the answer to SIGHUP.
 func (s service) reload(ctx context.Context) {
+	s.notify(ctx, daemon.SdNotifyReloading+"\n"+daemon.SdNotifyMonotonicUsec())
 	if s.certificate == nil {
 		s.log.InfoContext(ctx, "SIGHUP: there is nothing to reload")
-		return
+	} else {
+		s.certificate.reloadNow(ctx)
 	}
-	s.certificate.reloadNow(ctx)
+	s.notify(ctx, daemon.SdNotifyReady)
+}
+
+// notify tells systemd the state of the server, if systemd asked for that with
+// Type=notify: see sd_notify(3).
+func (s service) notify(ctx context.Context, state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		s.log.WarnContext(ctx, "systemd was not notified", "error", err.Error())
+	}
 }
 
 // logger returns a log on standard error, in the format and from the level of the settings.
