@@ -22,7 +22,7 @@
 //
 // Mistakes are errors and never ignored: unknown keys and JWKSCTL_ variables,
 // keys in the wrong case, duplicate keys, nested and merged maps, keys without a value,
-// values of the wrong type. The only exceptions are the variables that
+// values of the wrong type, paths with ~ or a variable that only a shell would expand. The only exceptions are the variables that
 // Kubernetes and container links set for a service whose name begins with jwksctl.
 //
 // The package looks for no file by itself and reads only the environment that is

@@ -28,6 +28,11 @@ func (s setting) check(c Config) error {
 	if d, ok := s.field(&c).(*time.Duration); ok && *d < 0 {
 		return fmt.Errorf("%s is negative: give 0s or more", *d)
 	}
+	if path, ok := s.path(&c); ok {
+		if err := CheckPath(path, c.environ); err != nil {
+			return err
+		}
+	}
 	switch s.key {
 	case "host":
 		return checkHost(c.Host)
