@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jwksctl/jwksctl/pkg/config"
+	"github.com/jwksctl/jwksctl/pkg/keys"
 	"github.com/jwksctl/jwksctl/pkg/server"
 )
 
@@ -38,6 +39,17 @@ func portOf(l net.Listener) int {
 
 // errListen matches the error for an address that cannot be listened on.
 var errListen = errors.New("cannot listen")
+
+// checkServe refuses settings with which serve would refuse to create a keyset. It looks
+// up no name, opens nothing and reads no file.
+func checkServe(ctx context.Context, cfg config.Config) error {
+	var problems []error
+	if net.ParseIP(cfg.Host) != nil {
+		problems = append(problems, checkAnonymous(ctx, cfg))
+	}
+	_, err := newKeyset{ownIssuer(cfg, cfg.Port), func(keys.Policy) error { return nil }}.policy(cfg)
+	return errors.Join(append(problems, err)...)
+}
 
 // checkAnonymous refuses an address that others on the network can reach, because
 // /auth issues tokens without asking who the client is.

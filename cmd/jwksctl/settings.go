@@ -10,6 +10,7 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/config"
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 	"github.com/jwksctl/jwksctl/pkg/keys"
+	"github.com/jwksctl/jwksctl/pkg/store"
 )
 
 // settings are the settings of one command, and the places that follow from them.
@@ -18,10 +19,31 @@ type settings struct {
 	places places
 }
 
-// settings loads the settings for a command.
+// settings loads the settings for a command. Every command refuses the values that no
+// command can use, also if it does not use them itself.
 func (a *app) settings(flags *pflag.FlagSet) (settings, error) {
 	c, err := config.Load(a.configFile, flags, a.environ)
+	if err == nil {
+		err = checkValues(c)
+	}
 	return settings{c, findPlaces(c, a.stateFolder)}, err
+}
+
+// checkValues checks each value by itself, as far as package config cannot. Whether the
+// policy's values fit together may depend on the keyset.
+func checkValues(c config.Config) error {
+	given, err := policySettings(c)
+	if err != nil {
+		return err
+	}
+	problems := []error{given.Validate()}
+	if c.Store != "" {
+		problems = append(problems, store.CheckURL(c.Store))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return usageError{err}
+	}
+	return nil
 }
 
 // withSettings gives a command its code, which is called with the settings.

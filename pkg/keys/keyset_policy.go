@@ -90,11 +90,28 @@ func (p Policy) Differences(q Policy) []Difference {
 	return out
 }
 
+// Validate joins the problems that stated settings have by themselves. Whether they fit
+// together with the other ones of a policy is found by NewPolicy and With.
+func (s Settings) Validate() error {
+	p := Policy{Algorithm: jwk.RS256, KeySize: jwk.RS256.DefaultSize(), Issuer: "https://issuer.example"}
+	for _, f := range p.fields(Settings{}) {
+		f.reset(defaultRotationInterval)
+	}
+	q, _ := p.With(s) // its error has the sums too
+	return errors.Join(append(q.validateDurations(), q.validateOthers()...)...)
+}
+
 // validate joins all problems, so that an operator can fix them in one go.
 func (p Policy) validate() error {
-	var problems []error
-	bad := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	problems := p.validateDurations()
+	if len(problems) == 0 {
+		problems = p.validateSums()
+	}
+	return errors.Join(append(problems, p.validateOthers()...)...)
+}
 
+func (p Policy) validateDurations() (problems []error) {
+	bad := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 	for _, f := range p.fields(Settings{}) {
 		d, ok := f.at.(*time.Duration)
 		if !ok || (len(problems) > 0 && f.isDerived(p.RotationInterval)) {
@@ -107,9 +124,11 @@ func (p Policy) validate() error {
 	if p.JWKSMaxAge%time.Second != 0 {
 		bad("jwks_max_age must be whole seconds, as in Cache-Control, not %v", p.JWKSMaxAge)
 	}
-	if len(problems) == 0 {
-		problems = append(problems, p.validateSums()...)
-	}
+	return problems
+}
+
+func (p Policy) validateOthers() (problems []error) {
+	bad := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 	if alg, err := jwk.ParseAlgorithm(string(p.Algorithm)); err != nil {
 		bad("algorithm: %v", err)
 	} else if alg != p.Algorithm {
@@ -122,7 +141,7 @@ func (p Policy) validate() error {
 	if err := validIssuer(p.Issuer); err != nil {
 		bad("issuer: %v", err)
 	}
-	return errors.Join(problems...)
+	return problems
 }
 
 func (p Policy) validateSums() (problems []error) {

@@ -25,26 +25,35 @@ var ErrURL = errors.New("not the URL of a store")
 
 // Open opens the store at url, which need not have a keyset. The caller closes it.
 func Open(ctx context.Context, url string) (keys.Store, error) {
-	if path, ok := Path(url); ok {
-		s, err := sqlite.Open(ctx, path, time.Now)
-		if err != nil {
-			return nil, err // and not a nil *sqlite.Store in a keys.Store
-		}
-		return s, nil
+	if err := CheckURL(url); err != nil {
+		return nil, err
 	}
+	path, ok := Path(url)
+	if !ok {
+		return memory.New(time.Now), nil
+	}
+	s, err := sqlite.Open(ctx, path, time.Now)
+	if err != nil {
+		return nil, err // and not a nil *sqlite.Store in a keys.Store
+	}
+	return s, nil
+}
+
+// CheckURL returns an ErrURL if url is not one of a store. It opens nothing.
+func CheckURL(url string) error {
 	scheme, rest, _ := strings.Cut(url, ":")
 	switch {
-	case scheme == "memory" && rest == "":
-		return memory.New(time.Now), nil
+	case scheme == "sqlite" && rest != "", scheme == "memory" && rest == "":
+		return nil
 	case scheme == "memory":
-		return nil, fmt.Errorf("%w: memory: takes nothing after the colon", ErrURL)
+		return fmt.Errorf("%w: memory: takes nothing after the colon", ErrURL)
 	case scheme == "sqlite":
-		return nil, fmt.Errorf("%w: sqlite: lacks the file: use sqlite:PATH", ErrURL)
+		return fmt.Errorf("%w: sqlite: lacks the file: use sqlite:PATH", ErrURL)
 	case scheme == url:
-		return nil, fmt.Errorf("%w: %q: use %s", ErrURL, url, schemes)
+		return fmt.Errorf("%w: %q: use %s", ErrURL, url, schemes)
 	}
 	// The rest of the URL may contain a password.
-	return nil, fmt.Errorf("%w: unknown scheme %s: use %s", ErrURL, scheme, schemes)
+	return fmt.Errorf("%w: unknown scheme %s: use %s", ErrURL, scheme, schemes)
 }
 
 // Path returns the path in url, unchanged, if the store is a file.

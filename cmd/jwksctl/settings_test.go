@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Whatever serve refuses in the settings alone, config view refuses with the same words.
+// Most of it, each value by itself, is refused by every command that reads settings.
+func TestCommandsRefuseTheSameSettings(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // a server that starts although it must not ends at once
+	for name, tt := range map[string]struct {
+		file  string
+		every bool // every command refuses it
+		want  string
+	}{
+		"algorithm":        {"algorithm: HS256", true, "algorithm: "},
+		"none":             {"algorithm: none", true, "algorithm: "},
+		"key size":         {"algorithm: RS256\nkey_size: 1024", true, "key_size: RS256 takes [2048 3072 4096] bits, not 1024"},
+		"key size of EC":   {"algorithm: ES256\nkey_size: 2048", true, "key_size: ES256 keys have one size"},
+		"issuer":           {"issuer: auth.example.com", true, "absolute http or https URL"},
+		"issuer's query":   {"issuer: https://auth.example.com?a=b", true, "query"},
+		"short rotation":   {"rotation_interval: 3s", true, "rotation_interval must be between 4s"},
+		"long rotation":    {"rotation_interval: 4000d", true, "rotation_interval must be between"},
+		"fraction":         {"jwks_max_age: 1500ms", true, "jwks_max_age must be whole seconds"},
+		"small skew":       {"clock_skew: 1ms", true, "clock_skew must be between"},
+		"short leeway":     {"leeway: 1ms", true, "leeway must be between"},
+		"store":            {"store: ftp://me:hunter2@example.com/x", true, "unknown scheme ftp: use sqlite:PATH"},
+		"store's path":     {"store: 'sqlite:'", true, "lacks the file"},
+		"port":             {"port: 70000", true, "is not a port"},
+		"drain":            {"drain_delay: 400d", true, "too long"},
+		"sum":              {"rotation_interval: 10m\nmax_staleness: 1h", false, "max_staleness + 2*jwks_max_age + 2*clock_skew <= rotation_interval"},
+		"sum with default": {"max_staleness: 2d", false, "max_staleness + 2*jwks_max_age + 2*clock_skew <= rotation_interval"},
+		"other sum":        {"token_ttl: 9d", false, "max_staleness + token_ttl + leeway + 2*clock_skew <= 8*rotation_interval"},
+		"open to all":      {"host: 0.0.0.0\nissuer: https://a.example", false, "host 0.0.0.0 is not a loopback address"},
+		"no issuer":        {"host: 0.0.0.0\ninsecure_anonymous: true", false, "set --issuer"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "s.yaml")
+			if err := os.WriteFile(file, []byte(tt.file+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			commands := [][]string{{"serve"}, {"config", "view"}}
+			if tt.every {
+				commands = append(commands, []string{"token"}, []string{"keys", "list"}, []string{"keys", "rotate"}, []string{"jwks"},
+					[]string{"verify", "--key", "none.pem", "--iss", "https://a.example", "a.b.c"}, []string{"token", "--gallery", filepath.Join(t.TempDir(), "new")})
+			}
+			for _, args := range commands {
+				p, stdout, stderr := newProcess(t, "")
+				p.environ, p.stateFolder = nil, filepath.Join(t.TempDir(), "state")
+				if code := execute(ctx, p, append(args, "--config", file)); code != exitUsage {
+					t.Errorf("%q gives %d, want %d", args, code, exitUsage)
+				}
+				if got := stderr.String(); !strings.Contains(got, tt.want) || strings.Contains(got, "hunter2") || stdout.Len() > 0 {
+					t.Errorf("%q says %q and prints %q, want %q", args, got, stdout, tt.want)
+				}
+				if _, err := os.Stat(p.stateFolder); !os.IsNotExist(err) {
+					t.Errorf("%q made the state folder: %v", args, err)
+				}
+			}
+		})
+	}
+}
+
+// The examples and the defaults can be served.
+func TestConfigViewAcceptsWhatServes(t *testing.T) {
+	files, err := filepath.Glob("../../configs/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	cases := [][]string{nil, {"--host", "localhost"}, {"--host", "0.0.0.0", "--insecure-anonymous", "--issuer", "https://a.example"}}
+	for _, file := range files {
+		cases = append(cases, []string{"--config", file})
+	}
+	for _, args := range cases {
+		p, stdout, stderr := newProcess(t, "")
+		p.environ = nil
+		if code := execute(t.Context(), p, append([]string{"config", "view"}, args...)); code != exitDone || stdout.Len() == 0 {
+			t.Errorf("%q gives %d: %s", args, code, stderr)
+		}
+	}
+}
