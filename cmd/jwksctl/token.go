@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"strings"
 	"time"
 
@@ -258,36 +257,4 @@ func (f *durationFlag) Set(text string) error {
 	}
 	f.d = d
 	return err
-}
-
-// read reads a file, or standard input for "-", of at most 1 MiB.
-func (a *app) read(path string) ([]byte, error) {
-	const limit = 1 << 20
-	in := a.stdin
-	if path == "-" {
-		if err := a.takeStdin(); err != nil {
-			return nil, err
-		}
-	} else {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = f.Close() }() // only read
-		in = f
-	}
-	data, err := io.ReadAll(io.LimitReader(in, limit+1))
-	if err == nil && len(data) > limit {
-		err = fmt.Errorf("%s has more than %d bytes", path, limit)
-	}
-	return data, err
-}
-
-// takeStdin reserves standard input for one input.
-func (a *app) takeStdin() error {
-	if a.stdinRead {
-		return errors.New("standard input is used twice: it can be one input only")
-	}
-	a.stdinRead = true
-	return nil
 }

@@ -161,8 +161,21 @@ func (a *app) verify(ctx context.Context, o verifyOptions, args []string) error 
 	if o.batch {
 		return a.verifyBatch(ctx, o, v, source)
 	}
-	result, err := v.Verify(ctx, compact)
+	result, err := source.verify(ctx, v, compact)
 	return a.printVerdict(o, source.verdict(result), err)
+}
+
+// verify verifies a token with the first key source, and with the alternatives as long
+// as the key is the reason to refuse it.
+func (s *keySource) verify(ctx context.Context, v token.Verifier, compact string) (token.Verdict, error) {
+	result, err := v.Verify(ctx, compact)
+	for _, v.Keys = range s.alternatives {
+		if result.Reason != token.ReasonSignature && result.Reason != token.ReasonAlgUnfit {
+			break
+		}
+		result, err = v.Verify(ctx, compact)
+	}
+	return result, err
 }
 
 // checks makes a verifier from the flags, without the keys and without the issuer that

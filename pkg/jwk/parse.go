@@ -13,6 +13,10 @@ import (
 	"slices"
 )
 
+// ErrKind is the error of data that is a key where a JWK Set is expected, or the other way
+// round.
+var ErrKind = errors.New("the wrong kind of data")
+
 // Parse reads one key from a JWK or from PEM (PKIX, PKCS#1, PKCS#8, SEC 1 or a
 // certificate) and returns the public key, also if the input is a private key. A key
 // from PEM has no kid, use or key_ops, and an alg only if it is for RSASSA-PSS with one
@@ -159,7 +163,7 @@ func parseJWK(data []byte) (pair, error) {
 // checkOne refuses a JWK Set.
 func (m members) checkOne() error {
 	if _, ok := m["keys"]; ok {
-		return errors.New("this is a JWK Set, but one key was expected: pass one element of its keys")
+		return fmt.Errorf("%w: a JWK Set, but a key was expected; pass one element of its keys", ErrKind)
 	}
 	return nil
 }

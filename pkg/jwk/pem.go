@@ -102,10 +102,9 @@ type pss struct {
 	alg  Algorithm // "" if the key may be used with any hash function
 }
 
-var (
-	oidRSA = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1}
-	oidPSS = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 10}
-)
+func isPSS(algorithm pkix.AlgorithmIdentifier) bool {
+	return algorithm.Algorithm.Equal(asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 10})
+}
 
 // parsePKIX is x509.ParsePKIXPublicKey, which refuses RSASSA-PSS keys.
 func parsePKIX(der []byte) (key any, limit pss, err error) {
@@ -113,11 +112,14 @@ func parsePKIX(der []byte) (key any, limit pss, err error) {
 		Algorithm pkix.AlgorithmIdentifier
 		Key       asn1.BitString
 	}
-	if rest, err := asn1.Unmarshal(der, &info); err == nil && len(rest) == 0 && info.Algorithm.Algorithm.Equal(oidPSS) {
+	if rest, err := asn1.Unmarshal(der, &info); err == nil && len(rest) == 0 && isPSS(info.Algorithm) {
 		if limit, err = limitOf(info.Algorithm); err != nil {
 			return nil, pss{}, err
 		}
-		info.Algorithm = pkix.AlgorithmIdentifier{Algorithm: oidRSA, Parameters: asn1.NullRawValue}
+		info.Algorithm = pkix.AlgorithmIdentifier{
+			Algorithm:  asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1}, // rsaEncryption
+			Parameters: asn1.NullRawValue,
+		}
 		if der, err = asn1.Marshal(info); err != nil {
 			return nil, pss{}, err
 		}
@@ -134,7 +136,7 @@ func parsePKCS8(der []byte) (key any, limit pss, err error) {
 		Key       []byte
 		Rest      []asn1.RawValue `asn1:"optional,tag:0"`
 	}
-	if _, err := asn1.Unmarshal(der, &info); err == nil && info.Algorithm.Algorithm.Equal(oidPSS) {
+	if _, err := asn1.Unmarshal(der, &info); err == nil && isPSS(info.Algorithm) {
 		if limit, err = limitOf(info.Algorithm); err != nil {
 			return nil, pss{}, err
 		}

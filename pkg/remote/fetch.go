@@ -159,6 +159,7 @@ func (o Options) roundTrip(ctx context.Context, u *url.URL, header http.Header) 
 	if int64(len(body)) > o.MaxSize {
 		return reply{}, fmt.Errorf("the answer is larger than %d bytes", o.MaxSize)
 	}
+	body = bytes.TrimPrefix(body, []byte("\ufeff")) // a byte order mark, which JSON must not have, but some servers send
 	return reply{status: resp.StatusCode, header: resp.Header, body: body}, checkBody(body)
 }
 

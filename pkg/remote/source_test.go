@@ -18,7 +18,7 @@ import (
 
 var (
 	_ token.KeySource = (*remote.Source)(nil)
-	_ token.KeySource = remote.Static(nil)
+	_ token.KeySource = remote.Static{}
 )
 
 // holds asserts that the source has exactly one key under the kid of each key.
@@ -416,7 +416,7 @@ func TestImpatientKidStorm(t *testing.T) {
 
 func TestStatic(t *testing.T) {
 	a, b := newKey(t), newKey(t)
-	source := remote.Static{a, b}
+	source := remote.Static{Set: jwk.Set{Keys: []jwk.PublicKey{a, b}}}
 	for kid, want := range map[string]int{a.KeyID(): 1, b.KeyID(): 1, "": 2, "other": 0} {
 		got, err := source.Keys(t.Context(), kid)
 		if err != nil || len(got) != want {
