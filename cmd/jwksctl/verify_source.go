@@ -27,6 +27,7 @@ type keySource struct {
 	alternatives []token.KeySource // tried in turn if the token is not signed by a key of KeySource
 
 	issuer string                  // the issuer whose keys these are, if the source says so
+	leeway time.Duration           // the clock difference to allow unless a flag says otherwise
 	state  func(string) keys.State // of a kid, "" if unknown; nil unless the source is a store
 }
 
@@ -38,19 +39,25 @@ func (a *app) keySource(ctx context.Context, o verifyOptions, cfg settings) (key
 	if err != nil {
 		return keySource{}, err
 	}
+	var source keySource
 	switch {
 	case o.key != "":
-		return a.keyFile(o.key)
+		source, err = a.keyFile(o.key)
 	case isURL(o.jwks):
-		return a.jwksURL(o.jwks, network)
+		source, err = a.jwksURL(o.jwks, network)
 	case o.jwks != "":
-		return a.jwksFile(o.jwks)
+		source, err = a.jwksFile(o.jwks)
 	case o.discover != "":
-		return a.issuerKeys(ctx, o.discover, network)
+		source, err = a.issuerKeys(ctx, o.discover, network)
 	default:
 		return a.storeKeys(ctx, cfg)
 	}
+	source.leeway = otherLeeway
+	return source, err
 }
+
+// otherLeeway is the clock difference to allow for tokens of other issuers.
+const otherLeeway = 30 * time.Second
 
 // lazyKeys opens its source once, when the first key is needed.
 type lazyKeys func() (token.KeySource, error)
@@ -146,6 +153,14 @@ func (a *app) issuerKeys(ctx context.Context, issuer string, network remote.Opti
 	}
 	return keySource{Type: "issuer", From: withoutQuery(issuer), issuer: issuer, KeySource: lazily(func() (token.KeySource, error) {
 		found, err := remote.Discover(ctx, issuer, network)
+		if other, ok := errors.AsType[*remote.IssuerError](err); ok {
+			hint := ""
+			if strings.Contains(other.Metadata.Issuer, "{") {
+				hint = ", with a value in place of the braces"
+			}
+			return nil, badUsage("--discover: %v; if you trust that issuer, use --jwks %s --iss %s%s",
+				other, shellQuote(other.Metadata.JWKSURL), shellQuote(other.Metadata.Issuer), hint)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -157,6 +172,11 @@ func (a *app) issuerKeys(ctx context.Context, issuer string, network remote.Opti
 	})}, nil
 }
 
+// shellQuote writes text as one word of a POSIX shell.
+func shellQuote(text string) string {
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
+
 func (a *app) storeKeys(ctx context.Context, cfg settings) (keySource, error) {
 	from := config.Masked(cfg.places.store)
 	local := &localKeys{now: a.now, read: func() (keys.Keyset, error) { return readKeyset(ctx, cfg) }}
@@ -166,7 +186,7 @@ func (a *app) storeKeys(ctx context.Context, cfg settings) (keySource, error) {
 		}
 		return keySource{KeySource: failing(err), Type: "store", From: from}, nil
 	}
-	return keySource{KeySource: local, Type: "store", From: from, issuer: local.issuer, state: local.State}, nil
+	return keySource{KeySource: local, Type: "store", From: from, issuer: local.issuer, leeway: local.leeway, state: local.State}, nil
 }
 
 // localKeys finds keys in the local keyset. It reads the keyset again once a
@@ -174,7 +194,8 @@ func (a *app) storeKeys(ctx context.Context, cfg settings) (keySource, error) {
 type localKeys struct {
 	read   func() (keys.Keyset, error)
 	now    func() time.Time
-	issuer string // as recorded when it was first read
+	issuer string        // as recorded when it was first read
+	leeway time.Duration // as recorded when it was first read
 
 	mu    sync.Mutex
 	at    time.Time
@@ -218,7 +239,7 @@ func (l *localKeys) refresh() error {
 	}
 	now := l.now()
 	l.at, l.all, l.known = now, ks.Public(now), map[string]localKey{}
-	l.issuer = cmp.Or(l.issuer, ks.Policy.Issuer)
+	l.issuer, l.leeway = cmp.Or(l.issuer, ks.Policy.Issuer), cmp.Or(l.leeway, ks.Policy.Leeway)
 	for _, k := range ks.Sorted(now) {
 		found, err := ks.Find(k.KeyID(), now)
 		l.known[k.KeyID()] = localKey{k.State(now), found, err}

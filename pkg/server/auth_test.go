@@ -25,7 +25,7 @@ const (
 func (srv *testServer) verify(t *testing.T, compact string, at time.Time) error {
 	t.Helper()
 	v := token.Verifier{
-		Keys: srv.ring, Issuer: srv.ring.Keyset().Policy.Issuer, InsecureSkipAudience: true,
+		Keys: srv.ring, Issuer: []string{srv.ring.Keyset().Policy.Issuer}, InsecureSkipAudience: true,
 		Now: func() time.Time { return at },
 	}
 	_, err := v.Verify(t.Context(), compact)
