@@ -11,7 +11,8 @@
 // GET includes HEAD. Scripts of any origin may read the first four, which are the public
 // documents, and these answer the preflight requests of browsers. They also answer if
 // their path starts with two slashes, because some clients append a path to an issuer
-// with a final slash. The server answers all other paths with 404 and never redirects.
+// with a final slash. Every path may itself end with a slash. The server answers all
+// other paths with 404 and never redirects.
 // On the public documents it evaluates If-None-Match, and ignores Range and other
 // conditions.
 //

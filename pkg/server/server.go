@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"path"
 	"runtime"
 	"strings"
@@ -120,10 +121,9 @@ const otherRoute = "other"
 // problem documents. It never redirects, because a client that follows a redirect may
 // turn a POST into a GET.
 func (s *Server) find(r *http.Request) (h http.Handler, route string) {
-	if single := strings.TrimPrefix(r.URL.Path, "/"); s.public[single] {
-		// A client that appends a path to an issuer with a final slash sends two slashes.
+	if p := s.routePath(r.URL); p != r.URL.Path {
 		r = r.Clone(r.Context())
-		r.URL.Path = single
+		r.URL.Path = p
 	}
 	if path.Clean(r.URL.Path) != r.URL.Path {
 		return s.problemHandler(notFound()), otherRoute
@@ -141,6 +141,20 @@ func (s *Server) find(r *http.Request) (h http.Handler, route string) {
 		}), r.URL.Path
 	}
 	return s.problemHandler(notFound()), otherRoute
+}
+
+// routePath returns the path that ServeMux should look up. It removes one final slash,
+// and the first of two slashes from the path of a public document, because a client that
+// appends a path to an issuer with a final slash sends two.
+func (s *Server) routePath(u *url.URL) string {
+	p := u.Path
+	if len(p) > 1 && strings.HasSuffix(p, "/") && strings.HasSuffix(u.EscapedPath(), "/") {
+		p = strings.TrimSuffix(p, "/")
+	}
+	if single := strings.TrimPrefix(p, "/"); s.public[single] {
+		return single
+	}
+	return p
 }
 
 func (s *Server) problemHandler(p *problem) http.Handler {
