@@ -32,6 +32,9 @@ type grant struct {
 
 // auth answers POST /auth with a token.
 func (s *Server) auth(w http.ResponseWriter, r *http.Request) error {
+	if err := s.checkBrowser(r); err != nil {
+		return err
+	}
 	if s.limiter != nil {
 		if wait := s.limiter.take(clientAddress(r), s.o.Now()); wait > 0 {
 			seconds := int((wait + time.Second - 1) / time.Second)

@@ -157,6 +157,15 @@ func (s *Server) routePath(u *url.URL) string {
 	return p
 }
 
+// issuer returns the issuer of the policy, which has made sure that it is a URL.
+func (s *Server) issuer() *url.URL {
+	u, err := url.Parse(s.o.Ring.Policy().Issuer)
+	if err != nil {
+		return &url.URL{}
+	}
+	return u
+}
+
 func (s *Server) problemHandler(p *problem) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, p) })
 }
