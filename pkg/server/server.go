@@ -143,16 +143,28 @@ func (s *Server) find(r *http.Request) (h http.Handler, route string) {
 	return s.problemHandler(notFound()), otherRoute
 }
 
-// routePath returns the path that ServeMux should look up. It removes one final slash,
-// and the first of two slashes from the path of a public document, because a client that
-// appends a path to an issuer with a final slash sends two.
+// routePath returns the path that ServeMux should look up. It removes one final slash. A
+// public document has further paths, because clients derive its URL from the issuer:
+//
+//   - The issuer's path precedes it (OpenID Connect Discovery 1.0, section 4.1; a proxy may
+//     remove that path) or follows it (RFC 8414, section 3.1).
+//   - It starts with two slashes if the issuer ends with one.
 func (s *Server) routePath(u *url.URL) string {
 	p := u.Path
+	if s.public[p] {
+		return p
+	}
 	if len(p) > 1 && strings.HasSuffix(p, "/") && strings.HasSuffix(u.EscapedPath(), "/") {
 		p = strings.TrimSuffix(p, "/")
 	}
-	if single := strings.TrimPrefix(p, "/"); s.public[single] {
-		return single
+	base := strings.TrimSuffix(s.issuer().Path, "/")
+	for _, document := range []string{p, strings.TrimPrefix(p, base), strings.TrimSuffix(p, base)} {
+		if strings.HasPrefix(document, "//") {
+			document = document[1:]
+		}
+		if s.public[document] {
+			return document
+		}
 	}
 	return p
 }
