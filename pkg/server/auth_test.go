@@ -167,6 +167,7 @@ func TestAuthRefuses(t *testing.T) {
 		{"aud of the wrong kind", "/auth", jsonType, `{"aud":["a",1]}`, 400, "aud must be a string or an array"},
 		{"an empty audience", "/auth", jsonType, `{"aud":[""]}`, 400, "audience is empty"},
 		{"claims of the wrong kind", "/auth", jsonType, `{"claims":"a"}`, 400, "claims must be an object"},
+		{"a number beyond the range of a double", "/auth", jsonType, `{"claims":{"a":[1e999]}}`, 400, "beyond the range of a double"},
 		{"a reserved claim", "/auth", jsonType, `{"claims":{"exp":1}}`, 400, "use ttl"},
 		{"a claim that looks like another", "/auth", jsonType, `{"claims":{"Exp":1}}`, 400, "Exp"},
 		{"ttl beyond the limit", "/auth", jsonType, `{"ttl":3601}`, 400, "1h0m0s at most"},
