@@ -32,6 +32,9 @@ type grant struct {
 
 // auth answers POST /auth with a token.
 func (s *Server) auth(w http.ResponseWriter, r *http.Request) error {
+	if err := s.checkBrowser(r); err != nil {
+		return err
+	}
 	if s.limiter != nil {
 		if wait := s.limiter.take(clientAddress(r), s.o.Now()); wait > 0 {
 			seconds := int((wait + time.Second - 1) / time.Second)
@@ -92,7 +95,8 @@ func (s *Server) mint(ctx context.Context, request token.Request, expired bool) 
 	return minted, err
 }
 
-// wantsExpired reads the query: expired is true, false, 1, 0 or has no value.
+// wantsExpired reads the query: expired is true or false in upper or lower case, 1, 0 or
+// has no value.
 func wantsExpired(query string) (bool, error) {
 	if query == "" {
 		return false, nil
@@ -106,7 +110,7 @@ func wantsExpired(query string) (bool, error) {
 		return false, nil
 	}
 	if len(given) == 1 {
-		switch given[0] {
+		switch strings.ToLower(given[0]) {
 		case "true", "1", "":
 			return true, nil
 		case "false", "0":

@@ -9,11 +9,13 @@
 //	GET  /livez /readyz /metrics                   health and Prometheus metrics
 //
 // GET includes HEAD. Scripts of any origin may read the first four, which are the public
-// documents, and these answer the preflight requests of browsers. They also answer if
-// their path starts with two slashes, because some clients append a path to an issuer
-// with a final slash. The server answers all other paths with 404 and never redirects.
-// On the public documents it evaluates If-None-Match, and ignores Range and other
-// conditions.
+// documents, and these answer the preflight requests of browsers. If the issuer has a path,
+// they also answer where that path precedes or follows theirs, as in /tenant/jwks and
+// /.well-known/oauth-authorization-server/tenant. They also answer if their path starts
+// with two slashes, because some clients append a path to an issuer with a final slash.
+// Every path may itself end with a slash. The server answers all other paths with 404 and
+// never redirects. On the public documents it evaluates If-None-Match, and ignores Range
+// and other conditions.
 //
 // # What POST /auth accepts
 //
@@ -36,6 +38,12 @@
 //	{"token": T, "access_token": T, "token_type": "Bearer", "expires_in": 3600, "kid": K}
 //
 // or T alone if Accept prefers application/jwt.
+//
+// A web page in the browser of a developer must not get a token. The server therefore
+// answers 403 to a page of another origin ([http.CrossOriginProtection]). On a loopback
+// address, it answers 421 to a Host that is neither a loopback name or address nor the
+// host of the issuer, because the name of a page may resolve to a loopback address (DNS
+// rebinding).
 //
 // # What it guarantees
 //
