@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"strings"
 	"sync"
 
@@ -57,7 +56,7 @@ func readKeyset(ctx context.Context, c settings) (keys.Keyset, error) {
 
 // readKeysetIn is readKeyset for a store that is open.
 func readKeysetIn(ctx context.Context, c settings, s keys.Store) (keys.Keyset, error) {
-	ks, err := keys.Read(ctx, s, c.places.witness)
+	ks, err := keys.Read(ctx, keys.Options{Store: s, Witness: c.places.witness, Log: c.log})
 	if errors.Is(err, keys.ErrNoKeyset) {
 		return ks, noKeyset(c.places)
 	}
@@ -80,7 +79,7 @@ func openRing(ctx context.Context, c settings) (openedRing, error) {
 	if err != nil {
 		return openedRing{}, err
 	}
-	ring, err := openRingIn(ctx, c, s, nil, func(keys.Options) (*keys.Ring, error) { return nil, noKeyset(c.places) })
+	ring, err := openRingIn(ctx, c, s, func(keys.Options) (*keys.Ring, error) { return nil, noKeyset(c.places) })
 	if err != nil {
 		return openedRing{}, err
 	}
@@ -98,7 +97,7 @@ type newKeyset struct {
 
 // openOrCreateRing opens the keyset, and creates it if there is none. What is wrong
 // with the settings or the command's arguments is found before anything is created.
-func openOrCreateRing(ctx context.Context, c settings, log *slog.Logger, n newKeyset) (openedRing, error) {
+func openOrCreateRing(ctx context.Context, c settings, n newKeyset) (openedRing, error) {
 	policy := sync.OnceValues(func() (keys.Policy, error) { return n.policy(c.Config) }) // the check may generate a key
 	if c.places.err == nil && c.places.storeIsMissing() {
 		if _, err := policy(); err != nil {
@@ -109,7 +108,7 @@ func openOrCreateRing(ctx context.Context, c settings, log *slog.Logger, n newKe
 	if err != nil {
 		return openedRing{}, err
 	}
-	return openRingIn(ctx, c, s, log, func(o keys.Options) (*keys.Ring, error) {
+	return openRingIn(ctx, c, s, func(o keys.Options) (*keys.Ring, error) {
 		p, err := policy()
 		if err != nil {
 			return nil, err
@@ -138,14 +137,14 @@ func (n newKeyset) policy(c config.Config) (keys.Policy, error) {
 // openRingIn opens the keyset in an open store, which it closes if it fails. If the
 // store is empty, the ring comes from ifEmpty.
 func openRingIn(
-	ctx context.Context, c settings, s keys.Store, log *slog.Logger, ifEmpty func(keys.Options) (*keys.Ring, error),
+	ctx context.Context, c settings, s keys.Store, ifEmpty func(keys.Options) (*keys.Ring, error),
 ) (_ openedRing, err error) {
 	defer func() {
 		if err != nil {
 			_ = s.Close()
 		}
 	}()
-	o := keys.Options{Store: s, Witness: c.places.witness, Log: log, Generate: newKey}
+	o := keys.Options{Store: s, Witness: c.places.witness, Log: c.log, Generate: newKey}
 	switch _, err := s.Load(ctx); {
 	case errors.Is(err, keys.ErrNoKeyset):
 		ring, err := ifEmpty(o)

@@ -43,6 +43,7 @@ balancer notices that it is not ready before the port closes.`,
 // serve builds the parts and runs them until ctx ends.
 func (a *app) serve(ctx context.Context, cfg settings) error {
 	log := a.logger(cfg.Config)
+	cfg.log = log
 	tlsConfig, err := loadTLS(cfg.Config)
 	if err != nil {
 		return err
@@ -61,7 +62,7 @@ func (a *app) serve(ctx context.Context, cfg settings) error {
 	}
 	url := baseURL(cfg.Config, portOf(listener))
 
-	ring, err := openOrCreateRing(ctx, cfg, log, newKeyset{issuer: url, check: func(keys.Policy) error { return nil }})
+	ring, err := openOrCreateRing(ctx, cfg, newKeyset{issuer: url, check: func(keys.Policy) error { return nil }})
 	if err != nil {
 		return err
 	}

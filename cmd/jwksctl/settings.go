@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -16,12 +17,13 @@ import (
 type settings struct {
 	config.Config
 	places places
+	log    *slog.Logger // what the keyset reports; serve has another one
 }
 
 // settings loads the settings for a command.
 func (a *app) settings(flags *pflag.FlagSet) (settings, error) {
 	c, err := config.Load(a.configFile, flags, a.environ)
-	return settings{c, findPlaces(c, a.stateFolder)}, err
+	return settings{c, findPlaces(c, a.stateFolder), a.warnings()}, err
 }
 
 // withSettings gives a command its code, which is called with the settings.

@@ -106,7 +106,7 @@ func (a *app) token(ctx context.Context, o tokenOptions) error {
 	if err != nil {
 		return err
 	}
-	ring, err := openOrCreateRing(ctx, cfg, nil, newKeyset{baseURL(cfg.Config, cfg.Port), func(p keys.Policy) error {
+	ring, err := openOrCreateRing(ctx, cfg, newKeyset{baseURL(cfg.Config, cfg.Port), func(p keys.Policy) error {
 		return a.checkRequest(o, request, attacker, p, func() (jwk.PrivateKey, error) { return newKey(p.Algorithm, p.KeySize) })
 	}})
 	if err != nil {

@@ -16,8 +16,12 @@ func (ks Keyset) older(other Keyset) bool {
 
 // checkNotRestored refuses ks if it lacks something that was seen before, in another
 // version of the same keyset: ks is older, is another document of the same version,
-// publishes a key that has left, or lacks a key or a change of the policy.
+// publishes a key that has left, or lacks a key or a change of the policy. Another
+// keyset says nothing about ks.
 func (ks Keyset) checkNotRestored(seen Keyset) error {
+	if ks.ID != seen.ID {
+		return nil
+	}
 	refuse := func(format string, args ...any) error {
 		return &Refusal{Guard: GuardRestored, Text: fmt.Sprintf(format, args...) +
 			": was the store restored from a backup? 'jwksctl keys accept-restore' puts back what is missing"}

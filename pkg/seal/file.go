@@ -50,6 +50,7 @@ func Load(path string) (Key, error) {
 	if err != nil {
 		return Key{}, fmt.Errorf("seal key %s: %v", path, err)
 	}
+	atomicfile.RemoveLeftovers(path) // a copy of the key that a killed Create left
 	return derive(secret)
 }
 

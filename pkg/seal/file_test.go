@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
 
 // createEnv is a variable with a path. It makes the test binary a process that waits
@@ -207,4 +208,24 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("%q has the key of %q", text, got)
 		}
 	})
+}
+
+// A process that was killed while it made the key file left a copy of the key.
+func TestLoadRemovesTheCopyOfAKilledCreate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state", "seal.key")
+	if _, err := Create(path); err != nil {
+		t.Fatal(err)
+	}
+	left := filepath.Join(filepath.Dir(path), ".seal.key.123456.tmp")
+	if err := os.Link(path, left); err != nil {
+		t.Fatal(err)
+	}
+	hourAgo := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(left, hourAgo, hourAgo); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(path); err != nil {
+		t.Fatal(err)
+	}
+	checkFolder(t, path)
 }

@@ -57,10 +57,14 @@ func witnessMutations() []mutation {
 		mutate("docs_until may be earlier", check, "_.DocsUntil.Before(_)", never).caughtBy(earlier, notRestored),
 		mutate("tokens_until may be earlier", check, "_.TokensUntil.Before(_)", never).caughtBy(earlier, notRestored),
 		mutate("an older epoch passes", "Keyset.older", "_.Epoch < _.Epoch", with("ks.Version < other.Version")).caughtBy(refused, notRestored),
-		mutate("the witness is not asked", "Keyset.checkWitness", "_.checkNotRestored(_)", with("func(Keyset) error { return nil }(seen)")).caughtBy(refused, notRestored),
-		mutate("the witness is not written", "Ring.recordInWitness", "return document", with("_ = document\nreturn nil")).caughtBy(refused, notRestored),
-		mutate("the witness goes back", "Ring.recordInWitness", "_ == nil && _.checkNotRestored(_) != nil", never).
+		mutate("the witness is not asked", "Ring.loadChecked", "_.checkNotRestored(_) != nil", never).caughtBy(refused, notRestored),
+		mutate("the store is not read again", "Ring.loadChecked: _, _ = _.loadDocument(_)", "_.loadDocument(_)", with("v, nil")).
+			caughtBy("TestAChangeBetweenTheTwoReadsIsNoRestore", notRestored),
+		mutate("the witness is not written", "Ring.recordInWitness", "_.witness.Store(_, _)", with("error(nil)")).caughtBy(refused, notRestored),
+		mutate("the witness goes back", "Ring.recordInWitness", "_.checkNotRestored(_) == nil", always).
 			caughtBy("TestTheWitnessKeepsTheNewestDocument", notRestored),
+		mutate("a lost update is not repeated", "Ring.recordInWitness", "!bytes.Equal(_, _)", with("document == nil")).
+			caughtBy("TestALostUpdateOfTheWitnessIsRepeated", notRestored),
 		mutate("a restore is accepted by a wrong clock", "Ring.commitMerge: if _ := _.clock.check(_, _, _); _ != nil { _ }", "_ != nil", never).
 			caughtBy("TestAcceptNeedsAClockThatIsRight", notRestored),
 		mutate("a restore is tried once", "AcceptRestore", "!errors.Is(_, ErrConflict) && !errors.Is(_, ErrTooLate) && _", always).

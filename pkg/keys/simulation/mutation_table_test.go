@@ -161,8 +161,8 @@ func fenceMutations() []mutation {
 		mutate("a looser fence", "view.fence", "_ > _.MaxStaleness", with("age > v.ks.Policy.MaxStaleness+v.ks.Policy.ClockSkew/2")),
 		mutate("age by the wall clock alone", "reading.since", "max(_, _)", first),
 		mutate("age by the uptime alone", "reading.since", "max(_, _)", second),
-		mutate("confirmed by the response", "Ring.readView", "view{confirmedAt: _, storeTime: _}",
-			with("view{confirmedAt: r.clock.read(), storeTime: storeTime{rec.Now, at, r.clock.readUnchecked()}}")),
+		mutate("confirmed by the response", "Ring.loadDocument", "view{document: _, confirmedAt: _, storeTime: _}",
+			with("view{document: rec.Document, confirmedAt: r.clock.read(), storeTime: storeTime{rec.Now, at, r.clock.readUnchecked()}}")),
 		mutate("an unreadable key signs", "Ring.SigningKey: if _ := _.active.err; _ != nil { _ }", "_ != nil", never),
 	}
 }
@@ -203,8 +203,8 @@ func clockMutations() []mutation {
 		mutate("tokens live by a wrong clock", "Ring.SigningKey", "_.safe", with("at.wall")).seeded(46),
 		mutate("keys leave by a wrong clock", "Ring.Published: newPublication(_, _)", "_.safe", with("at.wall")).seeded(80),
 		mutate("keys have left by a wrong clock", "Ring.readView: newPublication(_, _)", "_.safe", with("r.clock.read().wall")).seeded(22),
-		mutate("keys leave by the clock before the read", "Ring.readView: newPublication(_, _)", "_.safe", with("at.wall")).seeded(22),
-		mutate("keys verify by a wrong clock", "Ring.Keys", "_.safe", with("at.wall")).seeded(22),
+		mutate("keys leave by the clock before the read", "Ring.readView: newPublication(_, _)", "_.safe", with("next.confirmedAt.wall")).seeded(22),
+		mutate("keys verify by a wrong clock", "Ring.Keys", "_.safe", with("next.confirmedAt.wall")).seeded(22),
 	}
 }
 
