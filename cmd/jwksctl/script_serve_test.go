@@ -38,9 +38,27 @@ type (
 //	serve one --rotation-interval 10s
 func serve(ts *testscript.TestScript, neg bool, args []string) {
 	arguments(ts, neg, args, 1, "serve NAME [flags...]")
-	name, ready := args[0], ts.MkAbs(args[0]+".ready")
+	log, err := os.Create(ts.MkAbs(args[0] + ".log"))
+	ts.Check(err)
+	startServer(ts, args[0], log, args[1:])
+}
+
+// serveUnread is serve with a standard error that nobody reads once the server answers.
+//
+//	serve-unread one --rotation-interval 10s
+func serveUnread(ts *testscript.TestScript, neg bool, args []string) {
+	arguments(ts, neg, args, 1, "serve-unread NAME [flags...]")
+	reader, writer, err := os.Pipe()
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".log"), nil, 0o600))
+	startServer(ts, args[0], writer, args[1:])
+	ts.Check(reader.Close())
+}
+
+func startServer(ts *testscript.TestScript, name string, stderr *os.File, flags []string) {
+	ready := ts.MkAbs(name + ".ready")
 	_ = os.Remove(ready) // of a server that was killed
-	s := start(ts, name, nil, append([]string{"serve", "--port", "0", "--ready-file", ready}, args[1:]...))
+	s := start(ts, nil, stderr, append([]string{"serve", "--port", "0", "--ready-file", ready}, flags...))
 	all, _ := ts.Value(serversKey{}).(servers)
 	all[name] = s
 
@@ -63,20 +81,18 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// start runs jwksctl in the background and kills it if the story ends first. The file
-// NAME.log receives its standard error.
-func start(ts *testscript.TestScript, name string, stdin *os.File, args []string) *running {
-	log, err := os.Create(ts.MkAbs(name + ".log"))
-	ts.Check(err)
+// start runs jwksctl in the background and kills it if the story ends first. It closes
+// stderr at the end.
+func start(ts *testscript.TestScript, stdin, stderr *os.File, args []string) *running {
 	s := &running{cmd: jwksctl(ts, args), ended: make(chan struct{})}
-	s.cmd.Stderr = log
+	s.cmd.Stderr = stderr
 	if stdin != nil {
 		s.cmd.Stdin = stdin
 	}
 	ts.Check(s.cmd.Start())
 	go func() {
 		defer close(s.ended)
-		s.err = errors.Join(s.cmd.Wait(), log.Close())
+		s.err = errors.Join(s.cmd.Wait(), stderr.Close())
 	}()
 	ts.Defer(func() {
 		_ = s.cmd.Process.Kill() // most have ended already
@@ -96,6 +112,19 @@ func jwksctl(ts *testscript.TestScript, args []string) *exec.Cmd {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
 	return cmd
+}
+
+// sends sends a signal to a server, which must not end:
+//
+//	send HUP one
+func sends(ts *testscript.TestScript, neg bool, args []string) {
+	arguments(ts, neg, args, 2, "send SIGNAL NAME")
+	all, _ := ts.Value(serversKey{}).(servers)
+	s := all[args[1]]
+	if s == nil {
+		ts.Fatalf("there is no server %s", args[1])
+	}
+	ts.Check(s.cmd.Process.Signal(signals(ts, args[0])))
 }
 
 // end sends a signal to a server, which must end with this exit code; -1 is that
@@ -126,7 +155,7 @@ func (s *running) end(ts *testscript.TestScript, signal, code string) {
 }
 
 func signals(ts *testscript.TestScript, name string) os.Signal {
-	s, ok := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "KILL": os.Kill}[name]
+	s, ok := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "KILL": os.Kill, "HUP": syscall.SIGHUP}[name]
 	if !ok {
 		ts.Fatalf("unknown signal %s", name)
 	}
@@ -141,7 +170,9 @@ func signalled(ts *testscript.TestScript, neg bool, args []string) {
 	in, input, err := os.Pipe()
 	ts.Check(err)
 	defer func() { _ = input.Close() }()
-	s := start(ts, "signal", in, args[2:])
+	log, err := os.Create(ts.MkAbs("signal.log"))
+	ts.Check(err)
+	s := start(ts, in, log, args[2:])
 	ts.Check(in.Close())
 	// This is more than a pipe can buffer: when it is written, the process has read a part.
 	_, err = input.WriteString(strings.Repeat(" ", 256<<10))

@@ -77,15 +77,17 @@ type scriptCommand = func(ts *testscript.TestScript, neg bool, args []string)
 // commands are the commands that stories have besides those of testscript.
 func commands() map[string]scriptCommand {
 	return map[string]scriptCommand{
-		"code":    code,
-		"signal":  signalled,
-		"capture": capture,
-		"json":    jsonMember,
-		"perm":    permissions,
-		"serve":   serve,
-		"end":     end,
-		"http":    request,
-		"awaits":  awaits,
+		"code":         code,
+		"signal":       signalled,
+		"capture":      capture,
+		"json":         jsonMember,
+		"perm":         permissions,
+		"serve":        serve,
+		"serve-unread": serveUnread,
+		"send":         sends,
+		"end":          end,
+		"http":         request,
+		"awaits":       awaits,
 	}
 }
 

@@ -4,8 +4,11 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"os"
+	"sync"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
 	"github.com/jwksctl/jwksctl/pkg/config"
@@ -24,7 +27,10 @@ every process that uses the store.
 
 On SIGTERM and SIGINT the server stops being ready, finishes the requests in flight and
 exits with 0. With --drain-delay it goes on answering for that long, so that a load
-balancer notices that it is not ready before the port closes.`,
+balancer notices that it is not ready before the port closes.
+
+SIGHUP reloads the certificate, which is also reloaded when its files change. A pair that
+is broken or does not match is reported in the log, and the last one stays.`,
 		Example: `  jwksctl serve
   jwksctl serve --port 0 --ready-file /run/jwksctl.url     # any free port
   jwksctl serve --rotation-interval 10s                    # watch keys rotate
@@ -42,9 +48,11 @@ balancer notices that it is not ready before the port closes.`,
 
 // serve builds the parts and runs them until ctx ends.
 func (a *app) serve(ctx context.Context, cfg settings) error {
+	hangups, stopSignals := surviveSignals()
+	defer stopSignals()
 	log := a.logger(cfg.Config)
 	cfg.log = log
-	tlsConfig, err := loadTLS(cfg.Config)
+	certificate, err := loadCertificate(cfg.Config, log)
 	if err != nil {
 		return err
 	}
@@ -72,7 +80,7 @@ func (a *app) serve(ctx context.Context, cfg settings) error {
 	}
 	s := server.New(server.Options{
 		Ring: ring.Ring, Audience: cfg.Audience, RateLimit: cfg.RateLimit, MaxConnections: cfg.MaxConnections,
-		DrainDelay: cfg.DrainDelay, DrainTimeout: cfg.DrainTimeout, TLS: tlsConfig, Log: log, Version: version(),
+		DrainDelay: cfg.DrainDelay, DrainTimeout: cfg.DrainTimeout, TLS: certificate.tlsConfig(), Log: log, Version: version(),
 	})
 	// The ring runs on while requests in flight are drained, because they need signatures.
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -88,28 +96,71 @@ func (a *app) serve(ctx context.Context, cfg settings) error {
 	if err := servePprof(ctx, cfg.Config, log); err != nil {
 		return err
 	}
-	return a.serveHTTP(ctx, s, listener, cfg.Config, url, ring.Ring, log)
+	return a.serveHTTP(ctx, service{s, listener, certificate, hangups, cfg.Config, url, ring.Ring, log})
+}
+
+// service is a server that is ready to serve, and what its command needs meanwhile.
+type service struct {
+	server      *server.Server
+	listener    net.Listener
+	certificate *certificate
+	hangups     <-chan os.Signal
+	cfg         config.Config
+	url         string
+	ring        *keys.Ring
+	log         *slog.Logger
 }
 
 // serveHTTP serves until ctx ends. It announces the server on the terminal, in the log
 // and in the ready file.
-func (a *app) serveHTTP(ctx context.Context, s *server.Server, l net.Listener, cfg config.Config, url string, ring *keys.Ring, log *slog.Logger) error {
+func (a *app) serveHTTP(ctx context.Context, s service) error {
 	served := make(chan error, 1)
-	go func() { served <- s.Serve(ctx, l) }()
-	if a.terminal(a.stderr) && cfg.LogFormat == "" {
-		a.printBanner(url, ring)
+	go func() { served <- s.server.Serve(ctx, s.listener) }()
+	if a.terminal(a.stderr) && s.cfg.LogFormat == "" {
+		a.printBanner(s.url, s.ring)
 	}
-	log.InfoContext(ctx, "listening", "url", url, "issuer", ring.Policy().Issuer, "kid", ring.Keyset().Active().KeyID())
-	ready := readyFile(cfg.ReadyFile)
-	if err := ready.write(url); err != nil {
+	s.log.InfoContext(ctx, "listening", "url", s.url, "issuer", s.ring.Policy().Issuer, "kid", s.ring.Keyset().Active().KeyID())
+	ready := readyFile(s.cfg.ReadyFile)
+	if err := ready.write(s.url); err != nil {
 		return err
 	}
-	defer ready.remove(url)
-	if err := <-served; err != nil {
-		return err
+	defer ready.remove(s.url)
+	s.notify(ctx, daemon.SdNotifyReady)
+	notifyStopping := sync.OnceFunc(func() { s.notify(ctx, daemon.SdNotifyStopping) })
+	for stopping := ctx.Done(); ; {
+		select {
+		case <-stopping:
+			stopping = nil
+			notifyStopping()
+		case err := <-served:
+			notifyStopping()
+			if err == nil {
+				s.log.InfoContext(context.WithoutCancel(ctx), "drained")
+			}
+			return err
+		case <-s.hangups:
+			s.reload(ctx)
+		}
 	}
-	log.InfoContext(context.WithoutCancel(ctx), "drained")
-	return nil
+}
+
+// reload is the answer to SIGHUP.
+func (s service) reload(ctx context.Context) {
+	s.notify(ctx, daemon.SdNotifyReloading+"\n"+daemon.SdNotifyMonotonicUsec())
+	if s.certificate == nil {
+		s.log.InfoContext(ctx, "SIGHUP: there is nothing to reload")
+	} else {
+		s.certificate.reloadNow(ctx)
+	}
+	s.notify(ctx, daemon.SdNotifyReady)
+}
+
+// notify tells systemd the state of the server, if systemd asked for that with
+// Type=notify: see sd_notify(3).
+func (s service) notify(ctx context.Context, state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		s.log.WarnContext(ctx, "systemd was not notified", "error", err.Error())
+	}
 }
 
 // logger returns a log on standard error, in the format and from the level of the settings.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -56,17 +55,6 @@ func checkAnonymous(ctx context.Context, cfg config.Config) error {
 		}
 	}
 	return nil
-}
-
-func loadTLS(cfg config.Config) (*tls.Config, error) {
-	if cfg.TLSCert == "" {
-		return nil, nil //nolint:nilnil // no TLS is no configuration
-	}
-	pair, err := tls.LoadX509KeyPair(cfg.TLSCert, cfg.TLSKey)
-	if err != nil {
-		return nil, badUsage("tls_cert, tls_key: %v", err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
 }
 
 // servePprof serves profiles on a loopback port if pprof_port is set.
