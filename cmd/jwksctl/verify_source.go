@@ -110,6 +110,9 @@ func (a *app) jwksFile(name string) (keySource, error) {
 			return nil, fmt.Errorf("%s: %v", name, err)
 		}
 		a.printProblems(problems)
+		if len(set.Keys)+len(problems) == 0 { // as from a URL: nothing was said about any key, so this is no verdict
+			return nil, fmt.Errorf("%s: the set has no usable key", name)
+		}
 		return remote.Static(set.Keys), nil
 	})}, nil
 }
