@@ -1,12 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"strings"
 	"time"
@@ -176,7 +173,7 @@ func (a *app) tokenRequest(o tokenOptions) (token.Request, error) {
 	}
 	err := errors.Join(
 		assign("--claim", o.claims, r.Claims, func(v string) (any, error) { return v, nil }),
-		assign("--claim-json", o.jsonClaims, r.Claims, decodeJSON),
+		assign("--claim-json", o.jsonClaims, r.Claims, func(v string) (any, error) { return token.ParseValue([]byte(v)) }),
 		assign("--header", o.header, r.Header, func(v string) (any, error) { return v, nil }))
 	return r, err
 }
@@ -194,13 +191,9 @@ func (a *app) readClaims(name string, into map[string]any) error {
 	if err != nil {
 		return err
 	}
-	v, err := decodeJSON(string(data))
+	object, err := token.ParseObject(data)
 	if err != nil {
 		return err
-	}
-	object, ok := v.(map[string]any)
-	if !ok {
-		return errors.New("not a JSON object")
 	}
 	maps.Copy(into, object)
 	return nil
@@ -223,20 +216,6 @@ func assign(flag string, pairs []string, into map[string]any, value func(string)
 		into[k] = v
 	}
 	return nil
-}
-
-// decodeJSON reads one JSON value and keeps the digits of numbers.
-func decodeJSON(text string) (any, error) {
-	d := json.NewDecoder(bytes.NewReader([]byte(text)))
-	d.UseNumber()
-	var v any
-	if err := d.Decode(&v); err != nil {
-		return nil, fmt.Errorf("not JSON: %v", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("not JSON: something follows the value")
-	}
-	return v, nil
 }
 
 // durationFlag is a duration with a unit, days included.
