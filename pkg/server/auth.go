@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -96,7 +98,7 @@ func (s *Server) mint(ctx context.Context, request token.Request, expired bool) 
 }
 
 // wantsExpired reads the query: expired is true or false in upper or lower case, 1, 0 or
-// has no value.
+// has no value. It refuses the members of the body, so that they are not ignored.
 func wantsExpired(query string) (bool, error) {
 	if query == "" {
 		return false, nil
@@ -104,6 +106,11 @@ func wantsExpired(query string) (bool, error) {
 	values, err := url.ParseQuery(query)
 	if err != nil {
 		return false, badRequest("the query cannot be read")
+	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if name != "expired" && isMember(name) {
+			return false, badRequest("%s is in the query: send it in the body", name)
+		}
 	}
 	given, ok := values["expired"]
 	if !ok {
