@@ -40,7 +40,13 @@ func openExistingStore(ctx context.Context, p places) (keys.Store, error) {
 	return openStore(ctx, p)
 }
 
+// noKeyset says that the store has no keyset, and what to do.
 func noKeyset(p places) error {
+	if witnesses := p.earlierKeysets(); len(witnesses) > 0 {
+		return fmt.Errorf("%w (%s), but beside the sealing key %s is the witness of an earlier one (%s): restore the store from a backup, "+
+			"or create another keyset with 'jwksctl serve --new-keyset' or 'jwksctl token --new-keyset'",
+			keys.ErrNoKeyset, config.Masked(p.store), p.sealKey, strings.Join(witnesses, ", "))
+	}
 	return fmt.Errorf("%w (%s): 'jwksctl serve' or 'jwksctl token' makes one", keys.ErrNoKeyset, config.Masked(p.store))
 }
 
@@ -91,14 +97,23 @@ func openRing(ctx context.Context, c settings) (openedRing, error) {
 
 // newKeyset is what a command asks of a keyset that it may have to create.
 type newKeyset struct {
-	issuer string                  // if the settings name none
-	check  func(keys.Policy) error // an error if the command cannot do its work under the policy
+	issuer    string                  // if the settings name none
+	check     func(keys.Policy) error // an error if the command cannot do its work under the policy
+	confirmed bool                    // --new-keyset was given: create one even if an earlier keyset was lost
 }
 
 // openOrCreateRing opens the keyset, and creates it if there is none. What is wrong
 // with the settings or the command's arguments is found before anything is created.
 func openOrCreateRing(ctx context.Context, c settings, n newKeyset) (openedRing, error) {
-	policy := sync.OnceValues(func() (keys.Policy, error) { return n.policy(c.Config) }) // the check may generate a key
+	// The store is read after the witness: another process that creates the keyset
+	// writes the witness last.
+	lost := len(c.places.earlierKeysets()) > 0
+	policy := sync.OnceValues(func() (keys.Policy, error) { // the check may generate a key
+		if lost && !n.confirmed {
+			return keys.Policy{}, &keys.Refusal{Guard: keys.GuardRestored, Text: noKeyset(c.places).Error()}
+		}
+		return n.policy(c.Config)
+	})
 	if c.places.err == nil && c.places.storeIsMissing() {
 		if _, err := policy(); err != nil {
 			return openedRing{}, err

@@ -42,6 +42,19 @@ func findPlaces(c config.Config, stateFolder string) places {
 	return p
 }
 
+// earlierKeysets returns the names of the witness files beside the sealing key, if
+// there is one.
+func (p places) earlierKeysets() []string {
+	folder, ok := p.witness.(witness.Folder)
+	if !ok {
+		return nil
+	}
+	if _, err := os.Stat(p.sealKey); err != nil {
+		return nil // no backup could be used without it
+	}
+	return folder.Files()
+}
+
 // storeIsMissing tells whether the store is a file that does not exist.
 func (p places) storeIsMissing() bool {
 	path, ok := store.Path(p.store)

@@ -48,6 +48,11 @@ func settingsFlags(flags *pflag.FlagSet) {
 	}
 }
 
+// newKeysetFlag adds the flag of the commands that create a keyset.
+func newKeysetFlag(c *cobra.Command, to *bool) {
+	c.Flags().BoolVar(to, "new-keyset", false, "create a keyset in an empty store even if an earlier one was lost; the tokens of that one become invalid")
+}
+
 // policySettings are the policy's settings that the user gave. The others stay as
 // the keyset has them, or get their defaults if there is no keyset yet.
 func policySettings(c config.Config) (keys.Settings, error) {

@@ -29,6 +29,7 @@ type tokenOptions struct {
 	claimsFile                string
 	header                    []string
 	expired                   bool
+	newKeyset                 bool
 	fault                     faultOptions
 }
 
@@ -72,6 +73,7 @@ that token for as long as the key is published. --gallery signs with separate ke
 	f.SetNormalizeFunc(longClaimNames)
 	config.Flags(f, "audience")
 	_ = f.MarkHidden("audience")
+	newKeysetFlag(c, &o.newKeyset)
 	outputFlag(c, &o.out, "token")
 	o.flags = f
 	c.RunE = a.run(func(ctx context.Context, _ []string) error { return a.tokenOrFaults(ctx, o) })
@@ -103,7 +105,7 @@ func (a *app) token(ctx context.Context, o tokenOptions) error {
 	if err != nil {
 		return err
 	}
-	ring, err := openOrCreateRing(ctx, cfg, newKeyset{baseURL(cfg.Config, cfg.Port), func(p keys.Policy) error {
+	ring, err := openOrCreateRing(ctx, cfg, newKeyset{issuer: baseURL(cfg.Config, cfg.Port), confirmed: o.newKeyset, check: func(p keys.Policy) error {
 		return a.checkRequest(o, request, attacker, p, func() (jwk.PrivateKey, error) { return newKey(p.Algorithm, p.KeySize) })
 	}})
 	if err != nil {

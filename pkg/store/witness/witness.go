@@ -23,6 +23,18 @@ type Folder string
 
 func (f Folder) path(id string) string { return filepath.Join(string(f), "witness-"+id+".json") }
 
+// Files returns the names of the files of all keysets.
+func (f Folder) Files() []string {
+	entries, _ := os.ReadDir(string(f)) // a folder that cannot be read shows no witness
+	var names []string
+	for _, entry := range entries {
+		if ok, _ := filepath.Match("witness-*.json", entry.Name()); ok {
+			names = append(names, entry.Name())
+		}
+	}
+	return names
+}
+
 // Load returns the stored document, nil if there is none.
 func (f Folder) Load(id string) ([]byte, error) {
 	data, err := os.ReadFile(f.path(id))

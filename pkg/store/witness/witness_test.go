@@ -97,3 +97,23 @@ func TestUnusableFolder(t *testing.T) {
 		t.Error("Store created the folder")
 	}
 }
+
+func TestFiles(t *testing.T) {
+	f := witness.Folder(t.TempDir())
+	if got := f.Files(); len(got) > 0 {
+		t.Errorf("Files = %q, want none", got)
+	}
+	store(t, f, "one", "1")
+	store(t, f, "two", "2")
+	for _, other := range []string{"seal.key", "witness.json", ".witness-one.json.7.tmp"} {
+		if err := os.WriteFile(filepath.Join(string(f), other), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := fmt.Sprint(f.Files()); got != "[witness-one.json witness-two.json]" {
+		t.Errorf("Files = %s", got)
+	}
+	if got := witness.Folder(filepath.Join(string(f), "missing")).Files(); len(got) > 0 {
+		t.Errorf("Files of a folder that is missing = %q", got)
+	}
+}
