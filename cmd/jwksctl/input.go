@@ -95,7 +95,11 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 		return now.Add(d), nil
 	}
 	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return time.Unix(seconds, 0), nil
+		t := time.Unix(seconds, 0)
+		if year := t.UTC().Year(); t.Unix() != seconds || year < 0 || year > 9999 { // RFC 3339 has no others
+			return time.Time{}, wrong
+		}
+		return t, nil
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
@@ -107,7 +111,7 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 // roughly writes a duration in its two largest units.
 func roughly(d time.Duration) string {
 	if d < 0 {
-		return "-" + roughly(-d)
+		return "-" + roughly(d.Abs())
 	}
 	units := []struct {
 		size time.Duration

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,7 @@ func TestParseTime(t *testing.T) {
 		"+7d12h":                    now.Add(180 * time.Hour),
 		"1767225600":                time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		"0":                         time.Unix(0, 0),
+		"253402300799":              time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC),
 		"2026-01-02T15:04:05Z":      time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC),
 		"2026-01-02T15:04:05+02:00": time.Date(2026, 1, 2, 13, 4, 5, 0, time.UTC),
 		"2026-01-02T15:04:05.5Z":    time.Date(2026, 1, 2, 15, 4, 5, 5e8, time.UTC),
@@ -31,7 +33,7 @@ func TestParseTime(t *testing.T) {
 	}
 	for _, text := range []string{
 		"", " ", "now ", "nowhere", "now+", "+", "-", "now+30", "+-1d", "--1d", "now++1d", "1.5", "1e9", "0x10",
-		"99999999999999999999", "2026-01-02", "2026-01-02 15:04:05", "2026-13-01T00:00:00Z", "tomorrow", "30m",
+		"99999999999999999999", "9223372036854775807", "-9223372036854775808", "253402300800", "2026-01-02", "2026-01-02 15:04:05", "2026-13-01T00:00:00Z", "tomorrow", "30m",
 	} {
 		if got, err := parseTime(text, now); err == nil {
 			t.Errorf("%q gives %v, want an error", text, got)
@@ -71,6 +73,8 @@ func TestRoughly(t *testing.T) {
 		240 * time.Hour:                  "10d",
 		-90 * time.Minute:                "-1h30m",
 		time.Hour - 400*time.Millisecond: "1h",
+		math.MaxInt64:                    "106751d23h",
+		math.MinInt64:                    "-106751d23h",
 	} {
 		if got := roughly(d); got != want {
 			t.Errorf("%v is roughly %s, want %s", d, got, want)

@@ -22,7 +22,8 @@ func (a *app) newKeysExport() *cobra.Command {
 		Short: "Print a key as a JWK or PEM",
 		Long: `Print a public key as a JWK or PEM. With --private it is the private key, which the
 store has only for some keys, such as the active and the pending one: it goes to a new
-file that only you can read, or into a pipe, never to a terminal. The beginning of a kid
+file that only you can read, or into a pipe, never to a terminal or to a file that other
+users may read. The beginning of a kid
 is enough, if it is unique.`,
 		Example: `  jwksctl keys export Fb3k --format pem > public.pem
   jwksctl keys export Fb3k --private --format pem --out key.pem
@@ -45,6 +46,8 @@ func (a *app) keysExport(ctx context.Context, cfg settings, o keysExportOptions,
 		return badUsage("--format: %q is neither jwk nor pem", o.format)
 	case o.private && o.out == "" && a.terminal(a.stdout):
 		return badUsage("--private: a private key is not printed on a terminal: name a file with --out, or use a pipe")
+	case o.private && o.out == "" && othersMayRead(a.stdout):
+		return badUsage("--private: other users may read the file that standard output goes to: name a new one with --out, or use umask 077 and a new file")
 	}
 	export, mode := exportPublic, fs.FileMode(0o644)
 	if o.private {

@@ -47,8 +47,8 @@ func (a *app) keysPlan(ctx context.Context, cfg settings, o keysPlanOptions) err
 	if until.Before(now) {
 		return badUsage("--until: %s has passed", until.UTC().Format(time.RFC3339))
 	}
-	if most := now.Add(maxPlanned * ks.Policy.RotationInterval); until.After(most) {
-		return badUsage("--until: more than %d rotations ahead; the latest possible time is %s", maxPlanned, most.UTC().Format(time.RFC3339))
+	if most := latestPlanned(now, ks.Policy.RotationInterval); until.After(most) {
+		return badUsage("--until: more than %d rotations or 290 years ahead; the latest possible time is %s", maxPlanned, most.UTC().Format(time.RFC3339))
 	}
 	events, err := ks.Forecast(now, until)
 	if err != nil {
@@ -77,6 +77,12 @@ func (a *app) keysPlan(ctx context.Context, cfg settings, o keysPlanOptions) err
 
 // maxPlanned is the longest plan, in rotations, so that it ends within seconds.
 const maxPlanned = 1000
+
+// latestPlanned is the latest end of a plan. A Duration has room for 292 years.
+func latestPlanned(now time.Time, rotation time.Duration) time.Time {
+	const most = 290 * 365 * 24 * time.Hour
+	return now.Add(rotation * min(maxPlanned, most/rotation))
+}
 
 // drawPlan draws a line for each published key: its state over the planned time.
 func (a *app) drawPlan(ks keys.Keyset, events []keys.Event, now, until time.Time) {

@@ -97,7 +97,7 @@ func openRing(ctx context.Context, c settings) (openedRing, error) {
 
 // newKeyset is what a command asks of a keyset that it may have to create.
 type newKeyset struct {
-	issuer    string                  // if the settings name none
+	issuer    string                  // if the settings name none; "" if they have to
 	check     func(keys.Policy) error // an error if the command cannot do its work under the policy
 	confirmed bool                    // --new-keyset was given: create one even if an earlier keyset was lost
 }
@@ -142,6 +142,10 @@ func (n newKeyset) policy(c config.Config) (keys.Policy, error) {
 		return keys.Policy{}, err
 	}
 	given.Issuer = cmp.Or(given.Issuer, n.issuer)
+	if given.Issuer == "" {
+		return keys.Policy{}, badUsage("host %s is every address, so the URL that tokens have to name is not known: "+
+			"set --issuer to the one by which others reach the server, or to %s if all of them are on this machine", c.Host, baseURL(c, cmp.Or(c.Port, 8080)))
+	}
 	p, err := keys.NewPolicy(given)
 	if err != nil {
 		return p, usageError{err}

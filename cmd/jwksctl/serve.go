@@ -26,6 +26,10 @@ keys first. Keys rotate by themselves; several servers may share one store. If a
 of the policy is given and differs from what the keyset records, the policy changes for
 every process that uses the store.
 
+The issuer of new keys is the server's own URL unless --issuer is given. A server that
+listens on every address, as in a container, does not know the URL by which others reach
+it, so it does not create a keyset without --issuer.
+
 On SIGTERM and SIGINT the server stops being ready, finishes the requests in flight and
 exits with 0. With --drain-delay it goes on answering for that long, so that a load
 balancer notices that it is not ready before the port closes.
@@ -72,7 +76,9 @@ func (a *app) serve(ctx context.Context, cfg settings, newKeysetConfirmed bool) 
 	}
 	url := baseURL(cfg.Config, portOf(listener))
 
-	ring, err := openOrCreateRing(ctx, cfg, newKeyset{issuer: url, check: func(keys.Policy) error { return nil }, confirmed: newKeysetConfirmed})
+	ring, err := openOrCreateRing(ctx, cfg, newKeyset{
+		issuer: ownIssuer(cfg.Config, portOf(listener)), check: func(keys.Policy) error { return nil }, confirmed: newKeysetConfirmed,
+	})
 	if err != nil {
 		return err
 	}

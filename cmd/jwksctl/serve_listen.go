@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -81,8 +82,33 @@ func baseURL(c config.Config, port int) string {
 	if c.TLSCert != "" {
 		scheme = "https"
 	}
-	if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
+	if isEveryAddress(host) {
 		host = "127.0.0.1"
 	}
 	return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(port))
+}
+
+// ownIssuer is the issuer of a keyset if none is given: the server's URL. It is "" for a
+// server that listens on every address, because others do not reach it by the loopback
+// one.
+func ownIssuer(c config.Config, port int) string {
+	if isEveryAddress(c.Host) {
+		return ""
+	}
+	return baseURL(c, port)
+}
+
+func isEveryAddress(host string) bool {
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsUnspecified()
+}
+
+// isLoopback tells whether only this machine can reach a URL.
+func isLoopback(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || (ip != nil && ip.IsLoopback())
 }

@@ -33,9 +33,19 @@ func (a *app) applyPolicySettings(ctx context.Context, ring *keys.Ring, c config
 		log.WarnContext(ctx, "verifiers may allow the longer leeway from this time on",
 			"leeway", ks.Policy.Leeway.String(), "from", ks.LeewayValidFrom(a.now()).UTC().Format(time.RFC3339))
 	}
-	if issuer := ks.Policy.Issuer; c.Issuer == "" && issuer != url {
+	warnOfIssuer(ctx, ks.Policy.Issuer, c, log, url)
+	return nil
+}
+
+// warnOfIssuer logs that the recorded issuer may be the wrong one, unless it was given.
+func warnOfIssuer(ctx context.Context, issuer string, c config.Config, log *slog.Logger, url string) {
+	switch everywhere := isEveryAddress(c.Host); {
+	case c.Issuer != "":
+	case everywhere && isLoopback(issuer):
+		log.WarnContext(ctx, "the server listens on every address, but tokens and discovery name an issuer that only this machine can reach; --issuer changes it",
+			"issuer", issuer)
+	case !everywhere && issuer != url:
 		log.WarnContext(ctx, "the keyset records another issuer than this server's URL; tokens and discovery carry the recorded one; --issuer changes it",
 			"issuer", issuer, "url", url)
 	}
-	return nil
 }

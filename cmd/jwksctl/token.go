@@ -105,7 +105,7 @@ func (a *app) token(ctx context.Context, o tokenOptions) error {
 	if err != nil {
 		return err
 	}
-	ring, err := openOrCreateRing(ctx, cfg, newKeyset{issuer: baseURL(cfg.Config, cfg.Port), confirmed: o.newKeyset, check: func(p keys.Policy) error {
+	ring, err := openOrCreateRing(ctx, cfg, newKeyset{issuer: ownIssuer(cfg.Config, cfg.Port), confirmed: o.newKeyset, check: func(p keys.Policy) error {
 		return a.checkRequest(o, request, attacker, p, func() (jwk.PrivateKey, error) { return newKey(p.Algorithm, p.KeySize) })
 	}})
 	if err != nil {

@@ -160,6 +160,9 @@ func (k attackerKey) forAlgorithm(alg jwk.Algorithm) (jwk.PrivateKey, error) {
 // their keys, so the files are harmless.
 func (a *app) writeGallery(o tokenOptions) error {
 	dir := o.fault.gallery
+	if err := config.CheckPath(dir, a.environ); err != nil {
+		return badUsage("--gallery: %v", err)
+	}
 	switch found, err := os.ReadDir(dir); {
 	case errors.Is(err, os.ErrNotExist):
 	case err != nil:

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"io/fs"
+	"os"
+	"runtime"
 
 	"github.com/jwksctl/jwksctl/pkg/atomicfile"
 )
@@ -20,4 +22,15 @@ func createFile(path string, data []byte, mode fs.FileMode) error {
 		return badUsage("--out: cannot create %s: %v", path, err)
 	}
 	return err
+}
+
+// othersMayRead tells whether a stream is a regular file that other users may read. The
+// modes of Windows do not say.
+func othersMayRead(stream any) bool {
+	f, ok := unwrap(stream).(*os.File)
+	if !ok || runtime.GOOS == "windows" {
+		return false
+	}
+	info, err := f.Stat()
+	return err != nil || (info.Mode().IsRegular() && info.Mode().Perm()&0o044 != 0)
 }

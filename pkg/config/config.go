@@ -46,6 +46,7 @@ type Config struct {
 	PprofPort      int // 0 is off
 
 	sources map[string]Source // of the settings that were given, by key
+	environ []string          // for a hint at the path that was probably meant
 }
 
 // Default returns the settings if none is given.
@@ -102,12 +103,14 @@ func Load(path string, fs *pflag.FlagSet, environ []string) (Config, error) {
 	}
 	file := Source("file " + path + namedBy)
 	v := viper.New()
-	if path != "" {
+	if err := CheckPath(path, environ); err != nil {
+		problems = append(problems, &Error{Source: file, Err: err})
+	} else if path != "" {
 		problems = append(problems, readFile(v, path, file)...)
 	}
 
 	c := Default()
-	c.sources = map[string]Source{}
+	c.sources, c.environ = map[string]Source{}, environ
 	for _, s := range table() {
 		if text, source, ok := s.given(fs, env); ok {
 			v.Set(s.key, text)

@@ -243,6 +243,8 @@ func TestValidate(t *testing.T) {
 		{"negative leeway", "leeway", func(c *config.Config) { c.Leeway = -1 }},
 		{"negative skew", "clock_skew", func(c *config.Config) { c.ClockSkew = -1 }},
 		{"negative drain", "drain_timeout", func(c *config.Config) { c.DrainTimeout = -1 }},
+		{"drain delay of years", "drain_delay", func(c *config.Config) { c.DrainDelay = 9000 * time.Hour }},
+		{"drain timeout of days", "drain_timeout", func(c *config.Config) { c.DrainTimeout = 48 * time.Hour }},
 		{"unknown log format", "log_format", func(c *config.Config) { c.LogFormat = "xml" }},
 		{"unknown log level", "log_level", func(c *config.Config) { c.LogLevel = "INFO" }},
 		{"negative rate", "rate_limit", func(c *config.Config) { c.RateLimit = -0.1 }},

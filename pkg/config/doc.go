@@ -15,13 +15,14 @@
 // lower-case keys. Values follow the same rules in all three places:
 //
 //	duration   with a unit: 30s, 1h30m, and d for a day of 24 hours: 7d, 1d12h
+//	number     decimal, without leading zeros: YAML reads 010 as 8
 //	bool       true or false, nothing else
 //	list       text is split on commas and trimmed; a file may have a list, a flag may be repeated
 //	auto       as if not given, for settings whose default is derived from others
 //
 // Mistakes are errors and never ignored: unknown keys and JWKSCTL_ variables,
-// keys in the wrong case, duplicate keys, nested maps, keys without a value,
-// values of the wrong type. The only exceptions are the variables that
+// keys in the wrong case, duplicate keys, nested and merged maps, keys without a value,
+// values of the wrong type, paths with ~ or a variable that only a shell would expand. The only exceptions are the variables that
 // Kubernetes and container links set for a service whose name begins with jwksctl.
 //
 // The package looks for no file by itself and reads only the environment that is

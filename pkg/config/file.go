@@ -103,9 +103,13 @@ func checkKeys(values map[string]any, source Source) (problems []error) {
 
 func decodeYAML(data []byte, into map[string]any) error {
 	d := yaml.NewDecoder(bytes.NewReader(data))
-	err := d.Decode(&into)
+	var document yaml.Node
+	err := d.Decode(&document)
 	if errors.Is(err, io.EOF) {
 		return nil // empty, or nothing but comments
+	}
+	if err == nil {
+		err = document.Decode(&into)
 	}
 	if wrong, ok := errors.AsType[*yaml.TypeError](err); ok {
 		return errors.New("yaml: " + strings.Join(wrong.Errors, "; "))
@@ -115,6 +119,24 @@ func decodeYAML(data []byte, into map[string]any) error {
 	}
 	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return errors.New("yaml: want a single document")
+	}
+	return checkPlain(document.Content[0])
+}
+
+// checkPlain refuses what YAML reads in another way than most people do: 010 is 8, and a
+// merged map may give a key a second value.
+func checkPlain(node *yaml.Node) error {
+	switch tag := node.ShortTag(); {
+	case node.Kind != yaml.ScalarNode:
+	case tag == "!!merge":
+		return fmt.Errorf("yaml: line %d: <<: maps are not merged: write each key once", node.Line)
+	case (tag == "!!int" || tag == "!!float") && !isDecimal(node.Value):
+		return fmt.Errorf("yaml: line %d: want decimal digits without leading zeros%s", node.Line, notThis(node.Value))
+	}
+	for _, child := range node.Content {
+		if err := checkPlain(child); err != nil {
+			return err
+		}
 	}
 	return nil
 }

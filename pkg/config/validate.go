@@ -28,6 +28,11 @@ func (s setting) check(c Config) error {
 	if d, ok := s.field(&c).(*time.Duration); ok && *d < 0 {
 		return fmt.Errorf("%s is negative: give 0s or more", *d)
 	}
+	if path, ok := s.path(&c); ok {
+		if err := CheckPath(path, c.environ); err != nil {
+			return err
+		}
+	}
 	switch s.key {
 	case "host":
 		return checkHost(c.Host)
@@ -64,6 +69,10 @@ func (s setting) check(c Config) error {
 		if c.RateLimit != 0 && !(least <= c.RateLimit && c.RateLimit <= most) {
 			return fmt.Errorf("%v is out of range: give 0 for no limit, or %v to %v", c.RateLimit, least, most)
 		}
+	case "drain_delay":
+		return atMost(maxDrain, c.DrainDelay)
+	case "drain_timeout":
+		return atMost(maxDrain, c.DrainTimeout)
 	case "log_format":
 		return oneOf(c.LogFormat, "", "text", "json")
 	case "log_level":
@@ -117,6 +126,17 @@ func checkName(name string) error {
 func atLeast[T int | time.Duration](least, value T) error {
 	if value < least {
 		return fmt.Errorf("%v is too small: give at least %v", value, least)
+	}
+	return nil
+}
+
+// maxDrain is the longest phase of a shutdown. Load balancers notice within minutes, and
+// no request takes longer than one.
+const maxDrain = time.Hour
+
+func atMost(most, value time.Duration) error {
+	if value > most {
+		return fmt.Errorf("%v is too long: give at most %v", value, most)
 	}
 	return nil
 }

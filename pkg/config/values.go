@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -46,14 +47,14 @@ func (s setting) parse(c *Config, raw any) error {
 		*p, err = ParseDuration(text)
 	case *int:
 		n, bad := strconv.Atoi(text)
-		if bad != nil || !scalar {
-			return errors.New("want a whole number")
+		if bad != nil || !scalar || strconv.Itoa(n) != text {
+			return errors.New("want a whole number without leading zeros")
 		}
 		*p = n
 	case *float64:
 		n, bad := strconv.ParseFloat(text, 64)
-		if bad != nil || !scalar {
-			return errors.New("want a number")
+		if bad != nil || !scalar || !isDecimal(text) {
+			return errors.New("want a number without leading zeros")
 		}
 		*p = n
 	}
@@ -72,6 +73,11 @@ func scalarText(raw any) (text string, ok bool) {
 	default:
 		return "", false
 	}
+}
+
+// isDecimal reports whether everyone reads a number alike: 010 is 8 in YAML and in C.
+func isDecimal(number string) bool {
+	return regexp.MustCompile(`^-?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]+)?$`).MatchString(number)
 }
 
 // notThis is the end of a message that says what was wanted instead of raw.

@@ -174,7 +174,7 @@ func (c *claimsCheck) checkTimes() {
 	if c.exp.ok && iat.After(c.exp.Time) {
 		c.fail(ReasonIssuedAfterExp, "iat", "have the issuer check its clock", "iat %s is later than exp %s", timestamp(iat.Time), timestamp(c.exp.Time))
 	}
-	if c.MaxAge > 0 && c.now.Sub(iat.Time) > c.MaxAge+c.Leeway {
+	if c.MaxAge > 0 && c.now.After(iat.Add(c.MaxAge).Add(c.Leeway)) {
 		c.fail(ReasonTooOld, "iat", "get a new token", "the token was issued at %s, more than %s ago", timestamp(iat.Time), c.MaxAge)
 	}
 }

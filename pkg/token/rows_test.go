@@ -3,6 +3,7 @@ package token_test
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -130,6 +131,7 @@ func optionalTimeRows() []row {
 		}},
 		{name: "max age/young", token: hour, with: maxAge(time.Hour)},
 		{name: "max age/old", token: hour, with: maxAge(time.Hour - time.Millisecond), want: refuse(token.ReasonTooOld)},
+		{name: "max age/longest", token: hour, with: func(v *token.Verifier) { v.MaxAge, v.Leeway = math.MaxInt64, time.Second }},
 		{name: "max age/leeway", token: hour, with: func(v *token.Verifier) { v.MaxAge, v.Leeway = time.Hour-time.Second, time.Second }},
 		{name: "max age/no iat", token: base.claim("iat", nil), with: maxAge(time.Hour), want: refuse(token.ReasonClaimMissing)},
 		{name: "no exp/allowed", token: base.claim("exp", nil), with: noExpiry},

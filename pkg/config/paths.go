@@ -1,0 +1,61 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// CheckPath refuses a path that only a shell would expand, such as ~/keys.db or
+// $HOME/keys.db, and says which one was probably meant. environ has the form of
+// os.Environ. A folder that really has the name ~ is ./~.
+func CheckPath(path string, environ []string) error {
+	meant, unknown := path, false
+	getenv := func(name string) string {
+		for _, entry := range slices.Backward(environ) {
+			if value, ok := strings.CutPrefix(entry, name+"="); ok && value != "" {
+				return value
+			}
+		}
+		unknown = true
+		return ""
+	}
+	scheme := ""
+	if rest, ok := strings.CutPrefix(path, "sqlite:"); ok {
+		scheme, path, meant = "sqlite:", rest, rest
+	}
+	if user, rest, _ := strings.Cut(path, "/"); user == "~" {
+		meant = getenv("HOME") + "/" + rest
+	} else if strings.HasPrefix(user, "~") && user != path {
+		meant, unknown = "", true // the home directory of another user
+	}
+	meant = regexp.MustCompile(`\$(\w+|\{\w+\})`).ReplaceAllStringFunc(meant, func(variable string) string {
+		return getenv(strings.Trim(variable, "${}"))
+	})
+	switch {
+	case meant == path:
+		return nil
+	case unknown:
+		return fmt.Errorf("%s%s: only a shell expands ~ and variables: write the path in full", scheme, path)
+	}
+	return fmt.Errorf("%s%s: only a shell expands ~ and variables: write %s%s", scheme, path, scheme, cmp.Or(strings.TrimSuffix(meant, "/"), "/"))
+}
+
+// path returns the value of a setting that is a path, or the URL of a store in a file.
+func (s setting) path(c *Config) (path string, ok bool) {
+	switch s.key {
+	case "tls_cert":
+		return c.TLSCert, true
+	case "tls_key":
+		return c.TLSKey, true
+	case "ready_file":
+		return c.ReadyFile, true
+	case "seal_key_file":
+		return c.SealKeyFile, true
+	case "store":
+		return c.Store, strings.HasPrefix(c.Store, "sqlite:")
+	}
+	return "", false
+}
