@@ -56,6 +56,11 @@ type StepInput struct {
 	// Opened reports whether the process has opened the private key of a kid. A key
 	// that cannot be opened must not become the active one.
 	Opened func(kid string) bool
+
+	// Safe is set if the clock of the process cannot be trusted: a time that is not
+	// later than the true time. By it a pending key is judged ready. No key is then
+	// published to become the next one, because its ready_at could be too early.
+	Safe time.Time
 }
 
 // Upcoming lists the timed steps that follow from the document as it is, each with
