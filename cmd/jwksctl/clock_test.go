@@ -124,3 +124,48 @@ func TestRevokeWithAClockThatIsBehind(t *testing.T) {
 		}
 	}
 }
+
+// accept-clock lets every step be taken again, and nothing else does.
+func TestAcceptClock(t *testing.T) {
+	p, stdout, stderr, ks := keysetOfTheFuture(t, 10*365*24*time.Hour)
+	today := p.now().UTC().Format(time.DateOnly)
+	run := func(want int, args ...string) {
+		t.Helper()
+		stdout.Reset()
+		stderr.Reset()
+		if code := execute(t.Context(), p, args); code != want {
+			t.Fatalf("%q gives %d, want %d: %s", args, code, want, stderr)
+		}
+	}
+	run(5, "keys", "rotate", "--force")
+	if !strings.Contains(stderr.String(), "keys accept-clock") {
+		t.Errorf("the refusal does not name the way out: %s", stderr)
+	}
+	run(exitUsage, "keys", "accept-clock")
+	if !strings.Contains(stderr.String(), "--confirm YYYY-MM-DD") {
+		t.Errorf("stderr: %s", stderr)
+	}
+	run(exitUsage, "keys", "accept-clock", "--confirm", "1970-01-01")
+	run(exitDone, "keys", "accept-clock", "--dry-run")
+	run(5, "keys", "rotate", "--force") // nothing was changed
+	run(exitDone, "keys", "accept-clock", "--confirm", today)
+	if !strings.Contains(stderr.String(), "warning: tokens that were signed") || stdout.String() != ks.Active().KeyID()+"\n" {
+		t.Errorf("stdout: %s, stderr: %s", stdout, stderr)
+	}
+	run(exitDone, "keys", "list") // the witness, which has the stamps of the future, agrees
+	run(exitDone, "keys", "plan", "-o", "json")
+	var events []keys.Event
+	if err := json.Unmarshal(stdout.Bytes(), &events); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events {
+		if e.At.After(p.now().Add(4 * ks.Policy.RotationInterval)) {
+			t.Errorf("%s is planned for %v", e.Step, e.At)
+		}
+	}
+	run(exitDone, "keys", "rotate", "--force")
+	run(exitDone, "keys", "accept-clock", "--confirm", today, "-o", "json")
+	if !strings.Contains(stdout.String(), `"changed": false`) {
+		t.Errorf("there was nothing to accept: %s", stdout)
+	}
+}

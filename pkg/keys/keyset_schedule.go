@@ -22,11 +22,12 @@ const (
 	StepImport        Step = "import"
 	StepAcceptRestore Step = "accept" // of a restored backup
 	StepSetPolicy     Step = "policy"
+	StepAcceptClock   Step = "clock" // after another clock wrote stamps from the future
 )
 
 // Steps lists all steps.
 func Steps() []Step {
-	return []Step{StepCreate, StepPublish, StepActivate, StepDestroy, StepExpire, StepSpecimen, StepRevoke, StepImport, StepAcceptRestore, StepSetPolicy}
+	return []Step{StepCreate, StepPublish, StepActivate, StepDestroy, StepExpire, StepSpecimen, StepRevoke, StepImport, StepAcceptRestore, StepSetPolicy, StepAcceptClock}
 }
 
 // Event is one step on one key: it was taken at At, or is due from At on.
@@ -169,7 +170,7 @@ func (ks Keyset) Advance(now time.Time, in StepInput) (Keyset, Effect, []*Refusa
 			}
 		case StepSpecimen:
 			fresh = d.replaceSpecimen(fresh)
-		case StepCreate, StepRevoke, StepImport, StepAcceptRestore, StepSetPolicy:
+		case StepCreate, StepRevoke, StepImport, StepAcceptRestore, StepSetPolicy, StepAcceptClock:
 		}
 	}
 	next, effect := d.finish()

@@ -190,7 +190,8 @@ func (m *clockMonitor) check(now reading, ks Keyset, store storeTime) *Refusal {
 		return &Refusal{Guard: GuardClock, Text: fmt.Sprintf(format, args...)}
 	}
 	if behind := ks.ChangedAt.Sub(now.wall); behind > e {
-		return refuse("this machine's clock is %v behind the last change of the keyset, more than clock_skew (%v): set the clock right", behind, e)
+		return refuse("this machine's clock is %v behind the last change of the keyset, more than clock_skew (%v): set the clock right; "+
+			"if it is right, another clock was ahead: see 'jwksctl keys accept-clock'", behind, e)
 	}
 	if !store.at.IsZero() {
 		switch least, most := store.offset(now); {

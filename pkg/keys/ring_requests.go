@@ -110,6 +110,19 @@ func (r *Ring) SetPolicy(ctx context.Context, s Settings) ([]Difference, error) 
 	return changed, err
 }
 
+// AcceptClock takes this machine's clock as right although it is behind the newest
+// stamp; see Keyset.AcceptClock. It refuses a clock that jumped or that differs from
+// the store's.
+func (r *Ring) AcceptClock(ctx context.Context) error {
+	noKey := func(Keyset) (jwk.PrivateKey, error) { return jwk.PrivateKey{}, nil }
+	return r.change(ctx, noKey, clockDespiteStamps, Keyset.AcceptClock)
+}
+
+// PreviewAcceptClock is the keyset as AcceptClock would make it. It commits nothing.
+func (r *Ring) PreviewAcceptClock() (Keyset, error) {
+	return r.preview(clockDespiteStamps, Keyset.AcceptClock)
+}
+
 // Preview applies a decision to the keyset as it was last read and commits nothing.
 func (r *Ring) Preview(decide func(ks Keyset, now time.Time, in StepInput) (Keyset, Effect, error)) (Keyset, error) {
 	return r.preview(clockTrusted, decide)
