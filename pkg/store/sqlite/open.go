@@ -9,12 +9,13 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
 	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
+
+	"github.com/jwksctl/jwksctl/pkg/fileaccess"
 )
 
 const (
@@ -82,6 +83,9 @@ func dsn(path string) string {
 // file can be a store. It does not open an existing file, because closing it would
 // release the locks of another Store in this process.
 func prepareFile(path string) (fs.FileInfo, error) {
+	if err := fileaccess.CheckLink(path); err != nil {
+		return nil, fmt.Errorf("store %s: %v", path, err)
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("store %s: create its folder: %v: choose a folder that you may write to", path, err)
 	}
@@ -98,7 +102,7 @@ func prepareFile(path string) (fs.FileInfo, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store %s: %v", path, err)
 	}
-	if err := checkInfo(info); err != nil {
+	if err := checkInfo(path, info); err != nil {
 		return nil, fmt.Errorf("store %s: %v", path, err)
 	}
 	return info, nil
@@ -119,7 +123,7 @@ func createFile(path string) error {
 }
 
 // checkInfo returns an error if the file cannot be a store.
-func checkInfo(info fs.FileInfo) error {
+func checkInfo(path string, info fs.FileInfo) error {
 	switch mode := info.Mode(); {
 	case mode.IsDir():
 		return errors.New("is a folder: name a file in it")
@@ -127,12 +131,10 @@ func checkInfo(info fs.FileInfo) error {
 		return errors.New("is not a regular file")
 	case info.Size() > 0 && info.Size() < minPageSize:
 		return errors.New("is not a SQLite database: name another file")
-	case runtime.GOOS != "windows" && mode.Perm()&0o077 != 0:
-		return fmt.Errorf("mode %04o lets other users read or change it: chmod 600 it", mode.Perm())
-	case mode.Perm()&0o200 == 0:
+	case mode.Perm()&0o220 == 0:
 		return fmt.Errorf("mode %04o does not let its owner write: chmod 600 it", mode.Perm())
 	}
-	return nil
+	return fileaccess.Check(path, info)
 }
 
 // code returns the primary result code of SQLite in err, 0 if there is none.
