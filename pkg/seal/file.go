@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/jwksctl/jwksctl/pkg/atomicfile"
 	"github.com/jwksctl/jwksctl/pkg/fileaccess"
@@ -105,11 +106,19 @@ func Create(path string) (Key, error) {
 		return key, err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return Key{}, fmt.Errorf("seal key %s: make its folder: %w", path, err)
+		return Key{}, fmt.Errorf("seal key %s: make its folder: %w: %s", path, err, hint(err))
 	}
 	err = atomicfile.Create(path, format(newSecret()), 0o600)
 	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return Key{}, fmt.Errorf("seal key %s: %w", path, err)
+		return Key{}, fmt.Errorf("seal key %s: %w: %s", path, err, hint(err))
 	}
 	return Load(path)
+}
+
+// hint says what to do about a file that cannot be made.
+func hint(err error) string {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return "free space on the disk, or raise the quota, and retry"
+	}
+	return "choose a folder that you may write to"
 }
