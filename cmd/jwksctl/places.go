@@ -10,6 +10,7 @@ import (
 	"github.com/adrg/xdg"
 
 	"github.com/jwksctl/jwksctl/pkg/config"
+	"github.com/jwksctl/jwksctl/pkg/fileaccess"
 	"github.com/jwksctl/jwksctl/pkg/keys"
 	"github.com/jwksctl/jwksctl/pkg/store"
 	"github.com/jwksctl/jwksctl/pkg/store/witness"
@@ -55,14 +56,15 @@ func (p places) earlierKeysets() []string {
 	return folder.Files()
 }
 
-// storeIsMissing tells whether the store is a file that does not exist.
+// storeIsMissing tells whether the store is a file that does not exist. A link that leads
+// nowhere is there; opening it says what is wrong.
 func (p places) storeIsMissing() bool {
 	path, ok := store.Path(p.store)
 	if !ok {
 		return false
 	}
 	_, err := os.Stat(path)
-	return errors.Is(err, fs.ErrNotExist)
+	return errors.Is(err, fs.ErrNotExist) && fileaccess.CheckLink(path) == nil
 }
 
 // stateFolder is our folder among the user's state, "" if nothing says where that is.

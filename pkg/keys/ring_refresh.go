@@ -26,7 +26,7 @@ func (r *Ring) refresh(ctx context.Context) (*view, error) {
 		if err != nil {
 			return nil, err
 		}
-		r.setView(v)
+		r.setView(ctx, v)
 		r.recordInWitness(ctx, v)
 		return v, nil
 	}
@@ -78,10 +78,13 @@ func (r *Ring) readView(ctx context.Context) (*view, error) {
 }
 
 // setView makes a view the current one.
-func (r *Ring) setView(v *view) {
+func (r *Ring) setView(ctx context.Context, v *view) {
 	r.spare.dropUsed(v.ks)
 	if old := r.view.Load(); old != nil && !bytes.Equal(old.document, v.document) {
 		r.counters.countChanges(old.ks, v.ks)
+		if old.ks.ClockEpoch < v.ks.ClockEpoch {
+			r.log.WarnContext(ctx, "an operator moved stamps from the future back", "newest_was", formatTime(old.ks.ChangedAt), "newest_is", formatTime(v.ks.ChangedAt))
+		}
 	}
 	r.view.Store(v)
 	r.viewChanged.wake()

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -143,6 +144,18 @@ func TestCreateKeepsABrokenFile(t *testing.T) {
 	}
 	if text, err := os.ReadFile(path); err != nil || string(text) != "not a key\n" {
 		t.Errorf("the file is now %q, %v", text, err)
+	}
+}
+
+func TestHint(t *testing.T) {
+	for err, want := range map[error]string{
+		syscall.ENOSPC:   "free space on the disk",
+		syscall.EDQUOT:   "free space on the disk",
+		fs.ErrPermission: "choose a folder that you may write to",
+	} {
+		if got := hint(fmt.Errorf("write: %w", err)); !strings.Contains(got, want) {
+			t.Errorf("%v: %q, want %q", err, got, want)
+		}
 	}
 }
 

@@ -37,7 +37,8 @@
 //
 // Open refuses, and does not change, a file that is not a SQLite database, that
 // belongs to another application or to a later release, or that other users may read
-// or write. On Linux it refuses network filesystems, because the log needs shared
+// or write; package fileaccess says who they are. SQLite gives the log and its index the
+// mode of the file. On Linux it refuses network filesystems, because the log needs shared
 // memory and working locks. It cannot detect those behind FUSE: do not use sshfs and
 // similar. It refuses a read-only filesystem, because even a reader writes to the
 // index of the log. If the file is replaced or removed while the store is open, every

@@ -255,7 +255,7 @@ func (s *Store) wake() {
 func (s *Store) checkFile() error {
 	info, err := os.Stat(s.path)
 	if err != nil || !os.SameFile(info, s.file) {
-		return fmt.Errorf("store %s: the file was removed or replaced while it was open: restart this process", s.path)
+		return fmt.Errorf("store %s%s", s.path, hintRestart)
 	}
 	return nil
 }
@@ -263,7 +263,7 @@ func (s *Store) checkFile() error {
 // Close implements keys.Store.
 func (s *Store) Close() error {
 	if err := s.db.Close(); err != nil {
-		return fmt.Errorf("store %s: close: %v", s.path, err)
+		return fmt.Errorf("store %s: close: %v%s", s.path, err, hint(extendedCode(err)))
 	}
 	return nil
 }
