@@ -1,6 +1,8 @@
 package main
 
 import (
+	"log/slog"
+
 	"github.com/spf13/cobra"
 
 	"github.com/jwksctl/jwksctl/pkg/jwk"
@@ -46,6 +48,7 @@ func (a *app) completeKeys(c *cobra.Command, args []string, _ string) ([]string,
 	if err != nil {
 		return nil, none
 	}
+	cfg.log = slog.New(slog.DiscardHandler)
 	ks, err := readKeyset(c.Context(), cfg)
 	if err != nil {
 		return nil, none

@@ -63,7 +63,7 @@ func exitCodes() []exitCode {
 		{4, "not found: no keyset, or no such key", is(keys.ErrNoKeyset, keys.ErrUnknownKey)},
 		{
 			exitUnavailable, "unavailable: the store or the network; worth a retry; of verify: no verdict",
-			is(keys.ErrUnavailable, keys.ErrStale, remote.ErrUnavailable, token.ErrKeysUnavailable, errListen, context.DeadlineExceeded),
+			is(keys.ErrUnavailable, keys.ErrStale, keys.ErrDocument, remote.ErrUnavailable, token.ErrKeysUnavailable, errListen, context.DeadlineExceeded),
 		},
 
 		{exitDone, "done; of verify: every requested check passed", nil},

@@ -36,6 +36,7 @@ func TestCodeOf(t *testing.T) {
 		{keys.ErrSealingKey, 2},
 		{keys.ErrUnavailable, 3},
 		{keys.ErrStale, 3},
+		{keys.ErrDocument, 3},
 		{remote.ErrUnavailable, 3},
 		{token.ErrKeysUnavailable, 3},
 		{errListen, 3},

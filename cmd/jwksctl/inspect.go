@@ -72,11 +72,23 @@ func (a *app) printTimes(claims json.RawMessage) {
 	if json.Unmarshal(claims, &times) != nil {
 		return
 	}
-	for _, name := range []string{"iat", "nbf", "exp"} {
-		if seconds, ok := times[name].(float64); ok && seconds > 0 && seconds < 1e11 {
-			t := time.Unix(int64(seconds), 0)
-			a.print("%s %s (%s)\n", name, t.UTC().Format(time.RFC3339), distance(t, a.now()))
+	const latest = 253402300799 // the end of the year 9999, in seconds
+	for _, name := range []string{"auth_time", "iat", "nbf", "exp"} {
+		seconds, ok := times[name].(float64)
+		if !ok {
+			continue
 		}
+		note := ""
+		if seconds > latest && seconds <= 1000*latest {
+			seconds /= 1000
+			note = ", if it is in milliseconds; a verifier expects seconds and refuses it"
+		}
+		if seconds < -latest || seconds > latest {
+			a.print("%s is not a time\n", name)
+			continue
+		}
+		t := time.Unix(int64(seconds), 0)
+		a.print("%s %s (%s)%s\n", name, t.UTC().Format(time.RFC3339), distance(t, a.now()), note)
 	}
 }
 

@@ -73,7 +73,9 @@ func (a *app) jwksFetch(ctx context.Context, o jwksFetchOptions, address string)
 	if o.out.json {
 		return a.printJSON(newFetchedSet(address, doc))
 	}
-	a.printProblems(doc.Problems)
+	for _, p := range doc.Problems {
+		a.printMessage("jwksctl: JWK Set: %s", p)
+	}
 	for _, header := range []struct{ name, value string }{
 		{"content-type", doc.ContentType},
 		{"cache-control", doc.CacheControl},

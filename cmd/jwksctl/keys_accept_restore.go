@@ -41,7 +41,7 @@ func (a *app) keysAcceptRestore(ctx context.Context, cfg settings, out output) e
 	if err != nil {
 		return err
 	}
-	ring, err := keys.AcceptRestore(ctx, keys.Options{Store: s, Sealer: sealer, Witness: cfg.places.witness, Generate: newKey})
+	ring, err := keys.AcceptRestore(ctx, keys.Options{Store: s, Sealer: sealer, Witness: cfg.places.witness, Log: cfg.log, Generate: newKey})
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,8 @@ func (a *app) newKeysImport() *cobra.Command {
 		Short: "Import a private key as the next one to sign",
 		Long: `Import a private key as the pending key, in place of the one that jwksctl generated. It
 is published at once and signs when caches have it, like any other key. The file is PEM
-(PKCS#8, PKCS#1 or SEC 1, not encrypted) or a JWK; its content decides.
+(PKCS#8, PKCS#1 or SEC 1, not encrypted) or a JWK; its content decides. Its kid will be
+its thumbprint, also if a JWK has another one.
 
 The file stays where it is: delete it.`,
 		Example: `  jwksctl keys import key.pem --alg PS256
@@ -53,6 +54,9 @@ func (a *app) keysImport(ctx context.Context, cfg settings, o keysImportOptions,
 	key, err := jwk.ParsePrivate(alg, data)
 	if err != nil {
 		return badUsage("%s: %v", name, err)
+	}
+	if given, err := jwk.Parse(data); err == nil && given.KeyID() != "" && given.KeyID() != key.KeyID() {
+		a.printMessage("the kid %s is not kept: the key's kid will be its thumbprint %s", printable(given.KeyID()), key.KeyID())
 	}
 	ring, err := openRing(ctx, cfg)
 	if err != nil {

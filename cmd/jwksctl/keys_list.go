@@ -61,7 +61,7 @@ func (a *app) keysList(ctx context.Context, cfg settings, o keysListOptions) err
 	}
 	var unreadable map[string]error
 	if o.check {
-		if unreadable, err = unreadableKeys(ctx, cfg.places, s); err != nil {
+		if unreadable, err = unreadableKeys(ctx, cfg, s); err != nil {
 			a.printMessage("%s private keys not checked: %v", a.paint(a.stderr, yellow, "warning:"), err)
 		}
 	}
@@ -100,12 +100,12 @@ func (o keysListOptions) selects(r keyRow) bool {
 }
 
 // unreadableKeys opens the private keys and returns why some cannot be opened, by kid.
-func unreadableKeys(ctx context.Context, p places, s keys.Store) (map[string]error, error) {
-	sealer, err := openSealer(p, false)
+func unreadableKeys(ctx context.Context, c settings, s keys.Store) (map[string]error, error) {
+	sealer, err := openSealer(c.places, false)
 	if err != nil {
 		return nil, err
 	}
-	ring, err := keys.Open(ctx, keys.Options{Store: s, Sealer: sealer, Witness: p.witness})
+	ring, err := keys.Open(ctx, keys.Options{Store: s, Sealer: sealer, Witness: c.places.witness, Log: c.log})
 	if err != nil {
 		return nil, err
 	}

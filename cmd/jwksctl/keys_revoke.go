@@ -30,6 +30,10 @@ It prints the time after which no process serves the key, and the time after whi
 cache that honours our headers can still have it. Verifiers that ignore those headers
 may keep the key for longer.
 
+A clock that is wrong keeps no key from being revoked. The stamp is then that of the
+newest change if the clock is behind it, and the next key is published by a process
+whose clock is right.
+
 On a terminal it asks you to type the kid; elsewhere --confirm KID must repeat it.`,
 		Example: `  jwksctl keys revoke Fb3k --reason "laptop stolen"
   jwksctl keys revoke "$KID" --confirm "$KID" --reason leaked --force
@@ -61,14 +65,12 @@ func (a *app) keysRevoke(ctx context.Context, cfg settings, o keysRevokeOptions,
 	}
 	asks := o.confirm == "" && a.terminal(a.stdin)
 	if o.dryRun || asks { // a revocation that will be refused must not ask first
-		next, err := ring.Preview(func(ks keys.Keyset, now time.Time, in keys.StepInput) (keys.Keyset, keys.Effect, error) {
-			return ks.Revoke(now, k.KeyID(), in, o.request())
-		})
+		next, err := ring.PreviewRevocation(k.KeyID(), o.request())
 		if err != nil {
 			return err
 		}
 		if o.dryRun {
-			return a.printRevocation(o, k, before, next)
+			return a.printRevocation(o, k, before, next, ring.Status().Clock)
 		}
 	}
 	if err := a.confirm(o, k); err != nil {
@@ -77,7 +79,7 @@ func (a *app) keysRevoke(ctx context.Context, cfg settings, o keysRevokeOptions,
 	if err := ring.Revoke(ctx, k.KeyID(), o.request()); err != nil {
 		return err
 	}
-	return a.printRevocation(o, k, before, ring.Keyset())
+	return a.printRevocation(o, k, before, ring.Keyset(), ring.Status().Clock)
 }
 
 // confirm makes sure that the user, or a script, means this key.
@@ -101,8 +103,9 @@ func (a *app) confirm(o keysRevokeOptions, k keys.Key) error {
 	return nil
 }
 
-// printRevocation prints until when processes and caches may have the key.
-func (a *app) printRevocation(o keysRevokeOptions, k keys.Key, before, after keys.Keyset) error {
+// printRevocation prints until when processes and caches may have the key. clock is why
+// this machine's clock cannot be trusted, nil if it can.
+func (a *app) printRevocation(o keysRevokeOptions, k keys.Key, before, after keys.Keyset, clock *keys.Refusal) error {
 	now := a.now()
 	for _, old := range after.History {
 		if old.KeyID() == k.KeyID() && !old.RevokedAt.IsZero() {
@@ -118,7 +121,8 @@ func (a *app) printRevocation(o keysRevokeOptions, k keys.Key, before, after key
 			RevokedAt time.Time `json:"revoked_at"`
 			keys.RevocationBounds
 			Active string `json:"active"`
-		}{o.dryRun, k.KeyID(), now, bounds, active.KeyID()})
+			Clock  string `json:"clock,omitempty"` // why the clock cannot be trusted: the bounds then count from a wrong time
+		}{o.dryRun, k.KeyID(), now, bounds, active.KeyID(), clock.String()})
 	}
 	verb := "is revoked"
 	if o.dryRun {
@@ -131,6 +135,12 @@ func (a *app) printRevocation(o keysRevokeOptions, k keys.Key, before, after key
 	a.printMessage("no process serves it after                                                  %s", stamp(bounds.Served))
 	a.printMessage("no cache that honours our headers has it after                              %s", stamp(bounds.Cached))
 	a.printMessage("clients that ignore the Age header behind a shared cache may keep it until  %s", stamp(bounds.CachedWithNoAge))
+	if clock != nil {
+		a.printMessage("%s %v", a.paint(a.stderr, yellow, "warning:"), clock)
+		a.printMessage("the times above count from %s; if that is not now, count %v, %v and %v from now", stamp(now),
+			bounds.Served.Sub(now), bounds.Cached.Sub(now), bounds.CachedWithNoAge.Sub(now))
+		a.printMessage("a process whose clock is right publishes the next key")
+	}
 	if active.Forced && before.Active().KeyID() != active.KeyID() {
 		a.printMessage("%s the new key was not ready: some verifiers may not find it before %s",
 			a.paint(a.stderr, yellow, "warning:"), stamp(active.ReadyAt))

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"strings"
 	"sync"
 
@@ -41,7 +40,13 @@ func openExistingStore(ctx context.Context, p places) (keys.Store, error) {
 	return openStore(ctx, p)
 }
 
+// noKeyset says that the store has no keyset, and what to do.
 func noKeyset(p places) error {
+	if witnesses := p.earlierKeysets(); len(witnesses) > 0 {
+		return fmt.Errorf("%w (%s), but beside the sealing key %s is the witness of an earlier one (%s): restore the store from a backup, "+
+			"or create another keyset with 'jwksctl serve --new-keyset' or 'jwksctl token --new-keyset'",
+			keys.ErrNoKeyset, config.Masked(p.store), p.sealKey, strings.Join(witnesses, ", "))
+	}
 	return fmt.Errorf("%w (%s): 'jwksctl serve' or 'jwksctl token' makes one", keys.ErrNoKeyset, config.Masked(p.store))
 }
 
@@ -57,7 +62,7 @@ func readKeyset(ctx context.Context, c settings) (keys.Keyset, error) {
 
 // readKeysetIn is readKeyset for a store that is open.
 func readKeysetIn(ctx context.Context, c settings, s keys.Store) (keys.Keyset, error) {
-	ks, err := keys.Read(ctx, s, c.places.witness)
+	ks, err := keys.Read(ctx, keys.Options{Store: s, Witness: c.places.witness, Log: c.log})
 	if errors.Is(err, keys.ErrNoKeyset) {
 		return ks, noKeyset(c.places)
 	}
@@ -80,7 +85,7 @@ func openRing(ctx context.Context, c settings) (openedRing, error) {
 	if err != nil {
 		return openedRing{}, err
 	}
-	ring, err := openRingIn(ctx, c, s, nil, func(keys.Options) (*keys.Ring, error) { return nil, noKeyset(c.places) })
+	ring, err := openRingIn(ctx, c, s, func(keys.Options) (*keys.Ring, error) { return nil, noKeyset(c.places) })
 	if err != nil {
 		return openedRing{}, err
 	}
@@ -92,14 +97,23 @@ func openRing(ctx context.Context, c settings) (openedRing, error) {
 
 // newKeyset is what a command asks of a keyset that it may have to create.
 type newKeyset struct {
-	issuer string                  // if the settings name none; "" if they have to
-	check  func(keys.Policy) error // an error if the command cannot do its work under the policy
+	issuer    string                  // if the settings name none; "" if they have to
+	check     func(keys.Policy) error // an error if the command cannot do its work under the policy
+	confirmed bool                    // --new-keyset was given: create one even if an earlier keyset was lost
 }
 
 // openOrCreateRing opens the keyset, and creates it if there is none. What is wrong
 // with the settings or the command's arguments is found before anything is created.
-func openOrCreateRing(ctx context.Context, c settings, log *slog.Logger, n newKeyset) (openedRing, error) {
-	policy := sync.OnceValues(func() (keys.Policy, error) { return n.policy(c.Config) }) // the check may generate a key
+func openOrCreateRing(ctx context.Context, c settings, n newKeyset) (openedRing, error) {
+	// The store is read after the witness: another process that creates the keyset
+	// writes the witness last.
+	lost := len(c.places.earlierKeysets()) > 0
+	policy := sync.OnceValues(func() (keys.Policy, error) { // the check may generate a key
+		if lost && !n.confirmed {
+			return keys.Policy{}, &keys.Refusal{Guard: keys.GuardRestored, Text: noKeyset(c.places).Error()}
+		}
+		return n.policy(c.Config)
+	})
 	if c.places.err == nil && c.places.storeIsMissing() {
 		if _, err := policy(); err != nil {
 			return openedRing{}, err
@@ -109,7 +123,7 @@ func openOrCreateRing(ctx context.Context, c settings, log *slog.Logger, n newKe
 	if err != nil {
 		return openedRing{}, err
 	}
-	return openRingIn(ctx, c, s, log, func(o keys.Options) (*keys.Ring, error) {
+	return openRingIn(ctx, c, s, func(o keys.Options) (*keys.Ring, error) {
 		p, err := policy()
 		if err != nil {
 			return nil, err
@@ -142,14 +156,14 @@ func (n newKeyset) policy(c config.Config) (keys.Policy, error) {
 // openRingIn opens the keyset in an open store, which it closes if it fails. If the
 // store is empty, the ring comes from ifEmpty.
 func openRingIn(
-	ctx context.Context, c settings, s keys.Store, log *slog.Logger, ifEmpty func(keys.Options) (*keys.Ring, error),
+	ctx context.Context, c settings, s keys.Store, ifEmpty func(keys.Options) (*keys.Ring, error),
 ) (_ openedRing, err error) {
 	defer func() {
 		if err != nil {
 			_ = s.Close()
 		}
 	}()
-	o := keys.Options{Store: s, Witness: c.places.witness, Log: log, Generate: newKey}
+	o := keys.Options{Store: s, Witness: c.places.witness, Log: c.log, Generate: newKey}
 	switch _, err := s.Load(ctx); {
 	case errors.Is(err, keys.ErrNoKeyset):
 		ring, err := ifEmpty(o)

@@ -10,6 +10,7 @@ import (
 	"github.com/adrg/xdg"
 
 	"github.com/jwksctl/jwksctl/pkg/config"
+	"github.com/jwksctl/jwksctl/pkg/fileaccess"
 	"github.com/jwksctl/jwksctl/pkg/keys"
 	"github.com/jwksctl/jwksctl/pkg/store"
 	"github.com/jwksctl/jwksctl/pkg/store/witness"
@@ -42,14 +43,28 @@ func findPlaces(c config.Config, stateFolder string) places {
 	return p
 }
 
-// storeIsMissing tells whether the store is a file that does not exist.
+// earlierKeysets returns the names of the witness files beside the sealing key, if
+// there is one.
+func (p places) earlierKeysets() []string {
+	folder, ok := p.witness.(witness.Folder)
+	if !ok {
+		return nil
+	}
+	if _, err := os.Stat(p.sealKey); err != nil {
+		return nil // no backup could be used without it
+	}
+	return folder.Files()
+}
+
+// storeIsMissing tells whether the store is a file that does not exist. A link that leads
+// nowhere is there; opening it says what is wrong.
 func (p places) storeIsMissing() bool {
 	path, ok := store.Path(p.store)
 	if !ok {
 		return false
 	}
 	_, err := os.Stat(path)
-	return errors.Is(err, fs.ErrNotExist)
+	return errors.Is(err, fs.ErrNotExist) && fileaccess.CheckLink(path) == nil
 }
 
 // stateFolder is our folder among the user's state, "" if nothing says where that is.

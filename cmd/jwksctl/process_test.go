@@ -4,9 +4,14 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/keys"
+	"github.com/jwksctl/jwksctl/pkg/seal"
+	"github.com/jwksctl/jwksctl/pkg/store"
 )
 
 // newProcess is a process without a terminal that shares nothing with the real one.
@@ -39,7 +44,7 @@ func TestResultThatCannotBeWritten(t *testing.T) {
 	if code := execute(t.Context(), p, []string{"token"}); code != exitDone {
 		t.Fatalf("token gives %d", code)
 	}
-	store := p.environ
+	environ := p.environ
 	for _, args := range [][]string{
 		{"token"},
 		{"token", "-o", "json"},
@@ -59,7 +64,7 @@ func TestResultThatCannotBeWritten(t *testing.T) {
 	} {
 		for _, limit := range []int{0, 7} {
 			p, _, stderr := newProcess(t, "")
-			p.environ, p.stdout = store, &brokenWriter{limit}
+			p.environ, p.stdout = environ, &brokenWriter{limit}
 			if code := execute(t.Context(), p, args); code != exitFailed {
 				t.Errorf("%q after %d bytes gives %d, want %d", args, limit, code, exitFailed)
 			}
@@ -69,6 +74,48 @@ func TestResultThatCannotBeWritten(t *testing.T) {
 		}
 	}
 }
+
+// Every command gives the same code for a store whose document is damaged.
+func TestExitCodeOfDamagedDocument(t *testing.T) {
+	for name, document := range map[string]string{"no JSON": "damaged", "cut": `{"schema":1,`, "a newer one": `{"schema":9}`} {
+		p, _, stderr := newProcess(t, "")
+		s, err := store.Open(t.Context(), strings.TrimPrefix(p.environ[0], "JWKSCTL_STORE="))
+		if err != nil {
+			t.Fatal(err)
+		}
+		folder := filepath.Dir(strings.TrimPrefix(p.environ[0], "JWKSCTL_STORE=sqlite:"))
+		_, noKey := seal.Create(filepath.Join(folder, "seal.key"))
+		if err := errors.Join(noKey, s.Swap(t.Context(), keys.Change{Document: []byte(document)}), s.Close()); err != nil {
+			t.Fatal(err)
+		}
+		for _, args := range [][]string{
+			{"serve", "--port", "0"},
+			{"token"},
+			{"jwks"},
+			{"verify", goodToken},
+			{"keys", "list"},
+			{"keys", "list", "--check"},
+			{"keys", "show", "x"},
+			{"keys", "plan"},
+			{"keys", "export", "x"},
+			{"keys", "rotate"},
+			{"keys", "revoke", "x", "--confirm", "x"},
+			{"keys", "accept-restore"},
+		} {
+			stderr.Reset()
+			if code := execute(t.Context(), p, args); code != exitUnavailable {
+				t.Errorf("%s: %q gives %d, want %d: %s", name, args, code, exitUnavailable, stderr)
+			}
+			if !strings.Contains(stderr.String(), "unusable keyset document") {
+				t.Errorf("%s: %q does not say why: %s", name, args, stderr)
+			}
+		}
+	}
+}
+
+// goodToken is well-formed, so that verify needs a key for it.
+const goodToken = "eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhIn0." + //nolint:gosec // it opens nothing
+	"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
 func TestExitCodeOfPanic(t *testing.T) {
 	p, stdout, stderr := newProcess(t, "")

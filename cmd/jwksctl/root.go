@@ -53,7 +53,7 @@ func execute(ctx context.Context, p *process, args []string) (code int) {
 		err = cause
 	}
 	if _, silent := errors.AsType[silentError](err); err != nil && !silent {
-		a.printError(err)
+		a.printError(withoutSecrets(err, args))
 	}
 	if a.judging && !rejects(err) && codeOf(err) == exitFailed {
 		return exitUnavailable

@@ -34,9 +34,15 @@ func faulty() {
 //	STATE  the folder of the default store
 //	DB     the file of the default store
 //
+//	PROVIDERS  the folder of keys and tokens as providers write them
+//
 // New keys are ES256 unless a story says otherwise, because RSA keys take long to
 // generate.
 func TestScript(t *testing.T) {
+	providers, err := filepath.Abs("testdata/providers")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
@@ -47,6 +53,7 @@ func TestScript(t *testing.T) {
 			e.Setenv("XDG_STATE_HOME", state)
 			e.Setenv("STATE", filepath.Join(state, "jwksctl"))
 			e.Setenv("DB", filepath.Join(state, "jwksctl", "keyset.db"))
+			e.Setenv("PROVIDERS", providers)
 			e.Setenv("JWKSCTL_ALGORITHM", "ES256")
 			e.Setenv("GORACE", "atexit_sleep_ms=0") // otherwise each process waits for a second before it ends
 			e.Values[serversKey{}] = servers{}

@@ -17,6 +17,7 @@ import (
 )
 
 func (a *app) newServe() *cobra.Command {
+	var confirmed bool
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Publish the JWK Set and issue tokens over HTTP",
@@ -44,17 +45,19 @@ is broken or does not match is reported in the log, and the last one stays.`,
 		Args: cobra.NoArgs,
 	}
 	settingsFlags(c.Flags())
+	newKeysetFlag(c, &confirmed)
 	completeAlgorithms(c, "algorithm")
 	complete(c, "log-format", "text", "json")
 	complete(c, "log-level", "debug", "info", "warn", "error")
-	return a.withSettings(c, func(ctx context.Context, cfg settings, _ []string) error { return a.serve(ctx, cfg) })
+	return a.withSettings(c, func(ctx context.Context, cfg settings, _ []string) error { return a.serve(ctx, cfg, confirmed) })
 }
 
 // serve builds the parts and runs them until ctx ends.
-func (a *app) serve(ctx context.Context, cfg settings) error {
+func (a *app) serve(ctx context.Context, cfg settings, newKeysetConfirmed bool) error {
 	hangups, stopSignals := surviveSignals()
 	defer stopSignals()
 	log := a.logger(cfg.Config)
+	cfg.log = log
 	certificate, err := loadCertificate(cfg.Config, log)
 	if err != nil {
 		return err
@@ -73,7 +76,9 @@ func (a *app) serve(ctx context.Context, cfg settings) error {
 	}
 	url := baseURL(cfg.Config, portOf(listener))
 
-	ring, err := openOrCreateRing(ctx, cfg, log, newKeyset{issuer: ownIssuer(cfg.Config, portOf(listener)), check: func(keys.Policy) error { return nil }})
+	ring, err := openOrCreateRing(ctx, cfg, newKeyset{
+		issuer: ownIssuer(cfg.Config, portOf(listener)), check: func(keys.Policy) error { return nil }, confirmed: newKeysetConfirmed,
+	})
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ func checkServe(ctx context.Context, cfg config.Config) error {
 	if net.ParseIP(cfg.Host) != nil {
 		problems = append(problems, checkAnonymous(ctx, cfg))
 	}
-	_, err := newKeyset{ownIssuer(cfg, cfg.Port), func(keys.Policy) error { return nil }}.policy(cfg)
+	_, err := newKeyset{issuer: ownIssuer(cfg, cfg.Port), check: func(keys.Policy) error { return nil }}.policy(cfg)
 	return errors.Join(append(problems, err)...)
 }
 

@@ -33,6 +33,10 @@ func (a *app) applyPolicySettings(ctx context.Context, ring *keys.Ring, c config
 		log.WarnContext(ctx, "verifiers may allow the longer leeway from this time on",
 			"leeway", ks.Policy.Leeway.String(), "from", ks.LeewayValidFrom(a.now()).UTC().Format(time.RFC3339))
 	}
+	if clock := ring.Status().Clock; clock != nil {
+		log.WarnContext(ctx, "this machine's clock cannot be trusted; tokens are signed, and every timed step waits",
+			"reason", clock.Text, "next_step", string(ks.Upcoming()[0].Step), "due", ks.Next().UTC().Format(time.RFC3339))
+	}
 	warnOfIssuer(ctx, ks.Policy.Issuer, c, log, url)
 	return nil
 }

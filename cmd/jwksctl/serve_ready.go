@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/jwksctl/jwksctl/pkg/atomicfile"
@@ -32,11 +31,7 @@ func (f readyFile) check() error {
 			return badUsage("ready_file: %s exists and was not written by a server; name another file, or move it away", f)
 		}
 	}
-	trial, err := os.CreateTemp(filepath.Dir(string(f)), "."+filepath.Base(string(f))+".*")
-	if err != nil {
-		return badUsage("ready_file: %v", err)
-	}
-	if err := errors.Join(trial.Close(), os.Remove(trial.Name())); err != nil {
+	if err := atomicfile.CheckFolder(string(f)); err != nil {
 		return badUsage("ready_file: %v", err)
 	}
 	return nil

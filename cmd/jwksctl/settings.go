@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -17,6 +18,7 @@ import (
 type settings struct {
 	config.Config
 	places places
+	log    *slog.Logger // what the keyset reports; serve has another one
 }
 
 // settings loads the settings for a command. Every command refuses the values that no
@@ -26,7 +28,7 @@ func (a *app) settings(flags *pflag.FlagSet) (settings, error) {
 	if err == nil {
 		err = checkValues(c)
 	}
-	return settings{c, findPlaces(c, a.stateFolder)}, err
+	return settings{c, findPlaces(c, a.stateFolder), a.warnings()}, err
 }
 
 // checkValues checks each value by itself, as far as package config cannot. Whether the
@@ -66,6 +68,11 @@ func settingsFlags(flags *pflag.FlagSet) {
 			config.Flags(flags, k.Name)
 		}
 	}
+}
+
+// newKeysetFlag adds the flag of the commands that create a keyset.
+func newKeysetFlag(c *cobra.Command, to *bool) {
+	c.Flags().BoolVar(to, "new-keyset", false, "create a keyset in an empty store even if an earlier one was lost; the tokens of that one become invalid")
 }
 
 // policySettings are the policy's settings that the user gave. The others stay as

@@ -265,7 +265,7 @@ func (s *soak) check() {
 		}
 		t.checked[oldest.id] = true
 		verifications++
-		v := token.Verifier{Keys: remote.Static(oldest.keys), Issuer: soakIssuer, Leeway: soakLeeway}
+		v := token.Verifier{Keys: remote.Static{Set: jwk.Set{Keys: oldest.keys}}, Issuer: []string{soakIssuer}, Leeway: soakLeeway}
 		if _, err := v.Verify(context.Background(), t.compact); err != nil && time.Now().Before(t.end) {
 			s.miss("a valid token was rejected: %v", err)
 		}

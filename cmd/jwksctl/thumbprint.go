@@ -32,11 +32,11 @@ detected from its content. A private key has the thumbprint of its public key.`,
 		if err != nil {
 			return usageError{err}
 		}
-		key, err := jwk.Parse(data)
+		text, err := jwk.Thumbprint(data)
 		if err != nil {
 			return badUsage("%s: %v", args[0], err)
 		}
-		switch text := key.Thumbprint(); {
+		switch {
 		case out.json:
 			return a.printJSON(map[string]string{"thumbprint": text, "uri": thumbprintURN + text})
 		case uri:

@@ -1,14 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"os"
 	"strings"
 	"time"
 
@@ -33,6 +29,7 @@ type tokenOptions struct {
 	claimsFile                string
 	header                    []string
 	expired                   bool
+	newKeyset                 bool
 	fault                     faultOptions
 }
 
@@ -76,6 +73,7 @@ that token for as long as the key is published. --gallery signs with separate ke
 	f.SetNormalizeFunc(longClaimNames)
 	config.Flags(f, "audience")
 	_ = f.MarkHidden("audience")
+	newKeysetFlag(c, &o.newKeyset)
 	outputFlag(c, &o.out, "token")
 	o.flags = f
 	c.RunE = a.run(func(ctx context.Context, _ []string) error { return a.tokenOrFaults(ctx, o) })
@@ -107,7 +105,7 @@ func (a *app) token(ctx context.Context, o tokenOptions) error {
 	if err != nil {
 		return err
 	}
-	ring, err := openOrCreateRing(ctx, cfg, nil, newKeyset{ownIssuer(cfg.Config, cfg.Port), func(p keys.Policy) error {
+	ring, err := openOrCreateRing(ctx, cfg, newKeyset{issuer: ownIssuer(cfg.Config, cfg.Port), confirmed: o.newKeyset, check: func(p keys.Policy) error {
 		return a.checkRequest(o, request, attacker, p, func() (jwk.PrivateKey, error) { return newKey(p.Algorithm, p.KeySize) })
 	}})
 	if err != nil {
@@ -177,7 +175,7 @@ func (a *app) tokenRequest(o tokenOptions) (token.Request, error) {
 	}
 	err := errors.Join(
 		assign("--claim", o.claims, r.Claims, func(v string) (any, error) { return v, nil }),
-		assign("--claim-json", o.jsonClaims, r.Claims, decodeJSON),
+		assign("--claim-json", o.jsonClaims, r.Claims, func(v string) (any, error) { return token.ParseValue([]byte(v)) }),
 		assign("--header", o.header, r.Header, func(v string) (any, error) { return v, nil }))
 	return r, err
 }
@@ -195,13 +193,9 @@ func (a *app) readClaims(name string, into map[string]any) error {
 	if err != nil {
 		return err
 	}
-	v, err := decodeJSON(string(data))
+	object, err := token.ParseObject(data)
 	if err != nil {
 		return err
-	}
-	object, ok := v.(map[string]any)
-	if !ok {
-		return errors.New("not a JSON object")
 	}
 	maps.Copy(into, object)
 	return nil
@@ -226,20 +220,6 @@ func assign(flag string, pairs []string, into map[string]any, value func(string)
 	return nil
 }
 
-// decodeJSON reads one JSON value and keeps the digits of numbers.
-func decodeJSON(text string) (any, error) {
-	d := json.NewDecoder(bytes.NewReader([]byte(text)))
-	d.UseNumber()
-	var v any
-	if err := d.Decode(&v); err != nil {
-		return nil, fmt.Errorf("not JSON: %v", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("not JSON: something follows the value")
-	}
-	return v, nil
-}
-
 // durationFlag is a duration with a unit, days included.
 type durationFlag struct{ d time.Duration }
 
@@ -258,36 +238,4 @@ func (f *durationFlag) Set(text string) error {
 	}
 	f.d = d
 	return err
-}
-
-// read reads a file, or standard input for "-", of at most 1 MiB.
-func (a *app) read(path string) ([]byte, error) {
-	const limit = 1 << 20
-	in := a.stdin
-	if path == "-" {
-		if err := a.takeStdin(); err != nil {
-			return nil, err
-		}
-	} else {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = f.Close() }() // only read
-		in = f
-	}
-	data, err := io.ReadAll(io.LimitReader(in, limit+1))
-	if err == nil && len(data) > limit {
-		err = fmt.Errorf("%s has more than %d bytes", path, limit)
-	}
-	return data, err
-}
-
-// takeStdin reserves standard input for one input.
-func (a *app) takeStdin() error {
-	if a.stdinRead {
-		return errors.New("standard input is used twice: it can be one input only")
-	}
-	a.stdinRead = true
-	return nil
 }

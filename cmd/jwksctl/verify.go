@@ -24,8 +24,8 @@ type verifyOptions struct {
 	key, jwks, discover string
 	network             networkFlags
 
-	iss, sub, at           string
-	aud, typ, alg          []string
+	sub, at                string
+	iss, aud, typ, alg     []string
 	scope, require         []string
 	profile                string
 	leeway, minTTL, maxAge durationFlag
@@ -87,15 +87,15 @@ func (o *verifyOptions) registerSource(c *cobra.Command) {
 
 func (o *verifyOptions) registerChecks(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&o.iss, "iss", "", "issuer that the token must name; default: the one the local store records")
+	f.StringArrayVar(&o.iss, "iss", nil, "issuer that the token must name (default the one the local store records); may be repeated, one must match")
 	f.StringArrayVar(&o.aud, "aud", nil, "audience that you are; may be repeated, one must match")
 	f.StringVar(&o.sub, "sub", "", "subject that the token must name")
 	f.StringArrayVar(&o.typ, "typ", nil, "typ that the header must have (default JWT or none); may be repeated, one must match")
 	f.StringArrayVar(&o.alg, "alg", nil, "algorithm that is allowed (default what the keys are for); may be repeated")
-	f.StringArrayVar(&o.scope, "scope", nil, "scope that the token must have; may be repeated, or several separated by spaces")
-	f.StringArrayVar(&o.require, "require", nil, "CLAIM[=VALUE] that the token must have; may be repeated")
+	f.StringArrayVar(&o.scope, "scope", nil, "scope that the token must have, in scope or scp; may be repeated, or several separated by spaces")
+	f.StringArrayVar(&o.require, "require", nil, "CLAIM[=VALUE] that the token must have; within an object, a.b or /a/b; may be repeated")
 	f.StringVar(&o.profile, "profile", "", "rules for a kind of token: at+jwt (RFC 9068)")
-	f.Var(&o.leeway, "leeway", "clock difference to allow for exp, nbf and iat, 5m at most (default 0s)")
+	f.Var(&o.leeway, "leeway", "clock difference to allow for exp, nbf and iat, 5m at most (default the leeway of the local store, or 30s with other keys)")
 	f.Var(&o.minTTL, "min-ttl", "time that must be left until exp")
 	f.Var(&o.maxAge, "max-age", "time that may have passed since iat")
 	f.StringVar(&o.at, "at", "", "verify as of this time: RFC 3339, Unix seconds, or now+30m, -1d")
@@ -152,6 +152,9 @@ func (a *app) verify(ctx context.Context, o verifyOptions, args []string) error 
 		return err
 	}
 	v.Keys = source
+	if !o.flags.Changed("leeway") {
+		v.Leeway = min(source.leeway, token.MaxLeeway)
+	}
 	if err := o.expectIssuer(ctx, &v, source, cfg); err != nil {
 		return err
 	}
@@ -161,8 +164,21 @@ func (a *app) verify(ctx context.Context, o verifyOptions, args []string) error 
 	if o.batch {
 		return a.verifyBatch(ctx, o, v, source)
 	}
-	result, err := v.Verify(ctx, compact)
+	result, err := source.verify(ctx, v, compact)
 	return a.printVerdict(o, source.verdict(result), err)
+}
+
+// verify verifies a token with the first key source, and with the alternatives as long
+// as the key is the reason to refuse it.
+func (s *keySource) verify(ctx context.Context, v token.Verifier, compact string) (token.Verdict, error) {
+	result, err := v.Verify(ctx, compact)
+	for _, v.Keys = range s.alternatives {
+		if result.Reason != token.ReasonSignature && result.Reason != token.ReasonAlgUnfit {
+			break
+		}
+		result, err = v.Verify(ctx, compact)
+	}
+	return result, err
 }
 
 // checks makes a verifier from the flags, without the keys and without the issuer that
@@ -213,11 +229,11 @@ func (o verifyOptions) checks(cfg config.Config, now func() time.Time) (token.Ve
 func (o verifyOptions) expectIssuer(ctx context.Context, v *token.Verifier, source keySource, cfg settings) error {
 	switch {
 	case v.InsecureSkipIssuer:
-	case o.discover != "" && v.Issuer != "" && v.Issuer != source.issuer:
+	case o.discover != "" && len(v.Issuer) > 0 && !slices.Equal(v.Issuer, []string{source.issuer}):
 		return badUsage("--iss: %q is not the issuer of --discover; leave it out", v.Issuer)
-	case v.Issuer != "":
+	case len(v.Issuer) > 0:
 	case source.issuer != "":
-		v.Issuer = source.issuer
+		v.Issuer = []string{source.issuer}
 	case source.Type == "store":
 		v.InsecureSkipIssuer = true // there is no keyset, so no claim will be checked
 	default:
@@ -225,7 +241,7 @@ func (o verifyOptions) expectIssuer(ctx context.Context, v *token.Verifier, sour
 		if err != nil {
 			return badUsage("no issuer to expect: name one with --iss (there is no local keyset that records one)")
 		}
-		v.Issuer = ks.Policy.Issuer
+		v.Issuer = []string{ks.Policy.Issuer}
 	}
 	return nil
 }

@@ -239,7 +239,7 @@ func (b *batch) verify(ctx context.Context, c *chunk) {
 		}
 	}()
 	for _, l := range c.lines {
-		result, err := verifyLine(ctx, b.verifier, l)
+		result, err := b.verifyLine(ctx, l)
 		if _, rejected := errors.AsType[*token.Refusal](err); rejected {
 			c.rejected++
 		} else if err != nil {
@@ -259,9 +259,9 @@ func (b *batch) verify(ctx context.Context, c *chunk) {
 	}
 }
 
-func verifyLine(ctx context.Context, verifier token.Verifier, l line) (token.Verdict, error) {
+func (b *batch) verifyLine(ctx context.Context, l line) (token.Verdict, error) {
 	if !l.tooLong {
-		return verifier.Verify(ctx, l.text)
+		return b.source.verify(ctx, b.verifier, l.text)
 	}
 	refusal := &token.Refusal{
 		Reason:  token.ReasonTooLarge,

@@ -61,9 +61,9 @@ func mintFor(tb testing.TB, key jwk.PrivateKey, iss, aud string) string {
 
 // testBatch is a batch that knows one key.
 func testBatch(key jwk.PrivateKey, asJSON bool, out io.Writer) *batch {
-	source := &keySource{KeySource: remote.Static{key.Public()}, Type: "jwks", From: "test"}
+	source := &keySource{KeySource: remote.Static{Set: jwk.Set{Keys: []jwk.PublicKey{key.Public()}}}, Type: "jwks", From: "test"}
 	return &batch{
-		verifier: token.Verifier{Keys: source, Issuer: "https://issuer.example", Audience: []string{"api"}},
+		verifier: token.Verifier{Keys: source, Issuer: []string{"https://issuer.example"}, Audience: []string{"api"}},
 		source:   source,
 		json:     asJSON,
 		out:      out,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -21,9 +22,12 @@ import (
 type keySource struct {
 	token.KeySource `json:"-"`
 
-	Type   string                  `json:"type"` // store, jwks, key or issuer
-	From   string                  `json:"from"` // its URL, file or issuer; no secret
+	Type         string            `json:"type"` // store, jwks, key or issuer
+	From         string            `json:"from"` // its URL, file or issuer; no secret
+	alternatives []token.KeySource // tried in turn if the token is not signed by a key of KeySource
+
 	issuer string                  // the issuer whose keys these are, if the source says so
+	leeway time.Duration           // the clock difference to allow unless a flag says otherwise
 	state  func(string) keys.State // of a kid, "" if unknown; nil unless the source is a store
 }
 
@@ -35,19 +39,25 @@ func (a *app) keySource(ctx context.Context, o verifyOptions, cfg settings) (key
 	if err != nil {
 		return keySource{}, err
 	}
+	var source keySource
 	switch {
 	case o.key != "":
-		return a.keyFile(o.key)
+		source, err = a.keyFile(o.key)
 	case isURL(o.jwks):
-		return a.jwksURL(ctx, o.jwks, network)
+		source, err = a.jwksURL(o.jwks, network)
 	case o.jwks != "":
-		return a.jwksFile(o.jwks)
+		source, err = a.jwksFile(o.jwks)
 	case o.discover != "":
-		return a.issuerKeys(ctx, o.discover, network)
+		source, err = a.issuerKeys(ctx, o.discover, network)
 	default:
 		return a.storeKeys(ctx, cfg)
 	}
+	source.leeway = otherLeeway
+	return source, err
 }
+
+// otherLeeway is the clock difference to allow for tokens of other issuers.
+const otherLeeway = 30 * time.Second
 
 // lazyKeys opens its source once, when the first key is needed.
 type lazyKeys func() (token.KeySource, error)
@@ -62,19 +72,7 @@ func (l lazyKeys) Keys(ctx context.Context, kid string) ([]jwk.PublicKey, error)
 	return source.Keys(ctx, kid)
 }
 
-// printProblems lists the first of the keys in a JWK Set that cannot be used, and counts
-// the rest.
-func (a *app) printProblems(problems []jwk.Problem) {
-	const most = 10
-	for _, p := range problems[:min(most, len(problems))] {
-		a.printMessage("jwksctl: JWK Set: %s", p)
-	}
-	if more := len(problems) - most; more > 0 {
-		a.printMessage("jwksctl: JWK Set: %d more cannot be used; 'jwksctl jwks lint' lists them", more)
-	}
-}
-
-// oneKey is the key of --key. A key without a kid, such as one from PEM, is used for
+// oneKey is a key of --key. A key without a kid, such as one from PEM, is used for
 // every kid.
 type oneKey struct{ jwk.PublicKey }
 
@@ -85,18 +83,30 @@ func (k oneKey) Keys(_ context.Context, kid string) ([]jwk.PublicKey, error) {
 	return nil, nil
 }
 
+// keyFile is the source of --key. PEM with several keys names no kid, so the token may be
+// signed by any of them: the source gives the first and has the others as alternatives.
 func (a *app) keyFile(name string) (keySource, error) {
 	data, err := a.read(strings.TrimPrefix(name, "@"))
 	if err != nil {
 		return keySource{}, badUsage("--key: %v", err)
 	}
-	return keySource{Type: "key", From: name, KeySource: lazily(func() (token.KeySource, error) {
-		key, err := jwk.Parse(data)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %v", name, err)
-		}
-		return oneKey{key}, nil
-	})}, nil
+	source := keySource{Type: "key", From: name}
+	all, err := jwk.ParseAll(data)
+	if errors.Is(err, jwk.ErrKind) {
+		return keySource{}, badUsage("--key: %s: %v; use --jwks for a JWK Set", name, err)
+	}
+	if err != nil {
+		source.KeySource = failing(fmt.Errorf("%s: %v", name, err))
+		return source, nil
+	}
+	if bytes.Contains(data, []byte("-----BEGIN CERTIFICATE-----")) {
+		a.printMessage("%s is a certificate: only its key is used, and its chain, dates and names are not checked", name)
+	}
+	source.KeySource = oneKey{all[0]}
+	for _, key := range all[1:] {
+		source.alternatives = append(source.alternatives, oneKey{key})
+	}
+	return source, nil
 }
 
 func (a *app) jwksFile(name string) (keySource, error) {
@@ -104,34 +114,27 @@ func (a *app) jwksFile(name string) (keySource, error) {
 	if err != nil {
 		return keySource{}, badUsage("--jwks: %v", err)
 	}
-	return keySource{Type: "jwks", From: name, KeySource: lazily(func() (token.KeySource, error) {
-		set, problems, err := jwk.ParseSet(data)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %v", name, err)
-		}
-		a.printProblems(problems)
-		return remote.Static(set.Keys), nil
-	})}, nil
-}
-
-func (a *app) jwksURL(ctx context.Context, address string, network remote.Options) (keySource, error) {
-	source, err := remote.New(address, network)
-	if err != nil {
-		return keySource{}, err
+	source := keySource{Type: "jwks", From: name}
+	set, problems, err := jwk.ParseSet(data)
+	switch {
+	case errors.Is(err, jwk.ErrKind):
+		return keySource{}, badUsage("--jwks: %s: %v; use --key for one key", name, err)
+	case err != nil:
+		source.KeySource = failing(fmt.Errorf("%s: %v", name, err))
+	default:
+		source.KeySource = remote.Static{Set: set, Problems: problems}
 	}
-	return keySource{Type: "jwks", From: withoutQuery(address), KeySource: lazily(func() (token.KeySource, error) {
-		return a.fetchOnce(ctx, source)
-	})}, nil
-}
-
-// fetchOnce fetches the set in order to list the keys that cannot be used.
-func (a *app) fetchOnce(ctx context.Context, source *remote.Source) (token.KeySource, error) {
-	doc, err := source.Document(ctx)
-	if err != nil {
-		return nil, err
-	}
-	a.printProblems(doc.Problems)
 	return source, nil
+}
+
+// failing is a source of no keys: a token that needs one has no verdict.
+func failing(err error) token.KeySource {
+	return lazily(func() (token.KeySource, error) { return nil, err })
+}
+
+func (a *app) jwksURL(address string, network remote.Options) (keySource, error) {
+	source, err := remote.New(address, network)
+	return keySource{Type: "jwks", From: withoutQuery(address), KeySource: source}, err
 }
 
 // withoutQuery removes the parts of a URL that may have credentials.
@@ -150,6 +153,14 @@ func (a *app) issuerKeys(ctx context.Context, issuer string, network remote.Opti
 	}
 	return keySource{Type: "issuer", From: withoutQuery(issuer), issuer: issuer, KeySource: lazily(func() (token.KeySource, error) {
 		found, err := remote.Discover(ctx, issuer, network)
+		if other, ok := errors.AsType[*remote.IssuerError](err); ok {
+			hint := ""
+			if strings.Contains(other.Metadata.Issuer, "{") {
+				hint = ", with a value in place of the braces"
+			}
+			return nil, badUsage("--discover: %v; if you trust that issuer, use --jwks %s --iss %s%s",
+				other, shellQuote(other.Metadata.JWKSURL), shellQuote(other.Metadata.Issuer), hint)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -157,8 +168,13 @@ func (a *app) issuerKeys(ctx context.Context, issuer string, network remote.Opti
 		if err != nil {
 			return nil, err
 		}
-		return a.fetchOnce(ctx, source)
+		return source, nil
 	})}, nil
+}
+
+// shellQuote writes text as one word of a POSIX shell.
+func shellQuote(text string) string {
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
 func (a *app) storeKeys(ctx context.Context, cfg settings) (keySource, error) {
@@ -168,10 +184,9 @@ func (a *app) storeKeys(ctx context.Context, cfg settings) (keySource, error) {
 		if _, usage := errors.AsType[usageError](err); usage {
 			return keySource{}, err
 		}
-		failed := lazily(func() (token.KeySource, error) { return nil, err })
-		return keySource{KeySource: failed, Type: "store", From: from}, nil
+		return keySource{KeySource: failing(err), Type: "store", From: from}, nil
 	}
-	return keySource{KeySource: local, Type: "store", From: from, issuer: local.issuer, state: local.State}, nil
+	return keySource{KeySource: local, Type: "store", From: from, issuer: local.issuer, leeway: local.leeway, state: local.State}, nil
 }
 
 // localKeys finds keys in the local keyset. It reads the keyset again once a
@@ -179,7 +194,8 @@ func (a *app) storeKeys(ctx context.Context, cfg settings) (keySource, error) {
 type localKeys struct {
 	read   func() (keys.Keyset, error)
 	now    func() time.Time
-	issuer string // as recorded when it was first read
+	issuer string        // as recorded when it was first read
+	leeway time.Duration // as recorded when it was first read
 
 	mu    sync.Mutex
 	at    time.Time
@@ -223,7 +239,7 @@ func (l *localKeys) refresh() error {
 	}
 	now := l.now()
 	l.at, l.all, l.known = now, ks.Public(now), map[string]localKey{}
-	l.issuer = cmp.Or(l.issuer, ks.Policy.Issuer)
+	l.issuer, l.leeway = cmp.Or(l.issuer, ks.Policy.Issuer), cmp.Or(l.leeway, ks.Policy.Leeway)
 	for _, k := range ks.Sorted(now) {
 		found, err := ks.Find(k.KeyID(), now)
 		l.known[k.KeyID()] = localKey{k.State(now), found, err}

@@ -7,15 +7,17 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 	"github.com/jwksctl/jwksctl/pkg/keys"
+	"github.com/jwksctl/jwksctl/pkg/token"
 )
 
-// TestVerifyOverTLS checks a token against an issuer whose certificate nobody but
-// --ca-file vouches for.
+// TestVerifyOverTLS checks a token against an issuer whose certificate only
+// --ca-file makes trusted.
 func TestVerifyOverTLS(t *testing.T) {
 	key := newES256(t)
 	var issuer string
@@ -48,6 +50,84 @@ func TestVerifyOverTLS(t *testing.T) {
 		p, _, stderr := newProcess(t, compact)
 		if got := execute(t.Context(), p, append([]string{"verify", "--aud", "api"}, tt.args...)); got != tt.want {
 			t.Errorf("%s: exit code %d, want %d: %s", name, got, tt.want, stderr)
+		}
+	}
+}
+
+// TestOtherMetadata asks issuers whose metadata differs from their URL. The message has
+// the flags that work.
+func TestOtherMetadata(t *testing.T) {
+	key := newES256(t)
+	var base string
+	metadata := map[string]string{"/slash": "/slash/", "/tenant": "/{tenantid}/v2.0", "/elsewhere": "/issuer"}
+	mux := http.NewServeMux()
+	for place, issuer := range metadata {
+		mux.HandleFunc("GET "+place+"/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write([]byte(`{"issuer":"` + base + issuer + `","jwks_uri":"` + base + `/keys"}`))
+		})
+	}
+	mux.HandleFunc("GET /keys", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer hush" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		data, _ := jwk.Set{Keys: []jwk.PublicKey{key.Public()}}.MarshalJSON()
+		_, _ = w.Write(data)
+	})
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	base = server.URL
+	compact := mintFor(t, key, base+"/issuer", "api")
+	verify := func(args ...string) (code int, message string) {
+		p, _, stderr := newProcess(t, compact)
+		return execute(t.Context(), p, append([]string{"verify", "--aud", "api"}, args...)), stderr.String()
+	}
+	for place, issuer := range metadata {
+		want := "use --jwks '" + base + "/keys' --iss '" + base + issuer + "'"
+		if code, message := verify("--discover", base+place); code != exitUsage || !strings.Contains(message, want) {
+			t.Errorf("%s: exit code %d, %s; want %s", place, code, message, want)
+		}
+	}
+	if code, message := verify("--discover", base+"/slash/.well-known/openid-configuration"); code != exitUsage || !strings.Contains(message, "use the issuer, "+base+"/slash") {
+		t.Errorf("URL of metadata: exit code %d, %s", code, message)
+	}
+
+	header := filepath.Join(t.TempDir(), "header")
+	if err := os.WriteFile(header, []byte("Bearer hush\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for want, args := range map[int][]string{
+		exitDone:        {"--jwks-header", "Authorization: @" + header},
+		exitUnavailable: nil,
+		exitUsage:       {"--jwks-header", "Authorization: Bearer hush"},
+	} {
+		code, message := verify(append(args, "--jwks", base+"/keys", "--iss", base+"/issuer")...)
+		if code != want || strings.Contains(message, "hush") {
+			t.Errorf("%q: exit code %d, want %d: %s", args, code, want, message)
+		}
+	}
+}
+
+// TestLeeway verifies a token that has just expired.
+func TestLeeway(t *testing.T) {
+	key := newES256(t)
+	file := filepath.Join(t.TempDir(), "key.pem")
+	text, err := key.Public().PEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	minted, err := token.Mint(t.Context(), minter{key}, token.Request{Issuer: "https://issuer.example", Audience: []string{"api"}, TTL: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for args, want := range map[string]int{"now+1m20s": exitDone, "now+1m40s": 14, "now+1m20s --leeway 0s": 14, "now+1m40s --leeway 1m": exitDone} {
+		p, _, stderr := newProcess(t, minted.Compact)
+		command := append([]string{"verify", "--aud", "api", "--iss", "https://issuer.example", "--key", file, "--at"}, strings.Fields(args)...)
+		if got := execute(t.Context(), p, command); got != want {
+			t.Errorf("%s: exit code %d, want %d: %s", args, got, want, stderr)
 		}
 	}
 }

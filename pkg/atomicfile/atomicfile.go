@@ -7,6 +7,9 @@
 //
 // The folder must exist. The package takes no lock: if several processes replace
 // one file at the same time, the last one wins.
+//
+// A process that is killed can leave its temporary file, .NAME.DIGITS.tmp. The next
+// write of the same file removes those that are older than a minute.
 package atomicfile
 
 import (
@@ -15,12 +18,27 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
+	"time"
 )
 
+// leftoverAge is the age from which a temporary file counts as one of a process that
+// was killed. A write takes milliseconds, and seconds on a slow disk.
+const leftoverAge = time.Minute
+
 // Replace makes data the content of the file at path, with the permissions perm,
-// whether or not the file exists.
+// whether or not the file exists. The file keeps its owner and group if the process
+// may set them; a new one gets those of its folder. Therefore, a service can still use
+// a file that root has replaced.
 func Replace(path string, data []byte, perm fs.FileMode) error {
-	temp, err := writeTemp(path, data, perm)
+	like, err := os.Stat(path)
+	if err != nil {
+		like, err = os.Stat(filepath.Dir(path))
+	}
+	if err != nil {
+		return err
+	}
+	temp, err := writeTemp(path, data, perm, like)
 	if err != nil {
 		return err
 	}
@@ -42,11 +60,11 @@ func Create(path string, data []byte, perm fs.FileMode) error {
 
 // create is Create with a replaceable [os.Link].
 func create(path string, data []byte, perm fs.FileMode, link func(oldName, newName string) error) error {
-	temp, err := writeTemp(path, data, perm)
+	temp, err := writeTemp(path, data, perm, nil)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temp) //nolint:errcheck // a leftover temporary file is harmless
+	defer os.Remove(temp) //nolint:errcheck // a later write removes it
 	err = link(temp, path)
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		err = createInPlace(path, data, perm)
@@ -65,12 +83,47 @@ func createInPlace(path string, data []byte, perm fs.FileMode) error {
 	return nil
 }
 
-// writeTemp writes data to a new file beside path and returns its name.
-func writeTemp(path string, data []byte, perm fs.FileMode) (name string, err error) {
+// RemoveLeftovers removes the temporary files that killed processes left beside path.
+// Errors are ignored, because such a file only takes space.
+func RemoveLeftovers(path string) {
+	prefix, suffix, _ := strings.Cut(tempPattern(path), "*")
+	entries, _ := os.ReadDir(filepath.Dir(path))
+	for _, entry := range entries {
+		digits, isTemp := strings.CutPrefix(entry.Name(), prefix)
+		digits, hasSuffix := strings.CutSuffix(digits, suffix)
+		if !isTemp || !hasSuffix || strings.Trim(digits, "0123456789") != "" {
+			continue
+		}
+		if info, err := entry.Info(); err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > leftoverAge {
+			_ = os.Remove(filepath.Join(filepath.Dir(path), entry.Name()))
+		}
+	}
+}
+
+// CheckFolder returns an error if no file can be created beside path.
+func CheckFolder(path string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), tempPattern(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// tempPattern is the pattern of the names of the temporary files for path, with an
+// asterisk in place of the digits.
+func tempPattern(path string) string { return "." + filepath.Base(path) + ".*.tmp" }
+
+// writeTemp writes data to a new file beside path and returns its name. If like is not
+// nil, the file gets its owner and group.
+func writeTemp(path string, data []byte, perm fs.FileMode, like fs.FileInfo) (name string, err error) {
+	RemoveLeftovers(path)
 	const tempPerm = 0o600 // of os.CreateTemp
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	f, err := os.CreateTemp(filepath.Dir(path), tempPattern(path))
 	if err != nil {
 		return "", err
+	}
+	if like != nil {
+		setOwner(f, like)
 	}
 	if perm != tempPerm { // some file systems, such as FAT, refuse every chmod
 		err = f.Chmod(perm)

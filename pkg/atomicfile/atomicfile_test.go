@@ -6,9 +6,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func read(t *testing.T, path string) string {
@@ -166,5 +168,60 @@ func TestMissingFolder(t *testing.T) {
 	}
 	if err := Create(path, nil, 0o600); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Create: error %v, want fs.ErrNotExist", err)
+	}
+}
+
+// A process that was killed left its temporary file. The next write removes it, and no
+// file that another process may still write or that a user has made.
+func TestTemporaryFilesOfKilledProcessesAreRemoved(t *testing.T) {
+	for name, write := range map[string]func(string, []byte, fs.FileMode) error{"Replace": Replace, "Create": Create} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "file")
+			killed, err := writeTemp(path, []byte("half"), 0o600, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			old := time.Now().Add(-2 * leftoverAge)
+			stays := []string{"file", ".file.77.tmp", ".file.7x.tmp", ".file.77", ".file.tmp", ".other.77.tmp"}
+			for _, name := range stays[1:] {
+				if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, file := range []string{killed, filepath.Join(dir, ".file.7x.tmp"), filepath.Join(dir, ".other.77.tmp")} {
+				if err := os.Chtimes(file, old, old); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := write(path, []byte("content"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			entries, err := os.ReadDir(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var names []string
+			for _, e := range entries {
+				names = append(names, e.Name())
+			}
+			slices.Sort(stays)
+			if !slices.Equal(names, stays) {
+				t.Errorf("the folder contains %q, want %q", names, stays)
+			}
+		})
+	}
+}
+
+func TestCheckFolder(t *testing.T) {
+	dir := t.TempDir()
+	if err := CheckFolder(filepath.Join(dir, "file")); err != nil {
+		t.Error(err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+		t.Errorf("the folder contains %v, %v", entries, err)
+	}
+	if err := CheckFolder(filepath.Join(dir, "missing", "file")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("error %v, want fs.ErrNotExist", err)
 	}
 }

@@ -144,6 +144,12 @@ func TestFileFormatsAgree(t *testing.T) {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
+	for name, text := range map[string]string{"s.yaml": "port: 9000\n", "s.toml": "port = 9000\n", "s.json": "{\"port\": 9000}"} {
+		got, err := config.Load(write(t, name, "\ufeff"+text), nil, nil)
+		if err != nil || got.Port != 9000 {
+			t.Errorf("%s with a byte order mark: %v, port %d", name, err, got.Port)
+		}
+	}
 	for name, text := range map[string]string{"s.yaml": "# nothing\n", "s.toml": "", "s.json": "{}"} {
 		got, err := config.Load(write(t, name, text), nil, nil)
 		if diff := cmp.Diff(config.Default(), got, cmpopts.IgnoreUnexported(want)); err != nil || diff != "" {

@@ -61,7 +61,7 @@ func readRegular(path string) ([]byte, error) {
 	if err != nil {
 		return nil, reason(err)
 	}
-	return data, nil
+	return bytes.TrimPrefix(data, []byte("\ufeff")), nil // some editors begin a file with a byte order mark
 }
 
 // reason removes the path from err, because the Source has it already.

@@ -258,7 +258,7 @@ func TestAlgorithmOfKey(t *testing.T) {
 			in.Key, in.Attacker, in.Expired, in.Revoked = keysFor(t, alg)
 			verifier := token.Verifier{
 				Keys: keySource{jwk.Set{Keys: []jwk.PublicKey{in.Key.Public()}}}, Now: now,
-				Issuer: issuer, Audience: []string{audience}, Leeway: 30 * time.Second,
+				Issuer: []string{issuer}, Audience: []string{audience}, Leeway: 30 * time.Second,
 			}
 			for _, c := range fault.Cases() {
 				compact, err := c.Make(in)

@@ -16,9 +16,11 @@
 //
 //   - PublicKey and PrivateKey are different types. JSON that has a private or
 //     symmetric member is never decoded into a PublicKey.
-//   - RSA moduli have 2048 to 4096 bits, EC points lie on P-256, P-384 or P-521,
-//     Ed25519 points are not of low order, and the parameters are canonical
-//     base64url, so that a key has one JWK and one thumbprint.
+//   - RSA moduli have 2048 to 4096 bits and are not easy to factor by a known weakness,
+//     EC points lie on P-256, P-384 or P-521, Ed25519 points are not of low order.
+//   - A key has one JWK and one thumbprint, with parameters in canonical base64url, in
+//     whatever form it was read. What providers publish is accepted if it has one
+//     meaning; Lint reports what RFC 7517 and RFC 7518 do not allow.
 //   - A key verifies only signatures that its alg, use and key_ops allow.
 //   - A PrivateKey does not print, log or marshal itself. Only MarshalPKCS8 and
 //     MarshalJWK return its private part.

@@ -39,9 +39,12 @@ func (k PublicKey) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON reads the JWK of a public key. It refuses private and symmetric
-// keys, parameters that are not canonical, members of the wrong type, duplicate
-// names, and an alg that is unknown or that the key cannot verify. It ignores
-// unknown members and all references to certificates, such as x5c.
+// keys, members of the wrong type, duplicate names, and an alg that is unknown or that
+// the key cannot verify. It ignores unknown members and all references to certificates,
+// such as x5c. It accepts what has one meaning although RFC 7517 and RFC 7518 do not
+// allow it, because providers publish it: parameters in other forms of base64 or with
+// missing or additional leading zeros, and null or an empty value for an absent member.
+// Lint reports these.
 func (k *PublicKey) UnmarshalJSON(data []byte) error {
 	object, err := readMembers(data)
 	if err != nil {
@@ -61,6 +64,20 @@ func (k *PublicKey) UnmarshalJSON(data []byte) error {
 // members are the members of a JSON object by their exact names. The values are
 // valid JSON, but are not decoded yet.
 type members map[string]jsontext.Value
+
+// has reports whether a member has a value: null, "" and an empty array are none.
+func (m members) has(name string) bool {
+	switch value := m[name]; value.Kind() {
+	case jsontext.KindInvalid, jsontext.KindNull:
+		return false
+	case jsontext.KindString:
+		return len(value) > len(`""`)
+	case jsontext.KindBeginArray:
+		return len(bytes.TrimSpace(value[1:len(value)-1])) > 0
+	default:
+		return true
+	}
+}
 
 // maxMembers is the largest number of members of an object and of keys in a set. It
 // limits the memory that a hostile document takes. Real ones have a few dozen.
@@ -123,24 +140,24 @@ func syntaxError(err error) error {
 	return fmt.Errorf("broken JSON: %v", err)
 }
 
-// privateName returns the name of a member that only private and symmetric keys
-// have (RFC 7518, sections 6.2.2, 6.3.2 and 6.4; RFC 9964), "" if there is none.
+// privateName returns the name of a member with a value that only private and symmetric
+// keys have (RFC 7518, sections 6.2.2, 6.3.2 and 6.4; RFC 9964), "" if there is none.
 func (m members) privateName() string {
 	for _, name := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"} {
-		if _, ok := m[name]; ok {
+		if m.has(name) {
 			return name
 		}
 	}
 	return ""
 }
 
-// text returns the string in the member name, "" if there is no such member. The
+// text returns the string in the member name, "" if it has no value. The
 // syntax of the value was checked before; an unpaired surrogate was not.
 func (m members) text(name string) (string, error) {
-	value, ok := m[name]
-	if !ok {
+	if !m.has(name) {
 		return "", nil
 	}
+	value := m[name]
 	if value.Kind() != jsontext.KindString {
 		return "", fmt.Errorf("member %q is not a string", name)
 	}
@@ -168,23 +185,27 @@ func (m members) texts(fields ...field) error {
 	return nil
 }
 
-// public returns the public key of a JWK. It ignores every other member.
-func (m members) public() (PublicKey, error) {
+// bare returns the public key of a JWK without its kid, alg, use and key_ops.
+func (m members) bare() (PublicKey, error) {
 	p, err := m.params()
 	if err != nil {
+		return PublicKey{}, err
+	}
+	if p, _, err = p.canonical(); err != nil {
 		return PublicKey{}, err
 	}
 	material, err := decodeJWK(p)
 	if err != nil {
 		return PublicKey{}, err
 	}
-	k, err := newKey(material)
+	return newKey(material)
+}
+
+// public returns the public key of a JWK. It ignores every other member.
+func (m members) public() (PublicKey, error) {
+	k, err := m.bare()
 	if err != nil {
 		return PublicKey{}, err
-	}
-	if k.params != p {
-		return PublicKey{}, errors.New("the parameters are not canonical: they must be " +
-			"base64url without padding or line breaks, numbers without leading zeros (RFC 7518, section 6)")
 	}
 	if k.alg, err = m.algorithm(k); err != nil {
 		return PublicKey{}, err
@@ -192,10 +213,8 @@ func (m members) public() (PublicKey, error) {
 	if err := m.texts(field{"kid", &k.kid}, field{"use", &k.use}); err != nil {
 		return PublicKey{}, err
 	}
-	if ops, ok := m["key_ops"]; ok {
-		if jsonv2.Unmarshal(ops, &k.ops) != nil || k.ops == nil {
-			return PublicKey{}, errors.New(`member "key_ops" is not an array of strings`)
-		}
+	if m.has("key_ops") && jsonv2.Unmarshal(m["key_ops"], &k.ops) != nil {
+		return PublicKey{}, errors.New(`member "key_ops" is not an array of strings`)
 	}
 	return k, nil
 }
@@ -204,7 +223,7 @@ func (m members) public() (PublicKey, error) {
 // cannot verify. CheckAlgorithm checks later whether use and key_ops allow it.
 func (m members) algorithm(k PublicKey) (Algorithm, error) {
 	name, err := m.text("alg")
-	if _, ok := m["alg"]; !ok || err != nil {
+	if name == "" || err != nil {
 		return "", err
 	}
 	alg, err := ParseAlgorithm(name)

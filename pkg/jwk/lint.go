@@ -1,10 +1,13 @@
 package jwk
 
 import (
-	"encoding/base64"
+	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Severity says how much a Finding matters.
@@ -26,9 +29,12 @@ const (
 	RuleEmpty         Rule = "empty"            // no key can verify a signature
 	RulePrivate       Rule = "private"          // a private key is published
 	RuleSymmetric     Rule = "symmetric"        // a shared secret is published
-	RuleWeak          Rule = "weak"             // an RSA modulus of fewer than 2048 bits
+	RuleWeak          Rule = "weak"             // an RSA key that is short, easy to factor, or has a small exponent
+	RuleTestKey       Rule = "test-key"         // the private key is published in an RFC or a well-known tool
 	RuleUnusable      Rule = "unusable"         // a key is broken
 	RuleUnknown       Rule = "unknown"          // an unknown kty, crv or alg
+	RuleEncoding      Rule = "encoding"         // a parameter is not written as RFC 7518 demands
+	RuleEmptyMember   Rule = "empty-member"     // a member is null or an empty array
 	RuleNotSignature  Rule = "not-signature"    // a key is not for signatures
 	RuleKidMissing    Rule = "kid-missing"      // tokens cannot name the key
 	RuleKidDuplicate  Rule = "kid-duplicate"    // tokens cannot distinguish two keys
@@ -96,7 +102,7 @@ func (l *linter) lintKey(data []byte) {
 	if keyType == "oct" {
 		return
 	}
-	if use, _ := object.text("use"); use != "" && use != "sig" {
+	if use, _ := object.text("use"); use != "" && !verifiesTokens(use) {
 		l.report(SeverityInfo, RuleNotSignature, "its use is %q: it verifies no token", use)
 		return
 	}
@@ -105,7 +111,35 @@ func (l *linter) lintKey(data []byte) {
 		l.reportUnusable(object, keyType, err)
 		return
 	}
+	l.lintForm(object)
+	l.lintStrength(k)
 	l.lintUse(k)
+}
+
+// lintForm checks how the members are written. Verifiers that are stricter than this
+// program refuse a key for that.
+func (l *linter) lintForm(object members) {
+	if p, err := object.params(); err == nil {
+		_, odd, _ := p.canonical() // the error is reported when the key is read
+		for _, what := range odd {
+			l.report(SeverityWarning, RuleEncoding, "%s: some verifiers refuse the key (RFC 7518, section 6)", what)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		if value := object[name]; value.Kind() != jsontext.KindString && !object.has(name) {
+			l.report(SeverityWarning, RuleEmptyMember, "the member %.80q has no value: some verifiers refuse the key; leave the member out", name)
+		}
+	}
+}
+
+// lintStrength checks whether the private key is known or easier to attack than usual.
+func (l *linter) lintStrength(k PublicKey) {
+	if source, ok := testKeys()[k.thumbprint]; ok {
+		l.report(SeverityError, RuleTestKey, "its private key is published in %s, and every reader can sign with it: replace the key", source)
+	}
+	if k.hasSmallExponent() {
+		l.report(SeverityError, RuleWeak, "its exponent is less than %d: replace the key", commonExponent)
+	}
 }
 
 // lintKeyID checks whether a token can name the key.
@@ -130,6 +164,10 @@ func (l *linter) reportUnusable(object members, keyType string, err error) {
 		l.report(SeverityError, RuleWeak, "an RSA key of %d bits can be broken: use %d or more", bits, minRSABits)
 		return
 	}
+	if errors.Is(err, errROCA) || errors.Is(err, errFermat) {
+		l.report(SeverityError, RuleWeak, "%v", err)
+		return
+	}
 	curve, _ := object.text("crv")
 	name, _ := object.text("alg")
 	_, unknownAlg := ParseAlgorithm(name)
@@ -148,11 +186,8 @@ func modulusBits(object members, keyType string) int {
 		return 0
 	}
 	text, _ := object.text("n")
-	n, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil {
-		return 0
-	}
-	return new(big.Int).SetBytes(n).BitLen()
+	var r reader
+	return new(big.Int).SetBytes(r.bytes("n", text)).BitLen()
 }
 
 // lintUse checks alg, use, key_ops and kid of a key that is not broken.
@@ -168,8 +203,8 @@ func (l *linter) lintUse(k PublicKey) {
 		l.report(SeverityWarning, RuleUseMissing, `it has neither use nor key_ops: set use to "sig"`)
 	}
 	switch {
-	case !verifies && k.use == "sig":
-		l.report(SeverityError, RuleOperations, `its use is "sig", but its key_ops %q lack "verify" (RFC 7517, section 4.3)`, k.ops)
+	case !verifies && k.use != "":
+		l.report(SeverityError, RuleOperations, `its use is %q, but its key_ops %q lack "verify" (RFC 7517, section 4.3)`, k.use, k.ops)
 	case !verifies:
 		l.report(SeverityInfo, RuleNotSignature, "its key_ops are %q: it verifies no token", k.ops)
 	case k.ops != nil && slices.ContainsFunc(k.ops, func(op string) bool { return op != "verify" }):

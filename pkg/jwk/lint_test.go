@@ -22,7 +22,7 @@ func changed(t *testing.T, alg jwk.Algorithm, change map[string]any) string {
 
 // TestLint lints a set for each rule and compares all findings.
 func TestLint(t *testing.T) {
-	weak := strings.Repeat("x", 171) // 1024 bits in base64url
+	weak := strings.Repeat("x", 170) + "w" // 1024 bits in base64url
 	for _, c := range []struct {
 		name    string
 		members []string
@@ -59,6 +59,8 @@ func TestLint(t *testing.T) {
 		},
 		{"kid-thumbprint", []string{changed(t, jwk.ES256, map[string]any{"kid": "a"})}, []string{"info kid-thumbprint 0"}},
 		{"alg-missing", []string{changed(t, jwk.RS256, map[string]any{"alg": nil})}, []string{"warning alg-missing 0"}},
+		{"spiffe", []string{changed(t, jwk.ES256, map[string]any{"use": "jwt-svid", "alg": nil})}, []string{"warning alg-missing 0"}},
+		{"x509-svid", []string{changed(t, jwk.ES256, map[string]any{"use": "x509-svid"})}, []string{"info not-signature 0", "error empty -1"}},
 		{"use-missing", []string{changed(t, jwk.RS256, map[string]any{"use": nil})}, []string{"warning use-missing 0"}},
 		{"key-ops-do-for-use", []string{changed(t, jwk.RS256, map[string]any{"use": nil, "key_ops": []string{"verify"}})}, nil},
 		{

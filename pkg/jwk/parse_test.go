@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/rand"
 	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/pem"
 	"maps"
@@ -179,7 +183,7 @@ func TestParsePrivateRefuses(t *testing.T) {
 		"RSA, p wrong":         {"", jwkOf("rsa2048.pem", "p", "AQAB")},
 		"RSA, d wrong":         {"", jwkOf("rsa2048.pem", "d", "AQAB")},
 		"RSA, d a number":      {"", jwkOf("rsa2048.pem", "d", 3)},
-		"RSA of three primes":  {"", jwkOf("rsa2048.pem", "oth", []any{})},
+		"RSA of three primes":  {"", jwkOf("rsa2048.pem", "oth", []any{map[string]any{}})},
 		"EC, d of another key": {"", jwkOf("p256.pem", "d", base64.RawURLEncoding.EncodeToString(big.NewInt(7).FillBytes(make([]byte, 32))))},
 		"EC, d is zero":        {"", jwkOf("p256.pem", "d", base64.RawURLEncoding.EncodeToString(make([]byte, 32)))},
 		"EC, d too large":      {"", jwkOf("p256.pem", "d", base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte{0xff}, 32)))},
@@ -197,6 +201,7 @@ func TestParseRefuses(t *testing.T) {
 	two := slices.Concat(fixture(t, "p256.pem"), fixture(t, "p384.pem"))
 	twice := bytes.Replace(toJSON(t, privateJSON(t, "p256.pem")), []byte("{"), []byte(`{"kid":"again",`), 1)
 	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})
+	request := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: []byte("x")})
 	for name, test := range map[string]struct {
 		data []byte
 		want string
@@ -211,11 +216,12 @@ func TestParseRefuses(t *testing.T) {
 		"symmetric with d": {[]byte(`{"kty":"oct","k":"AAAA","d":"AAAA"}`), "key type"},
 		"p without d":      {[]byte(`{"kty":"RSA","p":"AAAA"}`), `private member "p"`},
 		"truncated PEM":    {fixture(t, "rsa2048.pem")[:200], "no complete key block"},
-		"two keys":         {two, "more than one"},
+		"two keys":         {two, "2 keys, but one"},
 		"broken PEM":       {[]byte("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"), `"PUBLIC KEY"`},
 		"encrypted":        {fixture(t, "rsa2048-encrypted.pem"), "decrypt it first"},
 		"encrypted PKCS#8": {fixture(t, "rsa2048-encrypted-pkcs8.pem"), "decrypt it first"},
-		"certificate":      {certificate, "not a key"},
+		"certificate":      {certificate, "malformed certificate"},
+		"request":          {request, "not a key"},
 		"RSA of 1024 bits": {fixture(t, "rsa1024.pem"), "1024"},
 		"P-224":            {fixture(t, "p224.pem"), "curve"},
 		"X25519":           {fixture(t, "x25519.pem"), "cannot sign"},
@@ -226,6 +232,141 @@ func TestParseRefuses(t *testing.T) {
 		}
 		if !key.Equal(jwk.PublicKey{}) {
 			t.Errorf("%s: Parse returned a key with the error", name)
+		}
+	}
+}
+
+// TestParsePEMForms reads PEM as settings, environment variables and other tools write it.
+func TestParsePEMForms(t *testing.T) {
+	text := string(fixture(t, "rsa2048-public.pem"))
+	for name, data := range map[string]string{
+		"literal \\n":      strings.ReplaceAll(text, "\n", `\n`),
+		"literal \\r\\n":   strings.ReplaceAll(text, "\n", `\r\n`),
+		"in quotes":        `"` + strings.ReplaceAll(text, "\n", `\n`) + `"`,
+		"spaces":           strings.ReplaceAll(text, "\n", " "),
+		"one line":         strings.ReplaceAll(text, "\n", ""),
+		"twice":            text + text,
+		"with its private": text + string(fixture(t, "rsa2048.pem")),
+	} {
+		key, err := jwk.Parse([]byte(data))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		sameMaterial(t, name, key, "rsa2048.pem")
+	}
+	both := text + string(fixture(t, "p256.pem")) + text
+	if all, err := jwk.ParseAll([]byte(both)); err != nil || len(all) != 2 {
+		t.Errorf("two keys, one of them twice: %d, %v", len(all), err)
+	}
+	if key, err := jwk.ParsePrivate("", []byte(both)); err != nil || key.Algorithm() != jwk.ES256 {
+		t.Errorf("one private key beside a public key: %v, %v", key, err)
+	}
+	two := slices.Concat(fixture(t, "p256.pem"), fixture(t, "p384.pem"))
+	if key, err := jwk.ParsePrivate("", two); err == nil || !strings.Contains(err.Error(), "2 private keys") {
+		t.Errorf("two private keys: %v, %v", key, err)
+	}
+}
+
+func TestParseCertificate(t *testing.T) {
+	certificate := func(name string) []byte {
+		template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, signer(t, name).Public(), signer(t, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	}
+	chain := slices.Concat(certificate("p256.pem"), certificate("rsa2048.pem"))
+	key, err := jwk.Parse(chain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameMaterial(t, "the first certificate of a chain", key, "p256.pem")
+}
+
+// TestParsePSS reads keys with the OID of RSASSA-PSS, which restricts them to PS256,
+// PS384 and PS512, or with parameters to one of these.
+func TestParsePSS(t *testing.T) {
+	type hash struct {
+		Hash pkix.AlgorithmIdentifier `asn1:"explicit,tag:0"`
+	}
+	oid := asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 10}
+	sha := func(i int) []byte {
+		der, err := asn1.Marshal(hash{pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, i}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return der
+	}
+	key, _ := signer(t, "rsa2048.pem").(*rsa.PrivateKey)
+	for name, test := range map[string]struct {
+		parameters []byte
+		want       []jwk.Algorithm
+	}{
+		"no parameters": {nil, []jwk.Algorithm{jwk.PS256, jwk.PS384, jwk.PS512}},
+		"SHA-384":       {sha(2), []jwk.Algorithm{jwk.PS384}},
+		"SHA-224":       {sha(4), nil},
+		"broken":        {[]byte{4, 0}, nil},
+	} {
+		id := pkix.AlgorithmIdentifier{Algorithm: oid, Parameters: asn1.RawValue{FullBytes: test.parameters}}
+		public, err := asn1.Marshal(struct {
+			ID  pkix.AlgorithmIdentifier
+			Key asn1.BitString
+		}{id, asn1.BitString{Bytes: x509.MarshalPKCS1PublicKey(&key.PublicKey), BitLength: 8 * len(x509.MarshalPKCS1PublicKey(&key.PublicKey))}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		private, err := asn1.Marshal(struct {
+			Version int
+			ID      pkix.AlgorithmIdentifier
+			Key     []byte
+		}{0, id, x509.MarshalPKCS1PrivateKey(key)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for kind, der := range map[string][]byte{"PUBLIC KEY": public, "PRIVATE KEY": private} {
+			data := pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+			got, err := jwk.Parse(data)
+			if (err == nil) != (test.want != nil) {
+				t.Errorf("%s %s: %v", kind, name, err)
+				continue
+			}
+			for _, alg := range jwk.Algorithms() {
+				if err := got.CheckAlgorithm(alg); (err == nil) != slices.Contains(test.want, alg) {
+					t.Errorf("%s %s: %s: %v", kind, name, alg, err)
+				}
+			}
+			if kind == "PRIVATE KEY" && test.want != nil {
+				if imported, err := jwk.ParsePrivate("", data); err != nil || imported.Algorithm() != test.want[0] {
+					t.Errorf("%s: imported as %s, %v", name, imported.Algorithm(), err)
+				}
+				if _, err := jwk.ParsePrivate(jwk.RS256, data); err == nil {
+					t.Errorf("%s: imported for RS256", name)
+				}
+			}
+		}
+	}
+}
+
+// TestThumbprint prints the thumbprint of keys that verify no token, too.
+func TestThumbprint(t *testing.T) {
+	want := private(t, jwk.RS256).KeyID()
+	for name, data := range map[string][]byte{
+		"public":            toJSON(t, private(t, jwk.RS256).Public()),
+		"private":           toJSON(t, privateJSON(t, "rsa2048.pem")),
+		"PEM":               fixture(t, "rsa2048.pem"),
+		"for encryption":    with(t, jwk.RS256, "alg", "RSA-OAEP"),
+		"unknown operation": with(t, jwk.RS256, "key_ops", []any{"wrapKey"}),
+		"leading zero":      with(t, jwk.RS256, "e", "AAEAAQ"),
+	} {
+		if got, err := jwk.Thumbprint(data); err != nil || got != want {
+			t.Errorf("%s: %s, %v; want %s", name, got, err, want)
+		}
+	}
+	for _, data := range []string{"", "x", "{}", `{"keys":[]}`, `{"kty":"oct","k":"AAAA"}`} {
+		if got, err := jwk.Thumbprint([]byte(data)); err == nil {
+			t.Errorf("%s: %q", data, got)
 		}
 	}
 }

@@ -26,6 +26,7 @@ type PublicKey struct {
 	use        string
 	ops        []string // nil if the JWK has no key_ops
 	params     params
+	pssOnly    bool // an RSA key from PEM that is marked as a key for RSASSA-PSS
 	thumbprint string
 	material   crypto.PublicKey
 }
@@ -96,6 +97,9 @@ func checkedRSA(key *rsa.PublicKey) (crypto.PublicKey, error) {
 	if key.N.Bit(0) == 0 || key.E < 3 || key.E%2 == 0 || key.E > math.MaxInt32 {
 		return nil, errors.New("RSA key: the modulus and the exponent must be odd, the exponent from 3 to 2^31-1")
 	}
+	if err := checkFactors(key.N); err != nil {
+		return nil, err
+	}
 	return &rsa.PublicKey{N: new(big.Int).Set(key.N), E: key.E}, nil
 }
 
@@ -150,7 +154,7 @@ func (k PublicKey) Material() crypto.PublicKey { return k.material }
 // Equal reports whether both are the same key with the same kid, alg, use and key_ops.
 func (k PublicKey) Equal(o PublicKey) bool {
 	return k.thumbprint == o.thumbprint &&
-		k.kid == o.kid && k.alg == o.alg && k.use == o.use &&
+		k.kid == o.kid && k.alg == o.alg && k.use == o.use && k.pssOnly == o.pssOnly &&
 		(k.ops == nil) == (o.ops == nil) && slices.Equal(k.ops, o.ops)
 }
 
@@ -165,6 +169,10 @@ func (k PublicKey) CheckAlgorithm(alg Algorithm) error {
 	return k.checkScheme(scheme)
 }
 
+// verifiesTokens reports whether a key with this use may verify a JWT: "sig", or
+// "jwt-svid" of SPIFFE bundles (SPIFFE Trust Domain and Bundle, section 4.2.2).
+func verifiesTokens(use string) bool { return use == "sig" || use == "jwt-svid" }
+
 func (k PublicKey) checkScheme(s scheme) error {
 	switch {
 	case k.material == nil:
@@ -173,9 +181,11 @@ func (k PublicKey) checkScheme(s scheme) error {
 		return fmt.Errorf("%s needs a key of type %s, this one is %s", s.name, s.keyType, k.params.KeyType)
 	case k.params.Curve != s.curve:
 		return fmt.Errorf("%s needs a key on %s, this one is on %s", s.name, s.curve, k.params.Curve)
+	case k.pssOnly && !s.pss:
+		return fmt.Errorf("the key is for RSASSA-PSS (PS256, PS384 or PS512), not for %s", s.name)
 	case k.alg != "" && k.alg != s.name:
 		return fmt.Errorf("the key is for %s (its alg), not for %s", k.alg, s.name)
-	case k.use != "" && k.use != "sig":
+	case k.use != "" && !verifiesTokens(k.use):
 		return fmt.Errorf("the key is not for signatures: its use is %q", k.use)
 	case k.ops != nil && !slices.Contains(k.ops, "verify"):
 		return fmt.Errorf("the key is not for verification: its key_ops are %q", k.ops)

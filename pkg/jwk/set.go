@@ -1,6 +1,7 @@
 package jwk
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,7 +27,7 @@ func (p Problem) String() string {
 
 // ParseSet reads a JWK Set. It leaves out keys that are broken, private or of an
 // unknown kind and returns a Problem for each. It returns an error only if data is
-// no JWK Set, or has more than 1000 keys.
+// no JWK Set, or has more than 1000 keys; it is ErrKind if data is a key.
 func ParseSet(data []byte) (Set, []Problem, error) {
 	values, err := readSet(data)
 	if err != nil {
@@ -47,9 +48,15 @@ func ParseSet(data []byte) (Set, []Problem, error) {
 
 // readSet returns the values in the "keys" array of a JWK Set.
 func readSet(data []byte) ([]jsontext.Value, error) {
+	if bytes.Contains(data, []byte("-----BEGIN ")) {
+		return nil, fmt.Errorf("%w: PEM, but a JWK Set was expected", ErrKind)
+	}
 	object, err := readMembers(data)
 	if err != nil {
 		return nil, fmt.Errorf("not a JWK Set: %v", err)
+	}
+	if _, set := object["keys"]; !set && object.has("kty") {
+		return nil, fmt.Errorf("%w: one key, but a JWK Set was expected", ErrKind)
 	}
 	dec := newDecoder(object["keys"])
 	if open, err := dec.ReadToken(); err != nil || open.Kind() != jsontext.KindBeginArray {

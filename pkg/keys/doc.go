@@ -49,7 +49,7 @@
 //     contains it.
 //   - No process serves a revoked key after max(now + D + e, acts_until).
 //   - A process that has not confirmed the keyset for D neither signs nor publishes. A
-//     process whose clock cannot be trusted takes no step.
+//     process whose clock cannot be trusted takes no step, except that it revokes.
 //   - A private key that cannot be opened stops signing. It is never silently replaced.
 //   - A read never creates anything.
 //

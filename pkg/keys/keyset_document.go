@@ -39,8 +39,9 @@ const (
 // was.
 type Keyset struct {
 	Schema     int       `json:"schema"`
-	ID         string    `json:"id"`              // the kid of its first key: tells keysets apart
-	Epoch      uint64    `json:"epoch,omitempty"` // how often an operator accepted a restored backup
+	ID         string    `json:"id"`                    // the kid of its first key: tells keysets apart
+	Epoch      uint64    `json:"epoch,omitempty"`       // how often an operator accepted a restored backup
+	ClockEpoch uint64    `json:"clock_epoch,omitempty"` // how often an operator moved stamps from the future back
 	Version    uint64    `json:"version"`
 	ChangedAt  time.Time `json:"changed_at"`  // the latest time on any clock that changed it
 	SealingKey string    `json:"sealing_key"` // the name of the key that seals the private keys

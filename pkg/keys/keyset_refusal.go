@@ -34,6 +34,14 @@ type Refusal struct {
 
 func (r *Refusal) Error() string { return r.Text }
 
+// String is the text, "" if there is no refusal.
+func (r *Refusal) String() string {
+	if r == nil {
+		return ""
+	}
+	return r.Text
+}
+
 // firstRefusal is the first refusal as an error, or nil.
 func firstRefusal(rs []*Refusal) error {
 	if len(rs) == 0 {

@@ -40,7 +40,7 @@ func (d *draft) takeOver(in *StepInput, req StepRequest, activate func(kid strin
 	unreadable := in.checkOpened(pending)
 	switch {
 	case ok && unreadable == nil:
-		if r := pending.checkGate(d.now); r != nil && !req.Force {
+		if r := pending.checkGate(d.safe); r != nil && !req.Force {
 			return r
 		}
 		activate(pending.KeyID())
@@ -61,9 +61,9 @@ func (d *draft) takeOver(in *StepInput, req StepRequest, activate func(kid strin
 }
 
 // publishFresh publishes the new key of the input as the next pending one, if there
-// is no pending key and the input still has one.
+// is no pending key, the input still has one, and the clock can be trusted.
 func (d *draft) publishFresh(in StepInput) {
-	if _, ok := d.ks.Pending(); !ok && in.Fresh.KeyID() != "" {
+	if _, ok := d.ks.Pending(); !ok && in.Fresh.KeyID() != "" && in.Safe.IsZero() {
 		d.publish(in.Fresh)
 	}
 }
@@ -73,8 +73,12 @@ func (d *draft) publishFresh(in StepInput) {
 // ready, Revoke refuses unless the request is forced. A key that has left already is
 // marked as revoked, so that refusals of its tokens name the reason. To revoke a
 // revoked key changes nothing.
+//
+// A clock that cannot be trusted does not keep a key from being revoked; see
+// StepInput.Safe.
 func (ks Keyset) Revoke(now time.Time, kid string, in StepInput, req StepRequest) (Keyset, Effect, error) {
 	d := ks.draft(now)
+	d.safe = earliest(now, in.Safe)
 	if i := slices.IndexFunc(d.ks.History, func(k Key) bool { return k.KeyID() == kid }); i >= 0 {
 		if k := &d.ks.History[i]; k.RevokedAt.IsZero() {
 			k.RevokedAt, k.Reason = now, req.Reason

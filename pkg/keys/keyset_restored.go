@@ -16,8 +16,12 @@ func (ks Keyset) older(other Keyset) bool {
 
 // checkNotRestored refuses ks if it lacks something that was seen before, in another
 // version of the same keyset: ks is older, is another document of the same version,
-// publishes a key that has left, or lacks a key or a change of the policy.
+// publishes a key that has left, or lacks a key or a change of the policy. Another
+// keyset says nothing about ks.
 func (ks Keyset) checkNotRestored(seen Keyset) error {
+	if ks.ID != seen.ID {
+		return nil
+	}
 	refuse := func(format string, args ...any) error {
 		return &Refusal{Guard: GuardRestored, Text: fmt.Sprintf(format, args...) +
 			": was the store restored from a backup? 'jwksctl keys accept-restore' puts back what is missing"}
@@ -42,6 +46,9 @@ func (ks Keyset) checkNotRestored(seen Keyset) error {
 		if !ks.contains(k.KeyID()) && len(ks.History) < maxHistory {
 			return refuse("the store does not know key %s, which was published", k.KeyID())
 		}
+	}
+	if ks.ClockEpoch > seen.ClockEpoch {
+		return nil // an operator moved the stamps back
 	}
 	if ks.ActsUntil.Before(seen.ActsUntil) || ks.DocsUntil.Before(seen.DocsUntil) || ks.TokensUntil.Before(seen.TokensUntil) {
 		return refuse("the store does not know a change of the policy that this machine has seen")

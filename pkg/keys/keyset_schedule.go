@@ -22,11 +22,12 @@ const (
 	StepImport        Step = "import"
 	StepAcceptRestore Step = "accept" // of a restored backup
 	StepSetPolicy     Step = "policy"
+	StepAcceptClock   Step = "clock" // after another clock wrote stamps from the future
 )
 
 // Steps lists all steps.
 func Steps() []Step {
-	return []Step{StepCreate, StepPublish, StepActivate, StepDestroy, StepExpire, StepSpecimen, StepRevoke, StepImport, StepAcceptRestore, StepSetPolicy}
+	return []Step{StepCreate, StepPublish, StepActivate, StepDestroy, StepExpire, StepSpecimen, StepRevoke, StepImport, StepAcceptRestore, StepSetPolicy, StepAcceptClock}
 }
 
 // Event is one step on one key: it was taken at At, or is due from At on.
@@ -56,6 +57,11 @@ type StepInput struct {
 	// Opened reports whether the process has opened the private key of a kid. A key
 	// that cannot be opened must not become the active one.
 	Opened func(kid string) bool
+
+	// Safe is set if the clock of the process cannot be trusted: a time that is not
+	// later than the true time. By it a pending key is judged ready. No key is then
+	// published to become the next one, because its ready_at could be too early.
+	Safe time.Time
 }
 
 // Upcoming lists the timed steps that follow from the document as it is, each with
@@ -164,7 +170,7 @@ func (ks Keyset) Advance(now time.Time, in StepInput) (Keyset, Effect, []*Refusa
 			}
 		case StepSpecimen:
 			fresh = d.replaceSpecimen(fresh)
-		case StepCreate, StepRevoke, StepImport, StepAcceptRestore, StepSetPolicy:
+		case StepCreate, StepRevoke, StepImport, StepAcceptRestore, StepSetPolicy, StepAcceptClock:
 		}
 	}
 	next, effect := d.finish()

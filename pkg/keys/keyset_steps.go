@@ -12,13 +12,14 @@ import (
 type draft struct {
 	ks     Keyset
 	now    time.Time
+	safe   time.Time // not later than the true time; now, unless the clock cannot be trusted
 	effect Effect
 }
 
 func (ks Keyset) draft(now time.Time) *draft {
 	ks.Keys = append(make([]Key, 0, len(ks.Keys)+1), ks.Keys...) // a step adds at most one key
 	ks.History = slices.Clone(ks.History)
-	return &draft{ks: ks, now: now}
+	return &draft{ks: ks, now: now, safe: now}
 }
 
 // finish returns the result. A keyset that was not changed keeps its version.
@@ -81,7 +82,7 @@ func (d *draft) retire(kid string) {
 func (d *draft) activate(kid string) {
 	k := d.key(kid)
 	k.ActiveAt = d.now
-	k.Forced = d.now.Before(k.ReadyAt)
+	k.Forced = d.safe.Before(k.ReadyAt)
 	d.addEvent(StepActivate, kid)
 }
 

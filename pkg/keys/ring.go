@@ -59,8 +59,7 @@ type Ring struct {
 	spare       spareKey
 	counters    counters
 
-	recorded       documentID // what the witness has of this process; guarded by updates
-	witnessFailing bool       // the last write of the witness failed; guarded by updates
+	witnessFailing bool // the witness could not be read or written; guarded by updates
 }
 
 // view is what the process knows at one time. It is never modified.
@@ -81,20 +80,19 @@ type privateKey struct {
 }
 
 // Read returns the keyset as the store has it now. It opens no private key and
-// creates nothing. The witness may be nil.
-func Read(ctx context.Context, s Store, w Witness) (Keyset, error) {
-	rec, err := s.Load(ctx)
-	if errors.Is(err, ErrNoKeyset) {
-		return Keyset{}, err
+// creates nothing. It uses only the Store, the Witness and the Log of the options.
+func Read(ctx context.Context, o Options) (Keyset, error) {
+	r := newRing(o)
+	for range maxAttempts {
+		v, err := r.loadChecked(ctx)
+		if err == nil {
+			return v.ks, nil
+		}
+		if !errors.Is(err, errChangedDuringRead) {
+			return Keyset{}, err
+		}
 	}
-	if err != nil {
-		return Keyset{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	ks, err := decodeKeyset(rec)
-	if err != nil {
-		return Keyset{}, err
-	}
-	return ks, ks.checkWitness(w)
+	return Keyset{}, fmt.Errorf("%w: %w", ErrUnavailable, errChangedDuringRead)
 }
 
 // Open reads the keyset and opens the private keys. It never creates anything: an

@@ -22,6 +22,24 @@ const (
 // commit with an unknown outcome is not done twice.
 type decision func(ks Keyset, now time.Time, in StepInput) (Keyset, Effect, error)
 
+// clockRule says what a decision needs of this machine's clock.
+type clockRule int
+
+const (
+	// clockTrusted refuses the decision while the clock cannot be trusted.
+	clockTrusted clockRule = iota
+
+	// clockTrustedToChange refuses it then too, unless the decision changes nothing.
+	clockTrustedToChange
+
+	// clockDespiteStamps refuses it too, unless only the newest stamp says so.
+	clockDespiteStamps
+
+	// clockAny takes the decision in any case. If the clock cannot be trusted, the stamps
+	// are the document's newest one or later, and StepInput.Safe is set.
+	clockAny
+)
+
 // newKeyFunc returns the new key that a decision may need, the zero value if it needs
 // none. It is called before the clock is read, because it may take seconds.
 type newKeyFunc func(ks Keyset) (jwk.PrivateKey, error)
@@ -36,9 +54,34 @@ func (r *Ring) newKeyIf(needed func(Keyset) bool) newKeyFunc {
 	}
 }
 
+// decide applies a decision to a view, by one reading of the clock.
+func (r *Ring) decide(v *view, fresh jwk.PublicKey, rule clockRule, decide decision) (Keyset, Effect, reading, error) {
+	now, in := r.clock.read(), StepInput{Fresh: fresh, Opened: v.opened}
+	at := now.wall
+	checked := v.ks
+	if rule == clockDespiteStamps {
+		checked.ChangedAt = time.Time{}
+	}
+	refusal := r.clock.check(now, checked, v.storeTime)
+	if refusal != nil && (rule == clockTrusted || rule == clockDespiteStamps) {
+		return v.ks, Effect{}, now, refusal
+	}
+	if refusal != nil && rule == clockAny {
+		if in.Safe = v.storeTime.safe(now); now.jumped {
+			at = in.Safe // a time of the future would keep every right clock from taking steps
+		}
+		at = latest(at, v.ks.ChangedAt)
+	}
+	next, effect, err := decide(v.ks, at, in)
+	if refusal != nil && rule == clockTrustedToChange && !effect.Empty() {
+		return v.ks, Effect{}, now, refusal
+	}
+	return next, effect, now, err
+}
+
 // change carries a decision out: read, decide, swap, and again if another process was
 // first.
-func (r *Ring) change(ctx context.Context, newKey newKeyFunc, decide decision) error {
+func (r *Ring) change(ctx context.Context, newKey newKeyFunc, rule clockRule, decide decision) error {
 	r.updates.Lock()
 	defer r.updates.Unlock()
 	var failed, unclear error
@@ -56,19 +99,14 @@ func (r *Ring) change(ctx context.Context, newKey newKeyFunc, decide decision) e
 		if err != nil {
 			return orUnclear(unclear, err)
 		}
-		in := StepInput{Fresh: key.Public(), Opened: v.opened}
-		now := r.clock.read()
-		if refusal := r.clock.check(now, v.ks, v.storeTime); refusal != nil {
-			return orUnclear(unclear, r.countRefused(refusal))
-		}
-		next, effect, err := decide(v.ks, now.wall, in)
+		next, effect, now, err := r.decide(v, key.Public(), rule, decide)
 		if err != nil {
 			return orUnclear(unclear, r.countRefused(err))
 		}
 		if effect.Empty() {
 			return nil
 		}
-		err = r.swap(ctx, v.ks, next, effect, map[string]jwk.PrivateKey{in.Fresh.KeyID(): key}, now)
+		err = r.swap(ctx, v.ks, next, effect, map[string]jwk.PrivateKey{key.KeyID(): key}, now)
 		if err == nil {
 			r.countCommitted(ctx, effect)
 			if _, err = r.refresh(ctx); err != nil {

@@ -53,6 +53,16 @@ func (s storeTime) offset(now reading) (least, most time.Duration) {
 	return least, least + s.got.up - s.sent.up
 }
 
+// safe is a time that is not later than the true time, as reading.safe, if the store's
+// clock may be right.
+func (s storeTime) safe(now reading) time.Time {
+	if s.at.IsZero() {
+		return now.safe
+	}
+	_, most := s.offset(now)
+	return earliest(now.safe, now.wall.Add(-most))
+}
+
 // clockMonitor reads the clocks and detects jumps of the wall clock. It cannot know
 // whether the time before or after a jump is right. Therefore, after a jump the
 // process acts only in ways that are sound in both cases (see reading.safe). It takes
@@ -180,7 +190,8 @@ func (m *clockMonitor) check(now reading, ks Keyset, store storeTime) *Refusal {
 		return &Refusal{Guard: GuardClock, Text: fmt.Sprintf(format, args...)}
 	}
 	if behind := ks.ChangedAt.Sub(now.wall); behind > e {
-		return refuse("this machine's clock is %v behind the last change of the keyset, more than clock_skew (%v): set the clock right", behind, e)
+		return refuse("this machine's clock is %v behind the last change of the keyset, more than clock_skew (%v): set the clock right; "+
+			"if it is right, another clock was ahead: see 'jwksctl keys accept-clock'", behind, e)
 	}
 	if !store.at.IsZero() {
 		switch least, most := store.offset(now); {

@@ -159,7 +159,7 @@ func (d *disk) wantRefused(t testing.TB, why string) {
 }
 
 func reading(ctx context.Context, o keys.Options) (*keys.Ring, error) {
-	_, err := keys.Read(ctx, o.Store, o.Witness)
+	_, err := keys.Read(ctx, o)
 	return nil, err
 }
 

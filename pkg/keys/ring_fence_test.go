@@ -108,13 +108,12 @@ func TestAfterAClockJumpTheRingSignsAndTakesNoStep(t *testing.T) {
 		_, setPolicy := r.SetPolicy(t.Context(), keys.Settings{TokenTTL: time.Minute})
 		for name, err := range map[string]error{
 			"Rotate":    r.Rotate(t.Context(), keys.StepRequest{Force: true}),
-			"Revoke":    r.Revoke(t.Context(), r.Keyset().Active().KeyID(), keys.StepRequest{Force: true}),
 			"SetPolicy": setPolicy,
 			"Step":      r.Step(t.Context()),
 		} {
 			wantGuard(t, name, err, keys.GuardClock)
 		}
-		if s := r.Status(); s.Clock == nil || s.Ready() != nil || s.Refused[keys.GuardClock] != 4 || s.Keyset.Version != 1 {
+		if s := r.Status(); s.Clock == nil || s.Ready() != nil || s.Refused[keys.GuardClock] != 3 || s.Keyset.Version != 1 {
 			t.Errorf("%v: Status = %+v", jump, s)
 		}
 		f.jump(-jump)
@@ -157,6 +156,138 @@ func TestAClockBehindTheKeysetTakesNoStep(t *testing.T) {
 	wantSigns(t, r)
 	if f.clock.Advance(1); r.Status().Clock != nil {
 		t.Errorf("refused with a clock that is e behind: %v", r.Status().Clock)
+	}
+}
+
+// A start sets the policy to what it is already. That needs no clock.
+func TestAWrongClockDoesNotRefuseAPolicyThatIsSetAlready(t *testing.T) {
+	f := newFixture(t)
+	f.create(t)
+	f.clock.Advance(-24 * time.Hour)
+	r := f.open(t)
+	p := r.Policy()
+	changed, err := r.SetPolicy(t.Context(), keys.Settings{Issuer: p.Issuer, TokenTTL: p.TokenTTL})
+	if err != nil || len(changed) != 0 {
+		t.Errorf("SetPolicy = %v, %v", changed, err)
+	}
+	_, err = r.SetPolicy(t.Context(), keys.Settings{TokenTTL: time.Minute})
+	wantGuard(t, "SetPolicy", err, keys.GuardClock)
+	wantSigns(t, r)
+}
+
+// wrongClocks are ways in which a clock cannot be trusted. Each returns a process on a
+// keyset that was created before.
+func wrongClocks() map[string]func(t *testing.T, f *fixture) *keys.Ring {
+	jumped := func(by time.Duration) func(*testing.T, *fixture) *keys.Ring {
+		return func(t *testing.T, f *fixture) *keys.Ring {
+			t.Helper()
+			r := f.open(t)
+			f.jump(by)
+			return r
+		}
+	}
+	differs := func(by time.Duration) func(*testing.T, *fixture) *keys.Ring {
+		return func(t *testing.T, f *fixture) *keys.Ring {
+			t.Helper()
+			right := f.clock.Now()
+			f.clock.Advance(by)
+			o := f.options()
+			o.Store = clockedStore{f.store, func() time.Time { return right }}
+			r, err := keys.Open(t.Context(), o)
+			must(t, err)
+			return r
+		}
+	}
+	return map[string]func(t *testing.T, f *fixture) *keys.Ring{
+		"a day behind the keyset": func(t *testing.T, f *fixture) *keys.Ring {
+			t.Helper()
+			f.clock.Advance(-24 * time.Hour)
+			return f.open(t)
+		},
+		"jumped ahead":       jumped(30 * time.Minute),
+		"jumped back":        jumped(-30 * time.Minute),
+		"ahead of the store": differs(24 * time.Hour),
+		"behind the store":   differs(-24 * time.Hour),
+	}
+}
+
+func TestRevokeWithAWrongClock(t *testing.T) {
+	for name, open := range wrongClocks() {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			first := f.create(t)
+			must(t, first.Rotate(t.Context(), keys.StepRequest{})) // a key is retired, and the pending one is not ready
+			before := first.Keyset()
+			retired, active, pending := before.Keys[0].KeyID(), before.Active().KeyID(), pendingKid(t, before)
+			right := f.clock.Now()
+			r := open(t, f)
+
+			must(t, r.Revoke(t.Context(), retired, keys.StepRequest{}))
+			wantGuard(t, "Revoke", r.Revoke(t.Context(), active, keys.StepRequest{}), keys.GuardGate)
+			preview, err := r.PreviewRevocation(active, keys.StepRequest{Force: true})
+			must(t, err)
+			must(t, r.Revoke(t.Context(), active, keys.StepRequest{Force: true}))
+			ks := r.Keyset()
+			if ks.Active().KeyID() != pending || preview.Active().KeyID() != pending || !ks.Active().Forced {
+				t.Errorf("the active key is %+v, in the preview %+v", ks.Active(), preview.Active())
+			}
+			for _, k := range ks.History {
+				if k.RevokedAt.Before(before.ChangedAt) || k.RevokedAt.After(right) {
+					t.Errorf("%s is revoked at %v; the keyset was changed at %v, and it is %v", k.KeyID(), k.RevokedAt, before.ChangedAt, right)
+				}
+			}
+			if next, ok := ks.Pending(); ok { // its ready_at would count from a wrong time
+				t.Errorf("a wrong clock published %+v", next)
+			}
+			wantGuard(t, "Rotate", r.Rotate(t.Context(), keys.StepRequest{Force: true}), keys.GuardClock)
+
+			f.clock.Advance(right.Sub(f.clock.Now()))
+			f.ahead.Store(0)
+			must(t, f.open(t).Step(t.Context())) // a right clock publishes the next key
+		})
+	}
+}
+
+// If the store answers too slowly to compare the clocks, this machine's may be ahead.
+func TestASlowStoreDoesNotMakeAKeyReady(t *testing.T) {
+	f := newFixture(t)
+	first := f.create(t)
+	must(t, first.Rotate(t.Context(), keys.StepRequest{}))
+	active := first.Keyset().Active().KeyID()
+	pending, _ := first.Keyset().Pending()
+	f.clock.Advance(pending.ReadyAt.Sub(f.clock.Now()) - 35*time.Second) // Open and Revoke each load once
+	o := f.options()
+	o.Store = clockedStore{f.store, func() time.Time {
+		sent := f.clock.Now()
+		f.clock.Advance(20 * time.Second)
+		return sent // or the store read its clock just before it answered
+	}}
+	r, err := keys.Open(t.Context(), o)
+	must(t, err)
+	wantGuard(t, "Revoke", r.Revoke(t.Context(), active, keys.StepRequest{}), keys.GuardGate)
+	if now := f.clock.Now(); !now.After(pending.ReadyAt) {
+		t.Errorf("by this machine's clock, %v, the key is not ready either", now)
+	}
+}
+
+// A pending key that caches have takes over also if the clock is wrong, but only if the
+// key is ready by a time that has surely come.
+func TestRevokeTheActiveKeyWithAWrongClock(t *testing.T) {
+	for name, open := range wrongClocks() {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			ks := f.create(t).Keyset()
+			r := open(t, f)
+			err := r.Revoke(t.Context(), ks.Active().KeyID(), keys.StepRequest{})
+			if f.clock.Now().Before(f.start) { // the first pending key is ready from the start on
+				wantGuard(t, "Revoke", err, keys.GuardGate)
+				return
+			}
+			must(t, err)
+			if now := r.Keyset().Active(); now.KeyID() != pendingKid(t, ks) || now.Forced {
+				t.Errorf("the active key is %+v", now)
+			}
+		})
 	}
 }
 

@@ -26,8 +26,8 @@ func (r *Ring) refresh(ctx context.Context) (*view, error) {
 		if err != nil {
 			return nil, err
 		}
-		r.setView(v)
-		r.recordInWitness(ctx, v.ks)
+		r.setView(ctx, v)
+		r.recordInWitness(ctx, v)
 		return v, nil
 	}
 	return nil, fmt.Errorf("%w: %w", ErrUnavailable, errChangedDuringRead)
@@ -36,8 +36,8 @@ func (r *Ring) refresh(ctx context.Context) (*view, error) {
 // errChangedDuringRead says that the keyset changed between two reads of one refresh.
 var errChangedDuringRead = errors.New("the keyset changed while it was read")
 
-// readView reads the document once and makes a view of it.
-func (r *Ring) readView(ctx context.Context) (*view, error) {
+// loadDocument reads the document into a view that has no private keys yet.
+func (r *Ring) loadDocument(ctx context.Context) (*view, error) {
 	at := r.clock.read() // before the request is sent: the response is at least this fresh
 	rec, err := r.store.Load(ctx)
 	if errors.Is(err, ErrNoKeyset) {
@@ -46,35 +46,45 @@ func (r *Ring) readView(ctx context.Context) (*view, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
+	v := &view{document: rec.Document, confirmedAt: at, storeTime: storeTime{rec.Now, at, r.clock.readUnchecked()}}
+	if old := r.view.Load(); old != nil && bytes.Equal(v.document, old.document) {
+		v.ks = old.ks
+		return v, nil
+	}
+	v.ks, err = decodeKeyset(rec)
+	return v, err
+}
+
+// readView reads the document and makes a view of it.
+func (r *Ring) readView(ctx context.Context) (*view, error) {
+	next, err := r.loadChecked(ctx)
+	if err != nil {
+		return nil, err
+	}
 	old := r.view.Load()
-	next := view{confirmedAt: at, storeTime: storeTime{rec.Now, at, r.clock.readUnchecked()}}
-	next.document = rec.Document
 	// The content and not the version shows that nothing changed, because a store that
 	// was restored from a backup reaches the same versions again.
-	if old != nil && bytes.Equal(rec.Document, old.document) && len(old.unreadable()) == 0 {
-		next.ks, next.privateKeys, next.active, next.publication = old.ks, old.privateKeys, old.active, old.publication
+	if old != nil && bytes.Equal(next.document, old.document) && len(old.unreadable()) == 0 {
+		next.privateKeys, next.active, next.publication = old.privateKeys, old.active, old.publication
 		r.clock.observe(next.ks, next.storeTime)
-		return &next, nil
+		return next, nil
 	}
-	if next.ks, err = decodeKeyset(rec); err != nil {
-		return nil, err
-	}
-	if err := r.checkSeen(next.ks, old); err != nil {
-		return nil, err
-	}
-	if err := r.openPrivateKeys(ctx, &next, old); err != nil {
+	if err := r.openPrivateKeys(ctx, next, old); err != nil {
 		return nil, err
 	}
 	r.clock.observe(next.ks, next.storeTime)
 	next.publication = newPublication(next.ks, r.clock.read().safe)
-	return &next, nil
+	return next, nil
 }
 
 // setView makes a view the current one.
-func (r *Ring) setView(v *view) {
+func (r *Ring) setView(ctx context.Context, v *view) {
 	r.spare.dropUsed(v.ks)
 	if old := r.view.Load(); old != nil && !bytes.Equal(old.document, v.document) {
 		r.counters.countChanges(old.ks, v.ks)
+		if old.ks.ClockEpoch < v.ks.ClockEpoch {
+			r.log.WarnContext(ctx, "an operator moved stamps from the future back", "newest_was", formatTime(old.ks.ChangedAt), "newest_is", formatTime(v.ks.ChangedAt))
+		}
 	}
 	r.view.Store(v)
 	r.viewChanged.wake()

@@ -15,7 +15,7 @@ func (r *Ring) Step(ctx context.Context) error {
 	for range maxAttempts {
 		var refused []*Refusal
 		var more bool
-		err := r.change(ctx, r.newKeyIf(needed),
+		err := r.change(ctx, r.newKeyIf(needed), clockTrusted,
 			func(ks Keyset, now time.Time, in StepInput) (Keyset, Effect, error) {
 				next, effect, refusals := ks.Advance(now, in)
 				// A step may need a second new key, or the room that this one made.
@@ -40,7 +40,7 @@ func isDue(at, now time.Time) bool { return !at.IsZero() && !at.After(now) }
 func (r *Ring) Rotate(ctx context.Context, req StepRequest) error {
 	from := r.Keyset().Active().KeyID()
 	needed := func(Keyset) bool { return true }
-	return r.change(ctx, r.newKeyIf(needed), func(ks Keyset, now time.Time, in StepInput) (Keyset, Effect, error) {
+	return r.change(ctx, r.newKeyIf(needed), clockTrusted, func(ks Keyset, now time.Time, in StepInput) (Keyset, Effect, error) {
 		if ks.Active().KeyID() != from {
 			return ks, Effect{}, nil
 		}
@@ -48,15 +48,15 @@ func (r *Ring) Rotate(ctx context.Context, req StepRequest) error {
 	})
 }
 
-// Revoke revokes a key at once and then publishes a successor if one is missing. The
-// errors are *Refusal, ErrUnknownKey and ErrUnavailable.
+// Revoke revokes a key at once and then publishes a successor if one is missing. It
+// does so also if this machine's clock cannot be trusted, but then a process with a
+// right clock has to publish the successor. The errors are *Refusal, ErrUnknownKey and
+// ErrUnavailable.
 func (r *Ring) Revoke(ctx context.Context, kid string, req StepRequest) error {
 	needed := func(ks Keyset) bool { // a forced request may find no other key to take over
 		return req.Force && ks.Active().KeyID() == kid
 	}
-	err := r.change(ctx, r.newKeyIf(needed), func(ks Keyset, now time.Time, in StepInput) (Keyset, Effect, error) {
-		return ks.Revoke(now, kid, in, req)
-	})
+	err := r.change(ctx, r.newKeyIf(needed), clockAny, revocation(kid, req))
 	if err != nil {
 		return err
 	}
@@ -68,9 +68,15 @@ func (r *Ring) Revoke(ctx context.Context, kid string, req StepRequest) error {
 	return nil
 }
 
+func revocation(kid string, req StepRequest) decision {
+	return func(ks Keyset, now time.Time, in StepInput) (Keyset, Effect, error) {
+		return ks.Revoke(now, kid, in, req)
+	}
+}
+
 // Import makes a key that was generated elsewhere the pending one; see Keyset.Import.
 func (r *Ring) Import(ctx context.Context, key jwk.PrivateKey) error {
-	return r.change(ctx, func(Keyset) (jwk.PrivateKey, error) { return key, nil }, Keyset.Import)
+	return r.change(ctx, func(Keyset) (jwk.PrivateKey, error) { return key, nil }, clockTrusted, Keyset.Import)
 }
 
 // Export returns the private key of the active or the pending key. The error is
@@ -86,11 +92,12 @@ func (r *Ring) Export(kid string) (jwk.PrivateKey, error) {
 	return k.key, nil
 }
 
-// SetPolicy applies the settings to the policy and returns what that changed.
+// SetPolicy applies the settings to the policy and returns what that changed. Settings
+// that change nothing are never refused.
 func (r *Ring) SetPolicy(ctx context.Context, s Settings) ([]Difference, error) {
 	var changed []Difference
 	noKey := func(Keyset) (jwk.PrivateKey, error) { return jwk.PrivateKey{}, nil }
-	err := r.change(ctx, noKey, func(ks Keyset, now time.Time, in StepInput) (Keyset, Effect, error) {
+	err := r.change(ctx, noKey, clockTrustedToChange, func(ks Keyset, now time.Time, in StepInput) (Keyset, Effect, error) {
 		p, err := ks.Policy.With(s)
 		if err != nil {
 			return ks, Effect{}, err
@@ -103,16 +110,35 @@ func (r *Ring) SetPolicy(ctx context.Context, s Settings) ([]Difference, error) 
 	return changed, err
 }
 
+// AcceptClock takes this machine's clock as right although it is behind the newest
+// stamp; see Keyset.AcceptClock. It refuses a clock that jumped or that differs from
+// the store's.
+func (r *Ring) AcceptClock(ctx context.Context) error {
+	noKey := func(Keyset) (jwk.PrivateKey, error) { return jwk.PrivateKey{}, nil }
+	return r.change(ctx, noKey, clockDespiteStamps, Keyset.AcceptClock)
+}
+
+// PreviewAcceptClock is the keyset as AcceptClock would make it. It commits nothing.
+func (r *Ring) PreviewAcceptClock() (Keyset, error) {
+	return r.preview(clockDespiteStamps, Keyset.AcceptClock)
+}
+
 // Preview applies a decision to the keyset as it was last read and commits nothing.
 func (r *Ring) Preview(decide func(ks Keyset, now time.Time, in StepInput) (Keyset, Effect, error)) (Keyset, error) {
-	v, now := r.view.Load(), r.clock.read()
-	if refusal := r.clock.check(now, v.ks, v.storeTime); refusal != nil {
-		return v.ks, refusal
-	}
+	return r.preview(clockTrusted, decide)
+}
+
+// PreviewRevocation is the keyset as Revoke would make it. It commits nothing.
+func (r *Ring) PreviewRevocation(kid string, req StepRequest) (Keyset, error) {
+	return r.preview(clockAny, revocation(kid, req))
+}
+
+func (r *Ring) preview(rule clockRule, decide decision) (Keyset, error) {
+	v := r.view.Load()
 	fresh, err := r.spare.getOrGenerate(v.ks.Policy, r.generate)
 	if err != nil {
 		return v.ks, err
 	}
-	next, _, err := decide(v.ks, now.wall, StepInput{Fresh: fresh.Public(), Opened: v.opened})
+	next, _, _, err := r.decide(v, fresh.Public(), rule, decide)
 	return next, err
 }

@@ -30,15 +30,18 @@ func AcceptRestore(ctx context.Context, o Options) (*Ring, error) {
 }
 
 func (r *Ring) acceptOnce(ctx context.Context) error {
-	restored, err := Read(ctx, r.store, nil)
+	restored, err := r.loadDocument(ctx)
 	if err != nil {
 		return err
 	}
-	seen, ok, err := loadWitness(r.witness, restored.ID)
-	if err != nil || !ok || restored.checkNotRestored(seen) == nil {
+	seen, _, err := loadWitness(r.witness, restored)
+	if err != nil && !errors.Is(err, ErrWitness) {
+		err = fmt.Errorf("%w: %v", ErrWitness, err)
+	}
+	if err != nil || restored.ks.checkNotRestored(seen) == nil {
 		return err
 	}
-	return r.commitMerge(ctx, restored, seen)
+	return r.commitMerge(ctx, restored.ks, seen)
 }
 
 // commitMerge replaces the restored document by its merge with seen.

@@ -20,7 +20,7 @@ func TestReadsOfAnEmptyStoreCreateNothing(t *testing.T) {
 	if r, err := keys.Open(t.Context(), f.options()); r != nil || !errors.Is(err, keys.ErrNoKeyset) {
 		t.Errorf("Open = %v, %v", r, err)
 	}
-	if _, err := keys.Read(t.Context(), f.store, nil); !errors.Is(err, keys.ErrNoKeyset) {
+	if _, err := keys.Read(t.Context(), keys.Options{Store: f.store}); !errors.Is(err, keys.ErrNoKeyset) {
 		t.Errorf("Read = %v", err)
 	}
 	if _, err := f.store.Load(t.Context()); !errors.Is(err, keys.ErrNoKeyset) {
@@ -41,7 +41,7 @@ func TestCreateCreatesAKeysetThatSigns(t *testing.T) {
 	if err != nil || !now.Equal(f.clock.Now()) || !latest.Equal(now.Add(time.Hour)) || key.KeyID() != ks.Active().KeyID() {
 		t.Errorf("SigningKey = %v, %v, %v, %v", key, now, latest, err)
 	}
-	read, err := keys.Read(t.Context(), f.store, nil)
+	read, err := keys.Read(t.Context(), keys.Options{Store: f.store})
 	if err != nil || !cmp.Equal(read, ks) {
 		t.Errorf("Read = %v, %v", read.Version, err)
 	}
@@ -97,7 +97,7 @@ func TestCreateNeedsAPolicyKeysAndAStore(t *testing.T) {
 	if _, err := keys.Create(t.Context(), f.options(), keystest.Policy(24*time.Hour)); !errors.Is(err, keys.ErrUnavailable) || !errors.Is(err, errDown) {
 		t.Errorf("without a store: %v", err)
 	}
-	if _, err := keys.Read(t.Context(), f.store, nil); !errors.Is(err, keys.ErrUnavailable) {
+	if _, err := keys.Read(t.Context(), keys.Options{Store: f.store}); !errors.Is(err, keys.ErrUnavailable) {
 		t.Errorf("Read without a store: %v", err)
 	}
 	f.store.hook(func(s *hookedStore) { s.onLoad = nil })
@@ -132,7 +132,7 @@ func TestADocumentThatIsNoKeysetIsRefused(t *testing.T) {
 	if _, err := keys.Create(t.Context(), f.options(), keystest.Policy(24*time.Hour)); !errors.Is(err, keys.ErrDocument) {
 		t.Errorf("Create = %v", err)
 	}
-	if _, err := keys.Read(t.Context(), f.store, nil); !errors.Is(err, keys.ErrDocument) {
+	if _, err := keys.Read(t.Context(), keys.Options{Store: f.store}); !errors.Is(err, keys.ErrDocument) {
 		t.Errorf("Read = %v", err)
 	}
 }

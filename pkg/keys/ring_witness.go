@@ -1,84 +1,97 @@
 package keys
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 )
 
-// documentID identifies one document.
-type documentID struct {
-	keyset         string
-	epoch, version uint64
-}
-
-// loadWitness returns the keyset that the witness has under an id. ok is false if it
-// has none.
-func loadWitness(w Witness, id string) (seen Keyset, ok bool, err error) {
+// loadWitness returns the keyset that the witness has, and its document, if it is
+// another document than that of v. The zero keyset is nothing to compare v with. The
+// error matches ErrWitness if the document is damaged.
+func loadWitness(w Witness, v *view) (seen Keyset, document []byte, err error) {
 	if w == nil {
-		return Keyset{}, false, nil
+		return Keyset{}, nil, nil
 	}
-	document, err := w.Load(id)
-	if err != nil || document == nil {
-		return Keyset{}, false, err
+	document, err = w.Load(v.ks.ID)
+	if err != nil || document == nil || bytes.Equal(document, v.document) {
+		return Keyset{}, document, err
 	}
-	seen, err = decodeWitness(document, id)
+	seen, err = parseKeyset(document)
+	if err == nil && seen.ID != v.ks.ID {
+		err = fmt.Errorf("it is of keyset %s", seen.ID)
+	}
 	if err != nil {
-		return Keyset{}, false, fmt.Errorf("%w: %v", ErrWitness, err)
+		return Keyset{}, nil, fmt.Errorf("%w: the document of keyset %s is damaged: %v: move it away, and this machine accepts the store as it is",
+			ErrWitness, v.ks.ID, err)
 	}
-	return seen, true, nil
+	return seen, document, nil
 }
 
-func decodeWitness(document []byte, id string) (Keyset, error) {
-	ks, err := parseKeyset(document)
-	if err == nil && ks.ID != id {
-		err = fmt.Errorf("it is of keyset %s, not of %s", ks.ID, id)
+// loadChecked reads the document, and refuses it if it lacks something that this
+// process or this machine has seen.
+func (r *Ring) loadChecked(ctx context.Context) (*view, error) {
+	v, err := r.loadDocument(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return ks, err
+	old := r.view.Load()
+	seen, _, err := loadWitness(r.witness, v)
+	switch {
+	case errors.Is(err, ErrWitness) && (old == nil || old.ks.ID != v.ks.ID):
+		return nil, err
+	case err != nil: // this process, or this machine, knows no more than the store
+		r.witnessFailed(ctx, err)
+	}
+	if v.ks.checkNotRestored(seen) != nil {
+		// Another process may have changed the store and recorded that since the store
+		// was read. Then the store has it now.
+		if v, err = r.loadDocument(ctx); err != nil {
+			return nil, err
+		}
+		if v.ks.ID != seen.ID {
+			return nil, errChangedDuringRead
+		}
+		if err := v.ks.checkNotRestored(seen); err != nil {
+			return nil, err
+		}
+	}
+	if old == nil {
+		return v, nil
+	}
+	return v, v.ks.checkNotRestored(old.ks)
 }
 
-// checkWitness checks a keyset against what the witness has.
-func (ks Keyset) checkWitness(w Witness) error {
-	seen, ok, err := loadWitness(w, ks.ID)
-	if err != nil || !ok {
-		return err
-	}
-	return ks.checkNotRestored(seen)
-}
-
-// checkSeen checks a keyset against what this process and this machine have seen.
-func (r *Ring) checkSeen(ks Keyset, old *view) error {
-	if old != nil && old.ks.ID == ks.ID {
-		return ks.checkNotRestored(old.ks) // which is not older than what the witness had
-	}
-	return ks.checkWitness(r.witness)
-}
-
-// recordInWitness writes a keyset to the witness, unless it lacks something that the
-// witness has: it is older by now, or was written to a restored store, which this
-// process could not detect.
-func (r *Ring) recordInWitness(ctx context.Context, ks Keyset) {
-	id := documentID{ks.ID, ks.Epoch, ks.Version}
-	if r.witness == nil || r.recorded == id {
+// recordInWitness writes a document to the witness, unless the witness has something
+// that the document lacks, because another process has recorded a newer one.
+func (r *Ring) recordInWitness(ctx context.Context, v *view) {
+	if r.witness == nil {
 		return
 	}
-	document, err := ks.encode()
-	if err == nil {
-		err = r.witness.Update(ks.ID, func(old []byte) []byte {
-			if seen, err := decodeWitness(old, ks.ID); err == nil && ks.checkNotRestored(seen) != nil {
-				return nil
-			}
-			return document
-		})
+	seen, document, err := loadWitness(r.witness, v)
+	if errors.Is(err, ErrWitness) { // this process has the newest document: it replaces the damaged one
+		err = nil
 	}
-	if err == nil {
-		r.recorded = id
+	if err == nil && !bytes.Equal(document, v.document) && v.ks.checkNotRestored(seen) == nil {
+		err = r.witness.Store(v.ks.ID, v.document)
 	}
-	switch failed := err != nil; {
-	case failed && !r.witnessFailing:
-		// Nothing depends on the update now, but a restored backup may go undetected.
-		r.log.WarnContext(ctx, "witness update failed", "error", err.Error())
-	case !failed && r.witnessFailing:
-		r.log.InfoContext(ctx, "witness update recovered")
+	if err != nil {
+		r.witnessFailed(ctx, err)
+		return
 	}
-	r.witnessFailing = err != nil
+	if r.witnessFailing {
+		r.log.InfoContext(ctx, "witness recovered")
+	}
+	r.witnessFailing = false
+}
+
+// witnessFailed logs that the witness could not be read or written, once until it
+// recovers. The process goes on, because the witness protects only against a restored
+// backup.
+func (r *Ring) witnessFailed(ctx context.Context, err error) {
+	if !r.witnessFailing {
+		r.log.WarnContext(ctx, "the witness cannot be used, and a restored backup may go unnoticed", "error", err.Error())
+	}
+	r.witnessFailing = true
 }

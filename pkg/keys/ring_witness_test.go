@@ -126,81 +126,206 @@ func TestABrokenWitnessIsAnError(t *testing.T) {
 	d.onThisMachine(t, keys.Open, func(r *keys.Ring) { wantSigns(t, r) })
 }
 
-// A witness that cannot be written is logged once, and stops nothing.
-func TestAWitnessThatCannotBeWritten(t *testing.T) {
+// A witness that cannot be read or written is logged once, and stops nothing.
+func TestAWitnessThatCannotBeUsed(t *testing.T) {
+	for name, breakIt := range map[string]func(*testing.T, *brokenWitness){
+		"not readable": func(_ *testing.T, w *brokenWitness) { w.load = errDown },
+		"not writable": func(_ *testing.T, w *brokenWitness) { w.store = errDown },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDisk(t)
+			w := &brokenWitness{Witness: d.witness}
+			d.witness = w
+			breakIt(t, w)
+			var last uint64
+			d.onThisMachine(t, createDaily, func(r *keys.Ring) {
+				for range 3 {
+					must(t, r.Refresh(t.Context()))
+				}
+				rotate(t)(r)
+				wantSigns(t, r)
+				d.log.want(t, 1, `"level":"WARN"`, "the witness cannot be used")
+				if document, err := w.Witness.Load(r.Keyset().ID); err != nil || document != nil {
+					t.Errorf("the witness has %q, %v", document, err)
+				}
+				w.load, w.store = nil, nil
+				must(t, r.Refresh(t.Context()))
+				if document, err := w.Load(r.Keyset().ID); err != nil || document == nil {
+					t.Errorf("the witness was not updated: %v", err)
+				}
+				d.log.want(t, 1, "witness recovered")
+				last = r.Keyset().Version
+			})
+			breakIt(t, w)
+			for way, open := range map[string]opener{"Open": keys.Open, "Read": reading} {
+				if err := d.withRing(t, w, open, noAction); err != nil {
+					t.Errorf("%s = %v", way, err)
+				}
+			}
+			err := d.withRing(t, w, keys.AcceptRestore, noAction)
+			if unread := w.load != nil; errors.Is(err, keys.ErrWitness) != unread {
+				t.Errorf("AcceptRestore = %v", err)
+			}
+			d.onOtherMachine(t, func(r *keys.Ring) {
+				if v := r.Keyset().Version; v != last {
+					t.Errorf("version %d, want %d", v, last)
+				}
+			})
+		})
+	}
+}
+
+// brokenWitness fails with the errors that are set.
+type brokenWitness struct {
+	keys.Witness
+	load, store error
+}
+
+func (w *brokenWitness) Load(id string) ([]byte, error) {
+	if w.load != nil {
+		return nil, w.load
+	}
+	return w.Witness.Load(id)
+}
+
+func (w *brokenWitness) Store(id string, document []byte) error {
+	if w.store != nil {
+		return w.store
+	}
+	return w.Witness.Store(id, document)
+}
+
+// A running process replaces a damaged witness, because it has the newest document.
+func TestARunningRingReplacesADamagedWitness(t *testing.T) {
 	d := newDisk(t)
-	missing := filepath.Join(t.TempDir(), "later")
-	d.witness = witness.Folder(missing)
 	d.onThisMachine(t, createDaily, func(r *keys.Ring) {
-		for range 3 {
-			must(t, r.Refresh(t.Context()))
-		}
-		rotate(t)(r)
-		d.log.want(t, 1, `"level":"WARN"`, "witness update failed")
-		must(t, os.Mkdir(missing, 0o700))
+		good, err := d.witness.Load(r.Keyset().ID)
+		must(t, err)
+		must(t, d.witness.Store(r.Keyset().ID, []byte("rust")))
 		must(t, r.Refresh(t.Context()))
-		if document, err := d.witness.Load(r.Keyset().ID); err != nil || document == nil {
-			t.Errorf("the witness was not updated: %v", err)
+		if now, err := d.witness.Load(r.Keyset().ID); err != nil || !slices.Equal(now, good) {
+			t.Errorf("the witness has %q, %v", now, err)
 		}
-		d.log.want(t, 1, "witness update recovered")
 	})
 }
 
-// countingWitness counts the updates.
-type countingWitness struct {
+// hookedWitness calls a function before the next Load or Store, and counts the calls
+// of Store.
+type hookedWitness struct {
 	keys.Witness
-	n int
+	beforeLoad, beforeStore func()
+	stored                  int
 }
 
-func (w *countingWitness) Update(id string, decide func([]byte) []byte) error {
-	w.n++
-	return w.Witness.Update(id, decide)
+func (w *hookedWitness) Load(id string) ([]byte, error) {
+	once(&w.beforeLoad)
+	return w.Witness.Load(id)
 }
 
-func TestTheWitnessIsUpdatedOnceAVersion(t *testing.T) {
+func (w *hookedWitness) Store(id string, document []byte) error {
+	once(&w.beforeStore)
+	w.stored++
+	return w.Witness.Store(id, document)
+}
+
+// once calls a function, if there is one, and forgets it.
+func once(f *func()) {
+	if call := *f; call != nil {
+		*f = nil
+		call()
+	}
+}
+
+func TestTheWitnessIsWrittenOnceAVersion(t *testing.T) {
 	d := newDisk(t)
-	w := &countingWitness{Witness: d.witness}
+	w := &hookedWitness{Witness: d.witness}
 	d.witness = w
 	d.onThisMachine(t, createDaily, func(r *keys.Ring) {
 		must(t, r.Refresh(t.Context()))
 		rotate(t)(r)
 		must(t, r.Refresh(t.Context()))
 	})
-	if w.n != 2 {
-		t.Errorf("%d updates of two versions", w.n)
+	if w.stored != 2 {
+		t.Errorf("the witness was written %d times for two versions", w.stored)
 	}
 }
 
-// delayedWitness calls before at its next update.
-type delayedWitness struct {
-	keys.Witness
-	before func()
-}
-
-func (w *delayedWitness) Update(id string, decide func([]byte) []byte) error {
-	if before := w.before; before != nil {
-		w.before = nil
-		before()
+// Another process changes the store and records that in the witness, after this process
+// has read the store and before it reads the witness.
+func TestAChangeBetweenTheTwoReadsIsNoRestore(t *testing.T) {
+	for name, open := range map[string]opener{"Open": keys.Open, "Create": createDaily, "Read": reading, "AcceptRestore": keys.AcceptRestore} {
+		t.Run(name, func(t *testing.T) {
+			d := newDisk(t)
+			d.create(t)
+			faster := func() { d.onThisMachine(t, keys.Open, rotate(t)) }
+			must(t, d.withRing(t, &hookedWitness{Witness: d.witness, beforeLoad: faster}, open, func(r *keys.Ring) {
+				if r == nil { // of Read
+					return
+				}
+				if ks := r.Keyset(); ks.Version < 2 || ks.Epoch != 0 {
+					t.Errorf("version %d, epoch %d", ks.Version, ks.Epoch)
+				}
+			}))
+		})
 	}
-	return w.Witness.Update(id, decide)
 }
 
+// Two processes write the witness at the same time, and the one with the older document
+// is last. The next process that looks writes the newer document again.
+func TestALostUpdateOfTheWitnessIsRepeated(t *testing.T) {
+	d := newDisk(t)
+	id := d.create(t).ID
+	s := d.store(t)
+	defer s.Close() //nolint:errcheck // only read at the end
+	running, err := keys.Open(t.Context(), d.options(s, d.witness))
+	must(t, err)
+	setPolicy(t, keys.Settings{Leeway: 2 * time.Minute})(running)
+
+	faster := func() {
+		setPolicy(t, keys.Settings{Leeway: 3 * time.Minute})(running)
+	}
+	must(t, os.Remove(filepath.Join(string(d.witness.(witness.Folder)), "witness-"+id+".json")))
+	slow, err := keys.Open(t.Context(), d.options(s, &hookedWitness{Witness: d.witness, beforeStore: faster}))
+	must(t, err)
+	has := func() []byte {
+		document, err := d.witness.Load(id)
+		must(t, err)
+		return document
+	}
+	older := has()
+	if v := slow.Keyset().Version; v != 2 || !strings.Contains(string(older), `"version":2,`) {
+		t.Fatalf("version %d; the test wants the older document to be last: %s", v, older)
+	}
+	must(t, running.Refresh(t.Context()))
+	if newer := has(); !strings.Contains(string(newer), `"version":3,`) {
+		t.Errorf("the witness has %s", newer)
+	}
+}
+
+// A slow process does not replace the newer document of another one. A running process
+// compares the store with the witness too.
 func TestTheWitnessKeepsTheNewestDocument(t *testing.T) {
 	d := newDisk(t)
 	d.create(t)
 	backup := d.backup(t)
 	s := d.store(t)
-	slow, err := keys.Open(t.Context(), d.options(s, &delayedWitness{d.witness, func() { d.onThisMachine(t, keys.Open, rotate(t)) }}))
+	w := &hookedWitness{Witness: d.witness}
+	w.beforeLoad = func() { // the process checks its document, and then compares it before it would write it
+		w.beforeLoad = func() { d.onThisMachine(t, keys.Open, rotate(t)) }
+	}
+	running, err := keys.Open(t.Context(), d.options(s, w))
 	must(t, err)
-	if v := slow.Keyset().Version; v != 1 {
-		t.Fatalf("version %d: no other process was faster", v)
+	if v := running.Keyset().Version; v != 1 || w.stored != 0 {
+		t.Fatalf("version %d, written %d times: no other process was faster", v, w.stored)
 	}
 	d.overwrite(t, backup)
-	d.wantRefused(t, "version 1") // the slow process did not replace the newer document
-
-	// A process that saw nothing newer than the backup cannot detect the restore. The
-	// witness does not take the versions that it writes.
-	setPolicy(t, keys.Settings{RotationInterval: 48 * time.Hour})(slow)
+	d.wantRefused(t, "version 1")
+	if err := running.Refresh(t.Context()); !restored(err) {
+		t.Errorf("Refresh with the backup = %v", err)
+	}
 	must(t, s.Close())
+
+	// The store and the witness have different documents of the newest version.
+	d.onOtherMachine(t, setPolicy(t, keys.Settings{RotationInterval: 48 * time.Hour}))
 	d.wantRefused(t, "another version 2")
 }

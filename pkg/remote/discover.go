@@ -25,7 +25,8 @@ type Metadata struct {
 //	https://HOST/PATH/.well-known/openid-configuration
 //	https://HOST/.well-known/oauth-authorization-server/PATH
 //
-// Options.Timeout limits both requests together. Errors: ErrAddress, ErrUnavailable.
+// Options.Timeout limits both requests together. Errors: ErrAddress, ErrUnavailable,
+// *IssuerError.
 func Discover(ctx context.Context, issuer string, o Options) (Metadata, error) {
 	o = o.complete()
 	openID, oauth, err := wellKnown(issuer, o.InsecureHTTP)
@@ -45,6 +46,19 @@ func Discover(ctx context.Context, issuer string, o Options) (Metadata, error) {
 	return Metadata{}, fmt.Errorf("%w; %w", err, oauthErr)
 }
 
+// IssuerError says that the metadata names another issuer than the one that was asked for
+// (RFC 8414, section 3.3). Some providers publish metadata that is not at the issuer's
+// URL. Their keys can be used if the caller names both the issuer and JWKSURL.
+type IssuerError struct {
+	Asked    string
+	Metadata Metadata
+}
+
+// Error names both issuers.
+func (e *IssuerError) Error() string {
+	return fmt.Sprintf("%s is the metadata of the issuer %.200q, not of %q", e.Metadata.URL, e.Metadata.Issuer, e.Asked)
+}
+
 // wellKnown returns the two URLs at which the metadata of issuer may be.
 func wellKnown(issuer string, insecureHTTP bool) (openID, oauth *url.URL, err error) {
 	u, err := parseAddress(issuer, insecureHTTP)
@@ -53,6 +67,9 @@ func wellKnown(issuer string, insecureHTTP bool) (openID, oauth *url.URL, err er
 	}
 	if strings.ContainsAny(issuer, "?#") {
 		return nil, nil, fmt.Errorf("%w: %s: an issuer has no query and no fragment", ErrAddress, display(u))
+	}
+	if before, _, found := strings.Cut(issuer, "/.well-known/"); found {
+		return nil, nil, fmt.Errorf("%w: %s: this is the URL of metadata; use the issuer, %s", ErrAddress, display(u), before)
 	}
 	root := u.Scheme + "://" + u.Host
 	path := strings.TrimSuffix(u.EscapedPath(), "/")
@@ -74,7 +91,8 @@ func (o Options) metadata(ctx context.Context, place *url.URL, issuer string) (M
 		return Metadata{}, unavailable(place, err)
 	}
 	if m.Issuer != issuer {
-		return Metadata{}, unavailable(place, fmt.Errorf("it is the metadata of the issuer %.200q, not of %q", m.Issuer, issuer))
+		m.URL = place.String()
+		return Metadata{}, &IssuerError{Asked: issuer, Metadata: m}
 	}
 	jwks, err := parseAddress(m.JWKSURL, o.InsecureHTTP)
 	if err != nil {

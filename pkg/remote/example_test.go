@@ -47,7 +47,7 @@ func ExampleStatic() {
 		fmt.Println(err)
 		return
 	}
-	keys, _ := remote.Static(set.Keys).Keys(context.Background(), "")
+	keys, _ := remote.Static{Set: set}.Keys(context.Background(), "")
 	fmt.Println(len(keys), "usable,", len(problems), "not")
 	// Output:
 	// 1 usable, 1 not

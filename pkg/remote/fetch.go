@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -51,6 +52,7 @@ func Fetch(ctx context.Context, rawURL string, o Options) (Document, error) {
 // caches on the way must revalidate their copy with the origin.
 func (o Options) fetch(ctx context.Context, u *url.URL, prev Document, force bool) (Document, error) {
 	header := http.Header{"Accept": {"application/jwk-set+json, application/json;q=0.9"}}
+	maps.Copy(header, o.Header)
 	if force {
 		header.Set("Cache-Control", "no-cache")
 	}
@@ -159,6 +161,7 @@ func (o Options) roundTrip(ctx context.Context, u *url.URL, header http.Header) 
 	if int64(len(body)) > o.MaxSize {
 		return reply{}, fmt.Errorf("the answer is larger than %d bytes", o.MaxSize)
 	}
+	body = bytes.TrimPrefix(body, []byte("\ufeff")) // a byte order mark, which JSON must not have, but some servers send
 	return reply{status: resp.StatusCode, header: resp.Header, body: body}, checkBody(body)
 }
 

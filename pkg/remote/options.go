@@ -30,6 +30,10 @@ type Options struct {
 	// are not used with a Transport of the caller.
 	RootCAs *x509.CertPool
 
+	// Header is sent with each request for a JWK Set, such as one with Authorization. It
+	// is not sent with requests for metadata, and redirects to another origin are refused.
+	Header http.Header
+
 	// InsecureHTTP allows plain http to any host. Without it, plain http is allowed to
 	// loopback hosts only (a literal loopback address, or localhost).
 	InsecureHTTP bool

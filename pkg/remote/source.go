@@ -45,15 +45,14 @@ func New(jwksURL string, o Options) (*Source, error) {
 // Keys returns the keys with this kid, all keys for "", and none if the set has
 // no such key. For an unknown kid the set is fetched again, once per Cooldown.
 // If the issuer cannot be reached, a fresh document decides that a kid is unknown. A
-// stale one cannot decide that: the error is ErrUnavailable.
+// stale one cannot decide that: the error is ErrUnavailable. Errors: *UnusableError.
 func (s *Source) Keys(ctx context.Context, kid string) ([]jwk.PublicKey, error) {
 	c, err := s.current(ctx)
 	if err != nil {
 		return nil, err
 	}
-	keys := find(c.doc.Set.Keys, kid)
-	if len(keys) > 0 {
-		return keys, nil
+	if keys, err := find(c.doc.Set.Keys, nil, kid); len(keys) > 0 {
+		return keys, err
 	}
 	c, err = s.renew(ctx, true, func(c cache, now time.Time) bool {
 		return !now.Before(c.forcedAt.Add(s.o.Cooldown)) && !now.Before(c.retryAt)
@@ -61,11 +60,11 @@ func (s *Source) Keys(ctx context.Context, kid string) ([]jwk.PublicKey, error) 
 	if err != nil {
 		return nil, err
 	}
-	keys = find(c.doc.Set.Keys, kid)
-	if len(keys) == 0 && c.err != nil && !s.o.Now().Before(c.doc.FreshUntil) {
+	keys, err := find(c.doc.Set.Keys, c.doc.Problems, kid)
+	if len(keys) == 0 && err == nil && c.err != nil && !s.o.Now().Before(c.doc.FreshUntil) {
 		return nil, c.err
 	}
-	return keys, nil
+	return keys, err
 }
 
 // Document returns the set that Keys uses, and fetches it if necessary. The caller may
@@ -136,7 +135,8 @@ func (s *Source) fetch(ctx context.Context, force bool) cache {
 		c.forcedAt = s.o.Now()
 	}
 	doc, err := s.o.fetch(ctx, s.url, c.doc, force)
-	if err == nil && len(doc.Set.Keys) == 0 {
+	if err == nil && len(doc.Set.Keys) == 0 && (len(doc.Problems) == 0 || len(c.doc.Set.Keys) > 0) {
+		// A set without keys is a mistake of the issuer. The last good document counts.
 		err = unavailable(s.url, errors.New("the set has no usable key"))
 	}
 	if c.err = err; err == nil {

@@ -18,7 +18,7 @@ import (
 
 var (
 	_ token.KeySource = (*remote.Source)(nil)
-	_ token.KeySource = remote.Static(nil)
+	_ token.KeySource = remote.Static{}
 )
 
 // holds asserts that the source has exactly one key under the kid of each key.
@@ -414,9 +414,58 @@ func TestImpatientKidStorm(t *testing.T) {
 	})
 }
 
+// TestUnusableKey asks for a key that the set has, but that cannot be used. A file and a
+// URL give the same answer.
+func TestUnusableKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newKey(t)
+		raw, err := a.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		broken := `{"kty":"EC","crv":"P-256","kid":"broken","x":"AAAA","y":"AAAA"}`
+		for _, test := range []struct {
+			members, kid string
+			unusable     bool
+		}{
+			{broken, "broken", true},
+			{broken, "", true},
+			{broken, "other", false},
+			{broken + "," + string(raw), "broken", true},
+			{broken + "," + string(raw), "other", false},
+		} {
+			body := "\ufeff" + `{"keys":[` + test.members + `]}` // some servers send a byte order mark
+			_, source := newOrigin(t, says(body), remote.Options{})
+			set, problems, err := jwk.ParseSet([]byte(strings.TrimPrefix(body, "\ufeff")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, source := range map[string]token.KeySource{"URL": source, "file": remote.Static{Set: set, Problems: problems}} {
+				got, err := source.Keys(t.Context(), test.kid)
+				unusable, is := errors.AsType[*remote.UnusableError](err)
+				if is != test.unusable || len(got) > 0 || (is && unusable.Problem.KeyID != "broken") || (!is && err != nil) {
+					t.Errorf("%s, kid %q of %s: %v, %v", name, test.kid, test.members, got, err)
+				}
+			}
+		}
+	})
+}
+
+// TestKeysOutliveABrokenSet replaces a good set by one whose keys cannot be used.
+func TestKeysOutliveABrokenSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newKey(t)
+		server, source := newOrigin(t, says(setOf(t, a)), remote.Options{})
+		holds(t, source, a)
+		server.answers(says(`{"keys":[{"kty":"EC","crv":"P-256","kid":"broken","x":"AAAA","y":"AAAA"}]}`))
+		time.Sleep(10 * time.Minute)
+		holds(t, source, a)
+	})
+}
+
 func TestStatic(t *testing.T) {
 	a, b := newKey(t), newKey(t)
-	source := remote.Static{a, b}
+	source := remote.Static{Set: jwk.Set{Keys: []jwk.PublicKey{a, b}}}
 	for kid, want := range map[string]int{a.KeyID(): 1, b.KeyID(): 1, "": 2, "other": 0} {
 		got, err := source.Keys(t.Context(), kid)
 		if err != nil || len(got) != want {

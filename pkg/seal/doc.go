@@ -14,7 +14,7 @@
 // caller that joins it from several parts must make sure that no other parts give the
 // same context.
 //
-// The sealing key is in a file of its own, mode 0600, one line of text:
+// The sealing key is in a file of its own, created with mode 0600, one line of text:
 //
 //	jwksctl-seal-key-1 <43 characters: 32 random bytes, base64url without padding>
 //

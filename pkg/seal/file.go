@@ -9,10 +9,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
+	"syscall"
 
 	"github.com/jwksctl/jwksctl/pkg/atomicfile"
+	"github.com/jwksctl/jwksctl/pkg/fileaccess"
 )
 
 const (
@@ -22,11 +23,14 @@ const (
 )
 
 // Load reads the key file at path. It never creates one. The error matches
-// [fs.ErrNotExist] if there is no such file. Except on Windows, it refuses a file
-// that users other than its owner may read or change.
+// [fs.ErrNotExist] if there is no such file. It refuses a file that other users may
+// read or change; package fileaccess says who they are.
 func Load(path string) (Key, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
+		if err := fileaccess.CheckLink(path); err != nil {
+			return Key{}, fmt.Errorf("seal key: %v", err)
+		}
 		return Key{}, fmt.Errorf("seal key %s: %w: without it the private keys in the store cannot be read; "+
 			"restore the file that was created together with the store", path, fs.ErrNotExist)
 	}
@@ -39,7 +43,7 @@ func Load(path string) (Key, error) {
 	if err != nil {
 		return Key{}, fmt.Errorf("seal key: %w", err)
 	}
-	if err := checkFile(info); err != nil {
+	if err := checkFile(path, info); err != nil {
 		return Key{}, fmt.Errorf("seal key %s: %v", path, err)
 	}
 	text, err := io.ReadAll(f)
@@ -50,20 +54,19 @@ func Load(path string) (Key, error) {
 	if err != nil {
 		return Key{}, fmt.Errorf("seal key %s: %v", path, err)
 	}
+	atomicfile.RemoveLeftovers(path) // a copy of the key that a killed Create left
 	return derive(secret)
 }
 
 // checkFile returns an error if the file cannot be a key file.
-func checkFile(info fs.FileInfo) error {
-	switch mode := info.Mode(); {
-	case !mode.IsRegular():
+func checkFile(path string, info fs.FileInfo) error {
+	switch {
+	case !info.Mode().IsRegular():
 		return errors.New("not a regular file")
-	case runtime.GOOS != "windows" && mode.Perm()&0o077 != 0:
-		return fmt.Errorf("mode %04o lets other users read or change it: chmod 600 it", mode.Perm())
 	case info.Size() > fileMax:
 		return errors.New("not a key file: it is too long")
 	}
-	return nil
+	return fileaccess.Check(path, info)
 }
 
 // parse returns the 32 bytes in the text of a key file. Its errors do not quote the
@@ -104,11 +107,19 @@ func Create(path string) (Key, error) {
 		return key, err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return Key{}, fmt.Errorf("seal key %s: make its folder: %w", path, err)
+		return Key{}, fmt.Errorf("seal key %s: make its folder: %w: %s", path, err, hint(err))
 	}
 	err = atomicfile.Create(path, format(newSecret()), 0o600)
 	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return Key{}, fmt.Errorf("seal key %s: %w", path, err)
+		return Key{}, fmt.Errorf("seal key %s: %w: %s", path, err, hint(err))
 	}
 	return Load(path)
+}
+
+// hint says what to do about a file that cannot be made.
+func hint(err error) string {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return "free space on the disk, or raise the quota, and retry"
+	}
+	return "choose a folder that you may write to"
 }

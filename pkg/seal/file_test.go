@@ -11,7 +11,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // createEnv is a variable with a path. It makes the test binary a process that waits
@@ -145,6 +147,18 @@ func TestCreateKeepsABrokenFile(t *testing.T) {
 	}
 }
 
+func TestHint(t *testing.T) {
+	for err, want := range map[error]string{
+		syscall.ENOSPC:   "free space on the disk",
+		syscall.EDQUOT:   "free space on the disk",
+		fs.ErrPermission: "choose a folder that you may write to",
+	} {
+		if got := hint(fmt.Errorf("write: %w", err)); !strings.Contains(got, want) {
+			t.Errorf("%v: %q, want %q", err, got, want)
+		}
+	}
+}
+
 func TestLoadMissing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "seal.key")
 	_, err := Load(path)
@@ -207,4 +221,24 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("%q has the key of %q", text, got)
 		}
 	})
+}
+
+// A process that was killed while it made the key file left a copy of the key.
+func TestLoadRemovesTheCopyOfAKilledCreate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state", "seal.key")
+	if _, err := Create(path); err != nil {
+		t.Fatal(err)
+	}
+	left := filepath.Join(filepath.Dir(path), ".seal.key.123456.tmp")
+	if err := os.Link(path, left); err != nil {
+		t.Fatal(err)
+	}
+	hourAgo := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(left, hourAgo, hourAgo); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(path); err != nil {
+		t.Fatal(err)
+	}
+	checkFolder(t, path)
 }

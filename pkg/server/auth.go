@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +34,9 @@ type grant struct {
 
 // auth answers POST /auth with a token.
 func (s *Server) auth(w http.ResponseWriter, r *http.Request) error {
+	if err := s.checkBrowser(r); err != nil {
+		return err
+	}
 	if s.limiter != nil {
 		if wait := s.limiter.take(clientAddress(r), s.o.Now()); wait > 0 {
 			seconds := int((wait + time.Second - 1) / time.Second)
@@ -92,7 +97,8 @@ func (s *Server) mint(ctx context.Context, request token.Request, expired bool) 
 	return minted, err
 }
 
-// wantsExpired reads the query: expired is true, false, 1, 0 or has no value.
+// wantsExpired reads the query: expired is true or false in upper or lower case, 1, 0 or
+// has no value. It refuses the members of the body, so that they are not ignored.
 func wantsExpired(query string) (bool, error) {
 	if query == "" {
 		return false, nil
@@ -101,12 +107,17 @@ func wantsExpired(query string) (bool, error) {
 	if err != nil {
 		return false, badRequest("the query cannot be read")
 	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if name != "expired" && isMember(name) {
+			return false, badRequest("%s is in the query: send it in the body", name)
+		}
+	}
 	given, ok := values["expired"]
 	if !ok {
 		return false, nil
 	}
 	if len(given) == 1 {
-		switch given[0] {
+		switch strings.ToLower(given[0]) {
 		case "true", "1", "":
 			return true, nil
 		case "false", "0":

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"maps"
 	"mime"
@@ -30,6 +32,9 @@ func parseBody(h http.Header, body []byte) (token.Request, error) {
 		}
 		return parseMembers(members)
 	case "application/x-www-form-urlencoded":
+		if start := strings.ToLower(string(bytes.TrimSpace(body))); strings.HasPrefix(start, "{") || strings.HasPrefix(start, "%7b") {
+			return token.Request{}, badRequest("the body is JSON, but its Content-Type says that it is a form: send Content-Type: application/json")
+		}
 		fields, err := url.ParseQuery(string(body))
 		if err != nil {
 			return token.Request{}, badRequest("the body is not a valid form")
@@ -47,35 +52,54 @@ func parseBody(h http.Header, body []byte) (token.Request, error) {
 	}
 }
 
+// isMember reports whether the body may have a member of this name, or whether it has a
+// meaning that parseMembers refuses.
+func isMember(name string) bool {
+	switch name {
+	case "sub", "username", "client_id", "password", "client_secret", "grant_type", "scope", "ttl", "claims",
+		"expired", "exp", "iat", "iss", "jti", "nbf":
+		return true
+	}
+	return isList(name)
+}
+
+// isList reports whether a member becomes the aud of the token and may have several
+// values.
+func isList(name string) bool { return name == "aud" || name == "audience" || name == "resource" }
+
 // formMembers converts the fields of a form to the members of a JSON object. It leaves
 // out unknown fields.
 func formMembers(fields url.Values) (map[string]any, error) {
 	members := make(map[string]any)
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		values := fields[name]
-		switch name {
-		case "aud":
+		switch {
+		case isList(name):
 			all := make([]any, len(values))
 			for i, v := range values {
 				all[i] = v
 			}
 			members[name] = all
-		case "username", "password", "sub", "scope", "ttl":
+		case name == "claims":
+			return nil, badRequest("claims can be sent as JSON only")
+		case isMember(name):
 			if len(values) > 1 {
 				return nil, badRequest("%s is given more than once", name)
 			}
 			members[name] = values[0]
-		case "claims":
-			return nil, badRequest("claims can be sent as JSON only")
 		}
 	}
 	return members, nil
 }
 
 func parseMembers(members map[string]any) (request token.Request, err error) {
-	_, hasName := members["username"]
-	_, hasPassword := members["password"]
-	isLogin := hasName || hasPassword // a login form may have any other members
+	// A login or a request of an OAuth client may have any other members.
+	ignoreUnknown := false
+	for _, name := range []string{"username", "password", "client_id", "client_secret", "grant_type"} {
+		_, given := members[name]
+		ignoreUnknown = ignoreUnknown || given
+	}
+	var username, clientID string
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		value := members[name]
 		if value == nil {
@@ -83,24 +107,34 @@ func parseMembers(members map[string]any) (request token.Request, err error) {
 		}
 		ok := true
 		switch name {
-		case "password": // is ignored
+		case "password", "client_secret": // are ignored
 		case "sub":
 			request.Subject, ok = value.(string)
-		case "username": // sorts after sub, which wins
-			var user string
-			if user, ok = value.(string); request.Subject == "" {
-				request.Subject = user
+		case "username":
+			username, ok = value.(string)
+		case "client_id":
+			clientID, ok = value.(string)
+		case "grant_type":
+			if value != "client_credentials" && value != "password" {
+				return token.Request{}, badRequest("grant_type is %q: use client_credentials or password, or leave it out", value)
 			}
 		case "scope":
 			request.Scope, ok = value.(string)
-		case "aud":
-			request.Audience, ok = stringList(value)
+		case "aud", "audience", "resource":
+			var all []string
+			if all, ok = stringList(value); !slices.Equal(all, request.Audience) { // clients may send the same audience and resource
+				request.Audience = append(request.Audience, all...)
+			}
 		case "claims":
 			request.Claims, ok = value.(map[string]any)
 		case "ttl":
 			request.TTL, ok = parseTTL(value)
+		case "expired":
+			return token.Request{}, badRequest("expired belongs in the query: POST /auth?expired=true")
+		case "exp", "iat", "iss", "jti", "nbf":
+			return token.Request{}, badRequest("%s is set by the server: leave it out; ttl sets the lifetime", name)
 		default:
-			if !isLogin {
+			if !ignoreUnknown {
 				return token.Request{}, badRequest("unknown member %q: use username, password, sub, aud, scope, ttl or claims", name)
 			}
 		}
@@ -108,13 +142,14 @@ func parseMembers(members map[string]any) (request token.Request, err error) {
 			return token.Request{}, badRequest("%s must be %s", name, expectedType(name))
 		}
 	}
+	request.Subject = cmp.Or(request.Subject, username, clientID)
 	return request, nil
 }
 
 // expectedType says what a member must be, for the error message.
 func expectedType(name string) string {
 	switch name {
-	case "aud":
+	case "aud", "audience", "resource":
 		return "a string or an array of strings"
 	case "claims":
 		return "an object"

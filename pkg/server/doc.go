@@ -9,33 +9,46 @@
 //	GET  /livez /readyz /metrics                   health and Prometheus metrics
 //
 // GET includes HEAD. Scripts of any origin may read the first four, which are the public
-// documents, and these answer the preflight requests of browsers. They also answer if
-// their path starts with two slashes, because some clients append a path to an issuer
-// with a final slash. The server answers all other paths with 404 and never redirects.
-// On the public documents it evaluates If-None-Match, and ignores Range and other
-// conditions.
+// documents, and these answer the preflight requests of browsers. If the issuer has a path,
+// they also answer where that path precedes or follows theirs, as in /tenant/jwks and
+// /.well-known/oauth-authorization-server/tenant. They also answer if their path starts
+// with two slashes, because some clients append a path to an issuer with a final slash.
+// Every path may itself end with a slash. The server answers all other paths with 404 and
+// never redirects. On the public documents it evaluates If-None-Match, and ignores Range
+// and other conditions.
 //
 // # What POST /auth accepts
 //
 // The body is empty, a form, or a JSON object. Each member is optional:
 //
-//	username  becomes sub; so does the user of HTTP Basic
-//	password  is ignored: every client gets a token
-//	sub       the subject; takes precedence over username, and username over Basic
-//	aud       a string or an array of strings, in a form several fields
-//	scope     a string
-//	ttl       seconds, or a duration such as "5m"
-//	claims    an object of further claims; JSON only
+//	sub            the subject
+//	username       becomes sub if there is no sub
+//	client_id      becomes sub if there is neither; then the user of HTTP Basic does
+//	password       is ignored, as is client_secret: every client gets a token
+//	aud            a string or an array of strings, in a form several fields
+//	audience       is added to aud, as is resource (RFC 8707)
+//	scope          a string
+//	ttl            seconds, or a duration such as "5m"
+//	claims         an object of further claims; JSON only
+//	grant_type     client_credentials or password
 //
 // A member that is null counts as absent. An unknown member of a JSON object is an error,
-// because it is probably misspelt. If username or password is present, the body is a
-// login form, and unknown members are ignored.
-// Unknown form fields are ignored (RFC 6749, section 3.2), and so is every Authorization
-// header except Basic. The answer is
+// because it is probably misspelt. If username, password, client_id, client_secret or
+// grant_type is present, the body is that of a login or of an OAuth client, and unknown
+// members are ignored. Unknown form fields are ignored (RFC 6749, section 3.2), and so is
+// every Authorization header except Basic. A name that has a meaning is never ignored in
+// the wrong place: expired in the body, a member of the body in the query, and a claim that
+// the server sets, such as exp, are errors. The answer is
 //
 //	{"token": T, "access_token": T, "token_type": "Bearer", "expires_in": 3600, "kid": K}
 //
 // or T alone if Accept prefers application/jwt.
+//
+// A web page in the browser of a developer must not get a token. The server therefore
+// answers 403 to a page of another origin ([http.CrossOriginProtection]). On a loopback
+// address, it answers 421 to a Host that is neither a loopback name or address nor the
+// host of the issuer, because the name of a page may resolve to a loopback address (DNS
+// rebinding).
 //
 // # What it guarantees
 //

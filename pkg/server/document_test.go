@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -140,6 +141,63 @@ func TestDiscovery(t *testing.T) {
 		}
 		if other := read(t, srv.do("GET", "/.well-known/oauth-authorization-server", "")); other != body {
 			t.Errorf("oauth-authorization-server differs: %s", other)
+		}
+	}
+}
+
+// Clients derive the URL of the discovery document from the issuer in four ways, and a
+// proxy in front may remove the issuer's path.
+func TestIssuerWithPath(t *testing.T) {
+	const oidc, oauth, set = "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/.well-known/jwks.json"
+	for _, issuer := range []string{"https://a.example/tenant/a", "https://a.example/tenant/a/", "https://a.example/tenant%2Fa"} {
+		srv := newTestServer(t, keys.Settings{Issuer: issuer})
+		for document, paths := range map[string][]string{
+			oidc:  {oidc + "/tenant/a", "/tenant/a" + oidc, "/tenant/a/" + oidc, oidc + "/tenant/a/"},
+			oauth: {oauth + "/tenant/a", "/tenant/a" + oauth, "/tenant/a/" + oauth, oauth + "/tenant/a/"},
+			set:   {"/tenant/a" + set, "/tenant/a/" + set, "/tenant/a/jwks"},
+		} {
+			want := read(t, srv.do("GET", document, ""))
+			for _, path := range paths {
+				r := srv.do("GET", path, "")
+				if got := read(t, r); r.StatusCode != http.StatusOK || got != want || r.Header.Get("Access-Control-Allow-Origin") != "*" {
+					t.Errorf("issuer %s: GET %s: status %d, header %v: %s", issuer, path, r.StatusCode, r.Header, got)
+				}
+				if r := srv.do("OPTIONS", path, ""); r.StatusCode != http.StatusNoContent {
+					t.Errorf("issuer %s: OPTIONS %s: status %d", issuer, path, r.StatusCode)
+				}
+			}
+		}
+		for _, path := range []string{
+			oauth + "/tenant/b", oauth + "/tenant", "/tenant/b" + oidc, "/tenant/a", "/tenant" + oidc, oidc + "tenant/a",
+			"/tenant/a" + oauth + "/tenant/a", "/tenant/a/livez",
+		} {
+			wantProblem(t, srv.do("GET", path, ""), http.StatusNotFound, "nothing at this path")
+		}
+		// A proxy may guard /auth only.
+		wantProblem(t, srv.do("POST", "/tenant/a/auth", ""), http.StatusNotFound, "nothing at this path")
+
+		var found metadata
+		if err := json.Unmarshal([]byte(read(t, srv.do("GET", oauth+"/tenant/a", ""))), &found); err != nil || found.Issuer != issuer {
+			t.Errorf("issuer %s: %+v, %v", issuer, found, err)
+		}
+		uri, err := url.Parse(found.JWKSURI)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := srv.do("GET", uri.EscapedPath(), ""); r.StatusCode != http.StatusOK {
+			t.Errorf("issuer %s: its jwks_uri %s: status %d", issuer, uri, r.StatusCode)
+		}
+	}
+}
+
+func TestIssuerWithPathChanges(t *testing.T) {
+	srv := newTestServer(t, keys.Settings{Issuer: "https://a.example/old"})
+	if _, err := srv.ring.SetPolicy(t.Context(), keys.Settings{Issuer: "https://a.example/new"}); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]int{"/old/jwks": http.StatusNotFound, "/new/jwks": http.StatusOK} {
+		if r := srv.do("GET", path, ""); r.StatusCode != want {
+			t.Errorf("GET %s: status %d, want %d", path, r.StatusCode, want)
 		}
 	}
 }

@@ -80,7 +80,8 @@ func (s *Server) drain(srv *http.Server) {
 }
 
 // PprofHandler serves the profiles of net/http/pprof under /debug/pprof/. Use it on a
-// separate listener that only the operator can reach.
+// separate listener that only the operator can reach. On a loopback address, it refuses
+// a Host that is not a loopback name or address.
 func PprofHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
@@ -88,5 +89,11 @@ func PprofHandler() http.Handler {
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isLocal(r) && !isLoopback(hostname(r.Host)) {
+			http.Error(w, misdirected("localhost or a loopback address").detail, http.StatusMisdirectedRequest)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }

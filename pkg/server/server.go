@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"path"
 	"runtime"
 	"strings"
@@ -120,10 +121,9 @@ const otherRoute = "other"
 // problem documents. It never redirects, because a client that follows a redirect may
 // turn a POST into a GET.
 func (s *Server) find(r *http.Request) (h http.Handler, route string) {
-	if single := strings.TrimPrefix(r.URL.Path, "/"); s.public[single] {
-		// A client that appends a path to an issuer with a final slash sends two slashes.
+	if p := s.routePath(r.URL); p != r.URL.Path {
 		r = r.Clone(r.Context())
-		r.URL.Path = single
+		r.URL.Path = p
 	}
 	if path.Clean(r.URL.Path) != r.URL.Path {
 		return s.problemHandler(notFound()), otherRoute
@@ -141,6 +141,41 @@ func (s *Server) find(r *http.Request) (h http.Handler, route string) {
 		}), r.URL.Path
 	}
 	return s.problemHandler(notFound()), otherRoute
+}
+
+// routePath returns the path that ServeMux should look up. It removes one final slash. A
+// public document has further paths, because clients derive its URL from the issuer:
+//
+//   - The issuer's path precedes it (OpenID Connect Discovery 1.0, section 4.1; a proxy may
+//     remove that path) or follows it (RFC 8414, section 3.1).
+//   - It starts with two slashes if the issuer ends with one.
+func (s *Server) routePath(u *url.URL) string {
+	p := u.Path
+	if s.public[p] {
+		return p
+	}
+	if len(p) > 1 && strings.HasSuffix(p, "/") && strings.HasSuffix(u.EscapedPath(), "/") {
+		p = strings.TrimSuffix(p, "/")
+	}
+	base := strings.TrimSuffix(s.issuer().Path, "/")
+	for _, document := range []string{p, strings.TrimPrefix(p, base), strings.TrimSuffix(p, base)} {
+		if strings.HasPrefix(document, "//") {
+			document = document[1:]
+		}
+		if s.public[document] {
+			return document
+		}
+	}
+	return p
+}
+
+// issuer returns the issuer of the policy, which has made sure that it is a URL.
+func (s *Server) issuer() *url.URL {
+	u, err := url.Parse(s.o.Ring.Policy().Issuer)
+	if err != nil {
+		return &url.URL{}
+	}
+	return u
 }
 
 func (s *Server) problemHandler(p *problem) http.Handler {

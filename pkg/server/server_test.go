@@ -182,7 +182,7 @@ func TestRoutesAndMethods(t *testing.T) {
 			})
 		}
 	}
-	for _, path := range []string{"/", "/nothing", "/jwks/", "/auth/x", "/debug/pprof/"} {
+	for _, path := range []string{"/", "/nothing", "/nothing/", "/auth/x", "/debug/pprof/"} {
 		wantProblem(t, srv.do("GET", path, ""), http.StatusNotFound, "nothing at this path")
 	}
 }
@@ -190,7 +190,7 @@ func TestRoutesAndMethods(t *testing.T) {
 // http.ServeMux redirects such paths by itself, and a client may follow a POST with a GET.
 func TestNoPathRedirects(t *testing.T) {
 	srv := newTestServer(t, keys.Settings{})
-	for _, path := range []string{"//auth", "//livez", "///jwks", "/./jwks", "/jwks/", "/jwks//", "/x/../auth", "/.well-known//jwks.json", "//jwks/", "/auth%2F"} {
+	for _, path := range []string{"//auth", "//livez", "///jwks", "/./jwks", "//auth/", "/jwks//", "/x/../auth", "/.well-known//jwks.json", "/auth//", "/auth%2F", "/auth%2F/"} {
 		for _, method := range []string{"GET", "POST", "OPTIONS", "CONNECT"} {
 			r := srv.do(method, path, "")
 			if location := r.Header.Get("Location"); location != "" {
@@ -199,7 +199,7 @@ func TestNoPathRedirects(t *testing.T) {
 			wantProblem(t, r, http.StatusNotFound, "nothing at this path")
 		}
 	}
-	wantMetrics(t, srv, map[string]string{`jwksctl_http_request_duration_seconds_count{route="other"}`: "40"})
+	wantMetrics(t, srv, map[string]string{`jwksctl_http_request_duration_seconds_count{route="other"}`: "44"})
 }
 
 func TestRequestTargets(t *testing.T) {
@@ -242,6 +242,29 @@ func TestRequestTargets(t *testing.T) {
 		s.stop()
 		<-s.ended
 	})
+}
+
+func TestFinalSlash(t *testing.T) {
+	srv := newTestServer(t, keys.Settings{})
+	for path, method := range map[string]string{
+		"/auth": "POST", "/livez": "GET", "/readyz": "GET", "/metrics": "GET", "/jwks": "GET", "/.well-known/jwks.json": "GET",
+		"/.well-known/openid-configuration": "GET", "/.well-known/oauth-authorization-server": "GET", "//jwks": "GET",
+	} {
+		r, want := srv.do(method, path+"/", ""), srv.do(method, path, "")
+		if r.StatusCode != http.StatusOK {
+			t.Errorf("%s %s/: status %d", method, path, r.StatusCode)
+		}
+		for _, name := range []string{"Content-Type", "Etag", "Access-Control-Allow-Origin"} {
+			if got, want := r.Header.Get(name), want.Header.Get(name); got != want {
+				t.Errorf("%s %s/: %s = %q, want %q", method, path, name, got, want)
+			}
+		}
+	}
+	if g := decodeGrant(t, srv.do("POST", "/auth/?expired=true", "")); g.ExpiresIn != 0 {
+		t.Errorf("/auth/ ignores its query: %+v", g)
+	}
+	wantProblem(t, srv.do("GET", "/auth/", ""), http.StatusMethodNotAllowed, "POST")
+	wantMetrics(t, srv, map[string]string{`jwksctl_http_requests_total{method="POST",route="/auth",status="200"}`: "3"})
 }
 
 func TestDocumentsAnswerTwoSlashes(t *testing.T) {

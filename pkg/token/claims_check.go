@@ -80,16 +80,23 @@ func (c *claimsCheck) checkTypes() {
 		{"sub", true},
 		{"jti", true},
 		{"client_id", c.Profile == ProfileAccessToken},
-		{"scope", len(c.Scopes) > 0},
 	} {
 		value, ok := c.claims[expected.claim]
 		if _, isString := value.(string); ok && !isString && expected.when {
 			c.fail(ReasonClaimType, expected.claim, "have the issuer write it as a string", "%s is not a string", expected.claim)
 		}
 	}
-	if aud, ok := c.claims["aud"]; ok {
-		if _, isList := stringList(aud); !isList {
-			c.fail(ReasonClaimType, "aud", "have the issuer write one of these", "aud is neither a string nor a non-empty array of strings")
+	for _, expected := range [...]struct {
+		claim string
+		when  bool
+	}{
+		{"aud", true},
+		{"scope", len(c.Scopes) > 0},
+		{"scp", len(c.Scopes) > 0},
+	} {
+		value, ok := c.claims[expected.claim]
+		if _, isList := stringList(value); ok && !isList && expected.when {
+			c.fail(ReasonClaimType, expected.claim, "have the issuer write one of these", "%s is neither a string nor a non-empty array of strings", expected.claim)
 		}
 	}
 	for _, numeric := range [...]struct {
@@ -119,7 +126,6 @@ func (c *claimsCheck) checkPresence() {
 		{"iss", !c.InsecureSkipIssuer || access},
 		{"aud", !c.InsecureSkipAudience && len(c.Audience) > 0 || access},
 		{"sub", c.Subject != "" || access},
-		{"scope", len(c.Scopes) > 0},
 		{"iat", c.MaxAge > 0 || access},
 		{"client_id", access},
 		{"jti", access},
@@ -128,6 +134,9 @@ func (c *claimsCheck) checkPresence() {
 			c.require(required.claim)
 		}
 	}
+	if _, scp := c.claims["scp"]; len(c.Scopes) > 0 && !scp {
+		c.require("scope")
+	}
 	for _, requirement := range c.Require {
 		c.require(requirement.Claim)
 	}
@@ -135,7 +144,7 @@ func (c *claimsCheck) checkPresence() {
 
 // require refuses a token without the claim, once.
 func (c *claimsCheck) require(name string) {
-	_, ok := c.claims[name]
+	_, ok := find(c.claims, name)
 	if ok || slices.ContainsFunc(c.failed, func(r *Refusal) bool { return r.Reason == ReasonClaimMissing && r.Claim == name }) {
 		return
 	}
@@ -196,8 +205,8 @@ func (c *claimsCheck) checkTokenType() {
 
 func (c *claimsCheck) checkIssuer() {
 	iss, ok := c.claims["iss"].(string)
-	if ok && !c.InsecureSkipIssuer && iss != c.Issuer {
-		c.fail(ReasonIssuer, "iss", "set it as the expected issuer if you trust it", "iss is %s, not %s", quote(iss), quote(c.Issuer))
+	if ok && !c.InsecureSkipIssuer && !slices.Contains(c.Issuer, iss) {
+		c.fail(ReasonIssuer, "iss", "set it as the expected issuer if you trust it", "iss is %s, not %s", quote(iss), list(c.Issuer))
 	}
 }
 
@@ -226,16 +235,18 @@ func (c *claimsCheck) checkSubject() {
 	}
 }
 
-// checkScopes checks scope, a list separated by spaces (RFC 8693, section 4.2).
+// checkScopes checks scope, a list separated by spaces (RFC 8693, section 4.2). Some
+// issuers write an array, or call the claim scp.
 func (c *claimsCheck) checkScopes() {
 	if len(c.Scopes) == 0 {
 		return
 	}
-	scope, ok := c.claims["scope"].(string)
-	if !ok {
+	scope, isScope := stringList(c.claims["scope"])
+	scp, isSCP := stringList(c.claims["scp"])
+	if !isScope && !isSCP {
 		return
 	}
-	granted := strings.Split(scope, " ")
+	granted := strings.Split(strings.Join(append(scope, scp...), " "), " ")
 	for _, required := range c.Scopes {
 		if !slices.Contains(granted, required) {
 			c.fail(ReasonScope, "scope", "ask the issuer for it", "the token lacks the scope %s", quote(required))
@@ -246,7 +257,7 @@ func (c *claimsCheck) checkScopes() {
 // checkValues checks the claims of Require. A claim that is null has no value.
 func (c *claimsCheck) checkValues() {
 	for _, requirement := range c.Require {
-		claim, ok := c.claims[requirement.Claim]
+		claim, ok := find(c.claims, requirement.Claim)
 		switch value := requirement.Value; {
 		case !ok:
 		case claim == nil:
@@ -255,4 +266,29 @@ func (c *claimsCheck) checkValues() {
 			c.fail(ReasonClaimValue, requirement.Claim, "require that value to accept it", "the claim %s is not %s", quote(requirement.Claim), quote(*value))
 		}
 	}
+}
+
+// find returns the claim of that exact name. If there is none, it follows the name as a
+// path into objects: a JSON pointer (RFC 6901) if it begins with a slash, else names
+// separated by dots.
+func find(claims map[string]any, name string) (value any, ok bool) {
+	if value, ok = claims[name]; ok {
+		return value, true
+	}
+	var path []string
+	if pointer, isPointer := strings.CutPrefix(name, "/"); isPointer {
+		for token := range strings.SplitSeq(pointer, "/") {
+			path = append(path, strings.NewReplacer("~1", "/", "~0", "~").Replace(token))
+		}
+	} else {
+		path = strings.Split(name, ".")
+	}
+	value = claims
+	for _, member := range path {
+		object, _ := value.(map[string]any) // a nil map has no members
+		if value, ok = object[member]; !ok {
+			return nil, false
+		}
+	}
+	return value, true
 }

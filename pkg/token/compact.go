@@ -97,11 +97,10 @@ func decodeSegment(name, segment string) ([]byte, error) {
 		return decoded, nil
 	}
 	hint := "use only A-Z a-z 0-9 - and _, and set unused bits to zero"
-	switch {
-	case strings.Contains(segment, "="):
-		hint = "remove the padding (=)"
-	case strings.ContainsAny(segment, "+/"):
-		hint = "write - instead of + and _ instead of /"
+	if strings.ContainsAny(segment, "=+/") {
+		// The signature is over the text of header and payload, so that changing it does
+		// not repair the token.
+		hint = "have the issuer write base64url without padding (RFC 7515, section 2)"
 	}
 	return nil, &Refusal{
 		Reason:  ReasonEncoding,

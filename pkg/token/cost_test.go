@@ -59,12 +59,14 @@ func TestCost(t *testing.T) {
 	checkCost(t, "too long", v, strings.Repeat("a.", 10<<20), token.ReasonTooLarge)
 	checkCost(t, "long kid", v, good(jwk.EdDSA).head("kid", strings.Repeat("\u00e9", 20_000)).String(), token.ReasonKidUnknown)
 
-	// A JWK Set with the most keys that it may contain, all with the same kid.
+	// A JWK Set with the most keys that it may contain, all with the same kid, of which two
+	// are different.
 	key := keys()[jwk.EdDSA]
 	same := make([]jwk.PublicKey, 999)
 	for i := range same {
 		same[i] = withMembers(t, keys()[jwk.ES256], map[string]any{"kid": key.KeyID()})
 	}
+	same[0] = withMembers(t, keys()[jwk.ES256], map[string]any{"kid": key.KeyID(), "alg": nil})
 	v.Keys = source(append(same, key.Public())...)
 	checkCost(t, "one matching key", v, good(jwk.EdDSA).String(), token.ReasonClaimMissing)
 	checkCost(t, "many matching keys", v, good(jwk.ES256).head("kid", key.KeyID()).String(), token.ReasonKidAmbiguous)

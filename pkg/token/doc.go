@@ -6,7 +6,7 @@
 //
 //	verifier := token.Verifier{
 //		Keys:     source, // a *remote.Source, or any other KeySource
-//		Issuer:   "https://issuer.example",
+//		Issuer:   []string{"https://issuer.example"},
 //		Audience: []string{"https://api.example"},
 //		Leeway:   30 * time.Second,
 //	}

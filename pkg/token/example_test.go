@@ -36,7 +36,7 @@ func Example() {
 
 	verifier := token.Verifier{
 		Keys:     source(key.Public()), // in a service: a *remote.Source
-		Issuer:   "https://issuer.example",
+		Issuer:   []string{"https://issuer.example"},
 		Audience: []string{"https://api.example"},
 		Leeway:   30 * time.Second,
 	}

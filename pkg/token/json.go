@@ -12,6 +12,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
+const byteOrderMark = "\ufeff"
+
 // maxDepth is how many levels objects and arrays may nest.
 const maxDepth = 64
 
@@ -20,29 +22,35 @@ const maxDepth = 64
 // but white space after it. Values are map[string]any, []any, string, json.Number,
 // bool and nil.
 func ParseObject(data []byte) (map[string]any, error) {
+	if kind := jsontext.Value(bytes.TrimPrefix(data, []byte(byteOrderMark))).Kind(); kind != jsontext.KindBeginObject && utf8.Valid(data) {
+		return nil, errors.New("it is not a JSON object")
+	}
+	parsed, err := ParseValue(data)
+	object, _ := parsed.(map[string]any)
+	return object, err
+}
+
+// ParseValue is ParseObject for a JSON value of any kind.
+func ParseValue(data []byte) (any, error) {
 	switch {
-	case bytes.HasPrefix(data, []byte("\xef\xbb\xbf")):
+	case bytes.HasPrefix(data, []byte(byteOrderMark)):
 		return nil, errors.New("it starts with a byte order mark")
 	case !utf8.Valid(data):
 		return nil, errors.New("it is not valid UTF-8")
 	}
-	if jsontext.Value(data).Kind() != jsontext.KindBeginObject {
-		return nil, errors.New("it is not a JSON object")
-	}
-	var value object
-	if err := json.Unmarshal(data, &value); err != nil {
+	var v value
+	if err := json.Unmarshal(data, &v); err != nil {
 		return nil, jsonError(err)
 	}
-	return value, nil
+	return v.any, nil
 }
 
-// object is a JSON object as ParseObject returns it.
-type object map[string]any
+// value is a JSON value as ParseValue returns it.
+type value struct{ any }
 
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
-func (o *object) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
-	value, err := readValue(decoder)
-	*o, _ = value.(map[string]any)
+func (v *value) UnmarshalJSONFrom(decoder *jsontext.Decoder) (err error) {
+	v.any, err = readValue(decoder)
 	return err
 }
 

@@ -12,8 +12,9 @@ import (
 type KeySource interface {
 	// Keys returns the keys that may verify a token with this kid ("" if the token
 	// has no kid), or no keys if the kid is unknown. If the key is known but expired
-	// or revoked, the error has a method Withdrawn() string that says which. Any
-	// other error means that keys could not be obtained.
+	// or revoked, the error has a method Withdrawn() string that says which. If the key
+	// is known but cannot be used, the error has a method Unusable() string that says
+	// why. Any other error means that keys could not be obtained.
 	Keys(ctx context.Context, kid string) ([]jwk.PublicKey, error)
 }
 
@@ -34,6 +35,16 @@ func findKey(ctx context.Context, source KeySource, kid string, alg jwk.Algorith
 			Hint:    "get a new token",
 		}
 	}
+	if unusable, ok := errors.AsType[interface {
+		error
+		Unusable() string
+	}](err); ok {
+		message := fmt.Sprintf("key %s cannot be used: %s", quote(kid), unusable.Unusable())
+		if kid == "" {
+			message = fmt.Sprintf("no key can be used: %v", err)
+		}
+		return jwk.PublicKey{}, &Refusal{Reason: ReasonKeyUnusable, Message: message, Hint: "have the issuer correct its JWK Set"}
+	}
 	if err != nil {
 		return jwk.PublicKey{}, fmt.Errorf("%w: %w", ErrKeysUnavailable, err)
 	}
@@ -42,8 +53,8 @@ func findKey(ctx context.Context, source KeySource, kid string, alg jwk.Algorith
 
 // SelectKey returns the one candidate that may verify alg. It skips candidates with
 // another kty, curve, size, alg, use or key_ops, because keys of different types may
-// share a kid (RFC 7517, section 4.5). If two candidates remain, the token is refused,
-// even if they are equal: SelectKey never tries one key after another.
+// share a kid (RFC 7517, section 4.5). If two different candidates remain, the token is
+// refused: SelectKey never tries one key after another.
 func SelectKey(candidates []jwk.PublicKey, kid string, alg jwk.Algorithm) (jwk.PublicKey, error) {
 	if len(candidates) == 0 {
 		return jwk.PublicKey{}, noKey(kid)
@@ -56,8 +67,10 @@ func SelectKey(candidates []jwk.PublicKey, kid string, alg jwk.Algorithm) (jwk.P
 			mismatch = err
 			continue
 		}
-		selected = candidate
-		matches++
+		if matches == 0 || !candidate.Equal(selected) { // some providers list a key twice
+			selected = candidate
+			matches++
+		}
 	}
 	switch matches {
 	case 1:

@@ -39,7 +39,7 @@ func TestSelectKey(t *testing.T) {
 		{name: "shared kid, first", kid: kid, keys: []jwk.PublicKey{public, ec, ps, enc, signs}, key: public},
 		{name: "shared kid, last", kid: kid, keys: []jwk.PublicKey{ec, ps, enc, signs, public}, key: public},
 		{name: "shared kid, same kty and alg", kid: kid, keys: []jwk.PublicKey{public, second}, want: token.ReasonKidAmbiguous},
-		{name: "shared kid, the same key", kid: kid, keys: []jwk.PublicKey{public, public}, want: token.ReasonKidAmbiguous},
+		{name: "shared kid, the same key", kid: kid, keys: []jwk.PublicKey{public, public}, key: public},
 		{name: "use enc", kid: kid, keys: []jwk.PublicKey{enc}, want: token.ReasonAlgUnfit},
 		{name: "key_ops sign", kid: kid, keys: []jwk.PublicKey{signs}, want: token.ReasonAlgUnfit},
 		{name: "zero key", kid: kid, keys: []jwk.PublicKey{{}}, want: token.ReasonAlgUnfit},

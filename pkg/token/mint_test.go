@@ -221,6 +221,8 @@ func TestMintRefuses(t *testing.T) {
 		"claim inside":      {claim("a", []any{map[string]any{"b": []string{"\xff"}}}), "claims", "UTF-8"},
 		"claim type":        {claim("a", struct{}{}), "claims", "JSON"},
 		"claim number":      {claim("a", json.Number("x")), "claims", "JSON"},
+		"claim too large":   {claim("a", map[string]any{"b": []any{json.Number("-1e309")}}), "claims", "a number beyond the range of a double"},
+		"header too large":  {token.Request{Header: map[string]any{"a": json.Number("1e309")}}, "header", "a number beyond the range of a double"},
 		"claim infinite":    {claim("a", math.Inf(1)), "claims", "JSON"},
 		"claim depth":       {claim("a", deep), "claims", "64"},
 		"claim size":        {claim("a", strings.Repeat("x", 64<<10)), "claims", "limit"},

@@ -55,6 +55,7 @@ const (
 	ReasonKidUnknown   Reason = "kid-unknown"
 	ReasonKidMissing   Reason = "kid-missing"
 	ReasonKidAmbiguous Reason = "kid-ambiguous"
+	ReasonKeyUnusable  Reason = "key-unusable"
 	ReasonKeyWithdrawn Reason = "key-withdrawn"
 
 	ReasonSignatureMissing Reason = "signature-missing"
@@ -110,6 +111,7 @@ func Reasons() []ReasonInfo {
 		{ReasonKidUnknown, ClassNoKey, "no key has this kid"},
 		{ReasonKidMissing, ClassNoKey, "the token has no kid, and there are no keys to choose from"},
 		{ReasonKidAmbiguous, ClassNoKey, "more than one key matches kid and alg"},
+		{ReasonKeyUnusable, ClassNoKey, "the key with this kid is broken, too weak, or of an unknown kind"},
 		{ReasonKeyWithdrawn, ClassKeyWithdrawn, "the key was revoked or has expired"},
 
 		{ReasonSignatureMissing, ClassSignature, "the signature is empty"},

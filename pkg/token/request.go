@@ -134,7 +134,7 @@ func (r *Request) checkHeader() error {
 // itself, because encoding/json replaces invalid bytes without an error.
 func checkJSON(field string, members map[string]any) error {
 	if !isJSON(members) {
-		return &RequestError{field, "a name or value is not valid UTF-8, or not a JSON value"}
+		return &RequestError{field, "a name or value is not valid UTF-8, or not a JSON value, or a number beyond the range of a double (1.8e308)"}
 	}
 	data, err := json.Marshal(members)
 	if err != nil {
@@ -146,12 +146,15 @@ func checkJSON(field string, members map[string]any) error {
 	return nil
 }
 
-// isJSON reports whether a value has one of JSON's types and all its strings are valid
-// UTF-8.
+// isJSON reports whether a value has one of JSON's types, all its strings are valid
+// UTF-8, and a double can represent its numbers, as many programs do.
 func isJSON(value any) bool {
 	switch value := value.(type) {
-	case nil, bool, json.Number, float64, int, int64, uint64:
+	case nil, bool, float64, int, int64, uint64:
 		return true
+	case json.Number:
+		_, err := value.Float64()
+		return err == nil
 	case string:
 		return utf8.ValidString(value)
 	case []string:

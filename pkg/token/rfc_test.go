@@ -43,7 +43,7 @@ func TestRFCVectors(t *testing.T) {
 			}
 			const exp = 1_300_819_380
 			for seconds, want := range map[int64]token.Reason{exp - 1: "", exp: token.ReasonExpired} {
-				v := token.Verifier{Keys: set{keys}, Issuer: "joe", Now: func() time.Time { return time.Unix(seconds, 0) }}
+				v := token.Verifier{Keys: set{keys}, Issuer: []string{"joe"}, Now: func() time.Time { return time.Unix(seconds, 0) }}
 				if _, err := v.Verify(t.Context(), vector.Token); reasonOf(t, err) != want {
 					t.Errorf("at %d: %v, want %q", seconds, err, want)
 				}

@@ -142,8 +142,12 @@ func optionalTimeRows() []row {
 
 func issuerRows() []row {
 	base := good(jwk.RS256)
-	skip := func(v *token.Verifier) { v.Issuer, v.InsecureSkipIssuer = "", true }
+	skip := func(v *token.Verifier) { v.Issuer, v.InsecureSkipIssuer = nil, true }
 	return []row{
+		{name: "iss/second of two", token: base, with: func(v *token.Verifier) { v.Issuer = []string{issuer + "/", issuer} }},
+		{name: "iss/none of two", token: base, want: refuse(token.ReasonIssuer), with: func(v *token.Verifier) {
+			v.Issuer = []string{issuer + "/", "https://other.example"}
+		}},
 		{name: "iss/empty", token: base.claim("iss", ""), want: refuse(token.ReasonIssuer)},
 		{name: "iss/long", token: base.claim("iss", strings.Repeat("x", 4096)), want: refuse(token.ReasonIssuer)},
 		{name: "iss/null", token: base.claim("iss", null), want: refuse(token.ReasonClaimType)},
@@ -175,6 +179,8 @@ func audienceRows() []row {
 // requirementRows cover Require and Scopes.
 func requirementRows() []row {
 	base := good(jwk.RS256).claim("scope", "read write").claim("roles", []string{"dev", "ops"}).claim("level", 3).claim("on", true).claim("gone", null)
+	nested := base.claim("realm_access", map[string]any{"roles": []string{"admin"}}).
+		claim("a/b", map[string]any{"c~.d": "yes"}).claim("https://app.example/roles", []string{"admin"})
 	present := func(claim string) func(*token.Verifier) {
 		return func(v *token.Verifier) { v.Require = []token.Requirement{{Claim: claim}} }
 	}
@@ -203,7 +209,22 @@ func requirementRows() []row {
 		{name: "scope/one missing", token: base, with: scopes("read", "admin"), want: refuse(token.ReasonScope)},
 		{name: "scope/part of a word", token: base, with: scopes("rea"), want: refuse(token.ReasonScope)},
 		{name: "scope/missing", token: base.claim("scope", nil), with: scopes("read"), want: refuse(token.ReasonClaimMissing)},
-		{name: "scope/array", token: base.claim("scope", []string{"read"}), with: scopes("read"), want: refuse(token.ReasonClaimType)},
+		{name: "scope/array", token: base.claim("scope", []string{"read", "write"}), with: scopes("write")},
+		{name: "scope/number", token: base.claim("scope", 1), with: scopes("read"), want: refuse(token.ReasonClaimType)},
+		{name: "scp/text", token: base.claim("scope", nil).claim("scp", "read write"), with: scopes("write")},
+		{name: "scp/array", token: base.claim("scope", nil).claim("scp", []string{"read", "write"}), with: scopes("write")},
+		{name: "scp/one missing", token: base.claim("scope", nil).claim("scp", "read"), with: scopes("write"), want: refuse(token.ReasonScope)},
+		{name: "scp/beside scope", token: base.claim("scp", "admin"), with: scopes("read", "admin")},
+		{name: "scp/number", token: base.claim("scope", nil).claim("scp", 1), with: scopes("read"), want: refuse(token.ReasonClaimType)},
+		{name: "scp/number, no scope required", token: base.claim("scp", 1)},
+		{name: "require/path", token: nested, with: value("realm_access.roles", "admin")},
+		{name: "require/path, another value", token: nested, with: value("realm_access.roles", "root"), want: refuse(token.ReasonClaimValue)},
+		{name: "require/path, missing", token: nested, with: present("realm_access.groups"), want: refuse(token.ReasonClaimMissing)},
+		{name: "require/path into a text", token: nested, with: present("sub.roles"), want: refuse(token.ReasonClaimMissing)},
+		{name: "require/pointer", token: nested, with: value("/realm_access/roles", "admin")},
+		{name: "require/pointer with escapes", token: nested, with: value("/a~1b/c~0.d", "yes")},
+		{name: "require/name with dots", token: nested, with: value("https://app.example/roles", "admin")},
+		{name: "require/name before path", token: nested.claim("realm_access.roles", "other"), with: value("realm_access.roles", "admin"), want: refuse(token.ReasonClaimValue)},
 	}
 }
 
@@ -236,7 +257,7 @@ func profileRows() []row {
 			v.Profile, v.InsecureAllowNoExpiry = token.ProfileAccessToken, true
 		}},
 		{name: "profile/skipped iss", token: access.claim("iss", nil), want: refuse(token.ReasonClaimMissing), with: func(v *token.Verifier) {
-			v.Profile, v.Issuer, v.InsecureSkipIssuer = token.ProfileAccessToken, "", true
+			v.Profile, v.Issuer, v.InsecureSkipIssuer = token.ProfileAccessToken, nil, true
 		}},
 		{name: "profile/skipped aud", token: access.claim("aud", nil), want: refuse(token.ReasonClaimMissing), with: func(v *token.Verifier) {
 			v.Profile, v.Audience, v.InsecureSkipAudience = token.ProfileAccessToken, nil, true

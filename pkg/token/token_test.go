@@ -164,6 +164,6 @@ func verifier() token.Verifier {
 		public = append(public, keys()[alg].Public())
 	}
 	return token.Verifier{
-		Keys: source(public...), Issuer: issuer, Audience: []string{audience}, Now: now,
+		Keys: source(public...), Issuer: []string{issuer}, Audience: []string{audience}, Now: now,
 	}
 }

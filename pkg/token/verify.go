@@ -23,7 +23,7 @@ const ProfileAccessToken Profile = "at+jwt"
 
 // Requirement is a claim that must be present and not null.
 type Requirement struct {
-	Claim string
+	Claim string  // its name; within an object, a path: realm_access.roles or /realm_access/roles (RFC 6901)
 	Value *string // nil means any; else a string, the JSON of a number or boolean, or an element of an array of these
 }
 
@@ -31,13 +31,13 @@ type Requirement struct {
 // goroutines at once. Keys and Issuer are required, all other fields are optional.
 type Verifier struct {
 	Keys       KeySource
-	Issuer     string          // iss must equal this
+	Issuer     []string        // iss must equal one of these
 	Audience   []string        // aud must contain one of these; if empty, a token with aud is refused
 	Subject    string          // sub must equal this; "" means any
 	Types      []string        // typ must be one of these; if empty, typ must be "JWT" or absent
 	Algorithms []jwk.Algorithm // alg must be one of these; if empty, the keys alone decide
 	Require    []Requirement
-	Scopes     []string // scope must contain all of these
+	Scopes     []string // scope and scp together must contain all of these
 	Profile    Profile  // "" means none
 
 	Leeway time.Duration    // tolerance for exp, nbf, iat and MaxAge; at most MaxLeeway
@@ -72,8 +72,10 @@ func (v Verifier) Validate() error {
 	switch {
 	case v.Keys == nil:
 		return errors.New("no key source: set Keys")
-	case v.Issuer == "" && !v.InsecureSkipIssuer:
+	case len(v.Issuer) == 0 && !v.InsecureSkipIssuer:
 		return errors.New("no expected issuer: set Issuer, or skip the check of iss explicitly")
+	case slices.Contains(v.Issuer, ""):
+		return errors.New("an expected issuer is empty: remove it")
 	case slices.Contains(v.Audience, ""):
 		return errors.New("an expected audience is empty: remove it")
 	case v.Leeway < 0 || v.Leeway > MaxLeeway:

@@ -88,7 +88,8 @@ func checkRefusal(t *testing.T, name, compact string, verdict token.Verdict, err
 func TestValidate(t *testing.T) {
 	tests := map[string]func(*token.Verifier){
 		"no keys":             func(v *token.Verifier) { v.Keys = nil },
-		"no issuer":           func(v *token.Verifier) { v.Issuer = "" },
+		"no issuer":           func(v *token.Verifier) { v.Issuer = nil },
+		"empty issuer":        func(v *token.Verifier) { v.Issuer = []string{issuer, ""} },
 		"empty audience":      func(v *token.Verifier) { v.Audience = []string{"api", ""} },
 		"negative leeway":     func(v *token.Verifier) { v.Leeway = -1 },
 		"leeway over the cap": func(v *token.Verifier) { v.Leeway = token.MaxLeeway + 1 },

@@ -178,7 +178,7 @@ func (c *checker) checkRemovals(by *process, was *version, ks keys.Keyset) {
 		switch {
 		case !k.removed:
 		case !k.RevokedAt.IsZero():
-			b := ks.RevocationBounds(k.RevokedAt)
+			b := ks.RevocationBounds(c.revokedAt(by, k))
 			k.revoked, k.bounds = true, revocationBounds{since(b.Served), since(b.Cached), since(b.CachedWithNoAge)}
 			if was != nil {
 				w.counters["revocations of "+string(w.stateIn(was.Keyset, k.KeyID()))+" keys"]++
@@ -187,6 +187,18 @@ func (c *checker) checkRemovals(by *process, was *version, ks keys.Keyset) {
 			w.violate(noEarlyRemoval, "%s removes %s, whose tokens are valid until %v", by.name, k, k.tokensEnd+c.leeway)
 		}
 	}
+}
+
+// revokedAt returns the time from which the bounds of a revocation count: the stamp, or
+// the true time if the process could not trust its clock, which the operator is told.
+func (c *checker) revokedAt(by *process, k *trackedKey) time.Time {
+	if now := epoch.Add(c.world.now); by.ring != nil && by.ring.Status().Clock != nil {
+		c.world.counters["revocations by a wrong clock"]++
+		if now.After(k.RevokedAt) {
+			return now
+		}
+	}
+	return k.RevokedAt
 }
 
 // stateIn returns the present state of a key in a keyset.

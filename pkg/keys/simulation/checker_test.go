@@ -28,7 +28,7 @@ const (
 	readsDoNotWrite invariant = "11 (reads do not write)"
 
 	fence         invariant = "(fence)"             // no process acts on a keyset that it has not confirmed for D
-	clockFence    invariant = "(clock fence)"       // no process writes while its clock is wrong by more than e
+	clockFence    invariant = "(clock fence)"       // no process writes, except a revocation, while its clock is wrong by more than e
 	stamps        invariant = "(stamps)"            // a key's stamp is written once; the document's only grow
 	interval      invariant = "(rotation interval)" // the schedule lets a key sign for R
 	successor     invariant = "(successor)"         // a step that activates a key publishes the next one

@@ -21,7 +21,7 @@ func requiredEvents() []string {
 	all := []string{
 		"tokens", "tokens under an earlier policy", "tokens two policies late", "minters",
 		"rotations", "timed rotations", "two commands to rotate in a row", "forced steps", "imports", "specimens",
-		"revocations of active keys", "revocations of pending keys", "revocations of retired keys", "revoked keys served within bounds",
+		"revocations of active keys", "revocations of pending keys", "revocations of retired keys", "revoked keys served within bounds", "revocations by a wrong clock",
 		"policy changes", "changes of one duration", "changes of several durations", "changes of algorithm", "changes of expired_tokens",
 		"disconnects", "crashes", "crashes before a swap", "crashes after a swap", "kills", "restarts", "stale processes", "unreadable keys",
 		"lost requests", "lost swaps", "ambiguous commits", "slow commits", "delayed writes", "writes after their deadline",

@@ -27,8 +27,8 @@ func policyMutations() []mutation {
 		why    = "a policy beyond it is late or full, and still safe: the gate and the cap hold"
 	)
 	return []mutation{
-		mutate("durations without limits", "Policy.validate", "*_ < _.least", never).caughtBy("TestDurationsHaveBounds", "worlds are drawn within the limits"),
-		mutate("max-age in fractions", "Policy.validate", "_.JWKSMaxAge%time.Second != 0", never).caughtBy("TestPolicyRefusals", "worlds are drawn in whole seconds"),
+		mutate("durations without limits", "Policy.validateDurations", "*_ < _.least", never).caughtBy("TestDurationsHaveBounds", "worlds are drawn within the limits"),
+		mutate("max-age in fractions", "Policy.validateDurations", "_.JWKSMaxAge%time.Second != 0", never).caughtBy("TestPolicyRefusals", "worlds are drawn in whole seconds"),
 		mutate("a gate longer than R, by D", ready, "_.MaxStaleness", zero).caughtBy(sums, why),
 		mutate("a gate longer than R, by 2M", ready, "2*_.JWKSMaxAge", once).caughtBy(sums, why),
 		mutate("a gate longer than R, by 2e", ready, "2*_.ClockSkew", once).caughtBy(sums, why),
@@ -57,10 +57,14 @@ func witnessMutations() []mutation {
 		mutate("docs_until may be earlier", check, "_.DocsUntil.Before(_)", never).caughtBy(earlier, notRestored),
 		mutate("tokens_until may be earlier", check, "_.TokensUntil.Before(_)", never).caughtBy(earlier, notRestored),
 		mutate("an older epoch passes", "Keyset.older", "_.Epoch < _.Epoch", with("ks.Version < other.Version")).caughtBy(refused, notRestored),
-		mutate("the witness is not asked", "Keyset.checkWitness", "_.checkNotRestored(_)", with("func(Keyset) error { return nil }(seen)")).caughtBy(refused, notRestored),
-		mutate("the witness is not written", "Ring.recordInWitness", "return document", with("_ = document\nreturn nil")).caughtBy(refused, notRestored),
-		mutate("the witness goes back", "Ring.recordInWitness", "_ == nil && _.checkNotRestored(_) != nil", never).
+		mutate("the witness is not asked", "Ring.loadChecked", "_.checkNotRestored(_) != nil", never).caughtBy(refused, notRestored),
+		mutate("the store is not read again", "Ring.loadChecked: _, _ = _.loadDocument(_)", "_.loadDocument(_)", with("v, nil")).
+			caughtBy("TestAChangeBetweenTheTwoReadsIsNoRestore", notRestored),
+		mutate("the witness is not written", "Ring.recordInWitness", "_.witness.Store(_, _)", with("error(nil)")).caughtBy(refused, notRestored),
+		mutate("the witness goes back", "Ring.recordInWitness", "_.checkNotRestored(_) == nil", always).
 			caughtBy("TestTheWitnessKeepsTheNewestDocument", notRestored),
+		mutate("a lost update is not repeated", "Ring.recordInWitness", "!bytes.Equal(_, _)", with("document == nil")).
+			caughtBy("TestALostUpdateOfTheWitnessIsRepeated", notRestored),
 		mutate("a restore is accepted by a wrong clock", "Ring.commitMerge: if _ := _.clock.check(_, _, _); _ != nil { _ }", "_ != nil", never).
 			caughtBy("TestAcceptNeedsAClockThatIsRight", notRestored),
 		mutate("a restore is tried once", "AcceptRestore", "!errors.Is(_, ErrConflict) && !errors.Is(_, ErrTooLate) && _", always).

@@ -161,8 +161,8 @@ func fenceMutations() []mutation {
 		mutate("a looser fence", "view.fence", "_ > _.MaxStaleness", with("age > v.ks.Policy.MaxStaleness+v.ks.Policy.ClockSkew/2")),
 		mutate("age by the wall clock alone", "reading.since", "max(_, _)", first),
 		mutate("age by the uptime alone", "reading.since", "max(_, _)", second),
-		mutate("confirmed by the response", "Ring.readView", "view{confirmedAt: _, storeTime: _}",
-			with("view{confirmedAt: r.clock.read(), storeTime: storeTime{rec.Now, at, r.clock.readUnchecked()}}")),
+		mutate("confirmed by the response", "Ring.loadDocument", "view{document: _, confirmedAt: _, storeTime: _}",
+			with("view{document: rec.Document, confirmedAt: r.clock.read(), storeTime: storeTime{rec.Now, at, r.clock.readUnchecked()}}")),
 		mutate("an unreadable key signs", "Ring.SigningKey: if _ := _.active.err; _ != nil { _ }", "_ != nil", never),
 	}
 }
@@ -195,7 +195,18 @@ func clockMutations() []mutation {
 		mutate("a read that is too slow confirms the clock", "clockMonitor.observe", "_ >= -_ && _ <= _", with("least <= e && most >= -e")).seeded(10306),
 		mutate("a wrong clock is trusted until a step", "clockMonitor.observe", "_.distrust(_, _)", with("_ = most")).seeded(359),
 		mutate("a slow read hides a wrong clock", "storeTime.offset", "_ + _.up - _.up", with("least")).seeded(38),
-		mutate("no clock fence", "Ring.change: if _ := _.clock.check(_, _, _); _ != nil { _ }", "_ != nil", never),
+		mutate("no clock fence", "Ring.decide", "_ != nil && (_ == clockTrusted || _)", never),
+		mutate("no clock fence for a change of the policy", "Ring.decide", "_ != nil && _ == clockTrustedToChange && _", never),
+		mutate("a key is ready by a wrong clock", "Keyset.Revoke", "earliest(_, _)", first).
+			caughtBy("TestRevokeTheActiveKeyWithAWrongClock", "a wrong clock rarely meets a revocation of the active key"),
+		mutate("a key is published by a wrong clock", "draft.publishFresh", "_.Safe.IsZero()", always).
+			caughtBy("TestRevokeWithAWrongClock", "a wrong clock rarely meets a revocation that leaves no pending key"),
+		mutate("a key is ready by a clock that a slow store cannot judge", "storeTime.safe", "now.wall.Add(-_)", with("now.wall.Add(0 * most)")).
+			caughtBy("TestASlowStoreDoesNotMakeAKeyReady", "it needs a slow store, a clock that is ahead and a revocation"),
+		mutate("a revocation writes stamps of the future", "Ring.decide", "if _.Safe = _; _ { _ }", with("in.Safe = v.storeTime.safe(now)")).
+			caughtBy("TestRevokeWithAWrongClock", "no stamp of a world is wrong"),
+		mutate("a revocation writes stamps of the past", "Ring.decide", "latest(_, _)", first).
+			caughtBy("TestRevokeWithAWrongClock", "no bound is computed from such a stamp"),
 		mutate("no fence after a jump", check, "_.jumped", never).seeded(46),
 		mutate("no fence behind the newest stamp", check, "behind > _", never).seeded(663),
 		mutate("no fence ahead of the store", check, "case _ > _:", never).seeded(111),
@@ -203,8 +214,8 @@ func clockMutations() []mutation {
 		mutate("tokens live by a wrong clock", "Ring.SigningKey", "_.safe", with("at.wall")).seeded(46),
 		mutate("keys leave by a wrong clock", "Ring.Published: newPublication(_, _)", "_.safe", with("at.wall")).seeded(80),
 		mutate("keys have left by a wrong clock", "Ring.readView: newPublication(_, _)", "_.safe", with("r.clock.read().wall")).seeded(22),
-		mutate("keys leave by the clock before the read", "Ring.readView: newPublication(_, _)", "_.safe", with("at.wall")).seeded(22),
-		mutate("keys verify by a wrong clock", "Ring.Keys", "_.safe", with("at.wall")).seeded(22),
+		mutate("keys leave by the clock before the read", "Ring.readView: newPublication(_, _)", "_.safe", with("next.confirmedAt.wall")).seeded(22),
+		mutate("keys verify by a wrong clock", "Ring.Keys", "_.safe", with("next.confirmedAt.wall")).seeded(22),
 	}
 }
 

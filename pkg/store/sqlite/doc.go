@@ -29,15 +29,16 @@
 // disk. A Swap that fails in its commit is ambiguous, because the next recovery of
 // the log may find the change complete.
 //
-// A deleted private key is overwritten in the file (secure_delete), and the log that
-// contains it is emptied as soon as no reader uses it. Copies that the disk itself
-// keeps are not reached.
+// The log is emptied into the file after each change, and on Open after a crash, as
+// soon as no reader uses it. A deleted private key is overwritten in the file
+// (secure_delete). Copies that the disk itself keeps are not reached.
 //
 // # Refused files
 //
 // Open refuses, and does not change, a file that is not a SQLite database, that
 // belongs to another application or to a later release, or that other users may read
-// or write. On Linux it refuses network filesystems, because the log needs shared
+// or write; package fileaccess says who they are. SQLite gives the log and its index the
+// mode of the file. On Linux it refuses network filesystems, because the log needs shared
 // memory and working locks. It cannot detect those behind FUSE: do not use sshfs and
 // similar. It refuses a read-only filesystem, because even a reader writes to the
 // index of the log. If the file is replaced or removed while the store is open, every
@@ -49,8 +50,8 @@
 //
 // # Backups
 //
-// A copy of the file alone lacks what is still in the log. Use
-// sqlite3 PATH "VACUUM INTO 'backup.db'" or sqlite3 PATH ".backup backup.db",
-// and store the sealing key elsewhere. To restore, stop every process that has the
+// Use sqlite3 PATH "VACUUM INTO 'backup.db'" or sqlite3 PATH ".backup backup.db",
+// and store the sealing key elsewhere. A plain copy of the file has every change too,
+// unless it is made during a change or while a reader keeps the log in use. To restore, stop every process that has the
 // store open, remove PATH-wal and PATH-shm, copy the backup to PATH, chmod 600 PATH.
 package sqlite

@@ -27,3 +27,20 @@ func TestModes(t *testing.T) {
 		}
 	}
 }
+
+// On a volume whose files belong to a group, the log and its index do too.
+func TestModesOfAGroup(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.db")
+	if err := createFile(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, 0o660); err != nil {
+		t.Fatal(err)
+	}
+	swap(t, openStore(t, path), keys.Change{Document: []byte("one")})
+	for _, name := range []string{path, path + "-wal", path + "-shm"} {
+		if info, err := os.Stat(name); err != nil || info.Mode().Perm() != 0o660 {
+			t.Errorf("%s: %v, %v, want mode 0660", filepath.Base(name), info, err)
+		}
+	}
+}

@@ -9,12 +9,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
 	"modernc.org/sqlite"
-	lib "modernc.org/sqlite/lib"
+
+	"github.com/jwksctl/jwksctl/pkg/fileaccess"
 )
 
 const (
@@ -82,8 +82,11 @@ func dsn(path string) string {
 // file can be a store. It does not open an existing file, because closing it would
 // release the locks of another Store in this process.
 func prepareFile(path string) (fs.FileInfo, error) {
+	if err := fileaccess.CheckLink(path); err != nil {
+		return nil, fmt.Errorf("store %s: %v", path, err)
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("store %s: create its folder: %v: choose a folder that you may write to", path, err)
+		return nil, fmt.Errorf("store %s: create its folder: %v%s", path, err, hintForSystem(err))
 	}
 	if err := checkFilesystem(filepath.Dir(path)); err != nil {
 		return nil, fmt.Errorf("store %s: %v", path, err)
@@ -91,14 +94,14 @@ func prepareFile(path string) (fs.FileInfo, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := createFile(path); err != nil {
-			return nil, fmt.Errorf("store %s: create the file: %v: choose a folder that you may write to", path, err)
+			return nil, fmt.Errorf("store %s: create the file: %v%s", path, err, hintForSystem(err))
 		}
 		info, err = os.Stat(path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("store %s: %v", path, err)
+		return nil, fmt.Errorf("store %s: %v%s", path, err, hintForSystem(err))
 	}
-	if err := checkInfo(info); err != nil {
+	if err := checkInfo(path, info); err != nil {
 		return nil, fmt.Errorf("store %s: %v", path, err)
 	}
 	return info, nil
@@ -119,7 +122,7 @@ func createFile(path string) error {
 }
 
 // checkInfo returns an error if the file cannot be a store.
-func checkInfo(info fs.FileInfo) error {
+func checkInfo(path string, info fs.FileInfo) error {
 	switch mode := info.Mode(); {
 	case mode.IsDir():
 		return errors.New("is a folder: name a file in it")
@@ -127,40 +130,8 @@ func checkInfo(info fs.FileInfo) error {
 		return errors.New("is not a regular file")
 	case info.Size() > 0 && info.Size() < minPageSize:
 		return errors.New("is not a SQLite database: name another file")
-	case runtime.GOOS != "windows" && mode.Perm()&0o077 != 0:
-		return fmt.Errorf("mode %04o lets other users read or change it: chmod 600 it", mode.Perm())
-	case mode.Perm()&0o200 == 0:
+	case mode.Perm()&0o220 == 0:
 		return fmt.Errorf("mode %04o does not let its owner write: chmod 600 it", mode.Perm())
 	}
-	return nil
-}
-
-// code returns the primary result code of SQLite in err, 0 if there is none.
-func code(err error) int {
-	if e, ok := errors.AsType[*sqlite.Error](err); ok {
-		return e.Code() & 0xff
-	}
-	return 0
-}
-
-// fail returns an error that says what failed, why, and what to do. It matches the
-// error of ctx if ctx is done.
-func (s *Store) fail(ctx context.Context, doing string, err error) error {
-	if cause := ctx.Err(); cause != nil {
-		return fmt.Errorf("store %s: %s: %w", s.path, doing, cause)
-	}
-	hint := ""
-	switch code(err) {
-	case lib.SQLITE_NOTADB:
-		hint = ": name another file"
-	case lib.SQLITE_CORRUPT:
-		hint = ": restore it from a backup"
-	case lib.SQLITE_BUSY:
-		hint = fmt.Sprintf(": another process has locked it for %v: check for one that hangs", busyTimeout)
-	case lib.SQLITE_READONLY, lib.SQLITE_CANTOPEN, lib.SQLITE_PERM, lib.SQLITE_AUTH:
-		hint = ": check that you own the file and may write to its folder"
-	case lib.SQLITE_FULL:
-		hint = ": free space on the disk and retry"
-	}
-	return fmt.Errorf("store %s: %s: %v%s", s.path, doing, err, hint)
+	return fileaccess.Check(path, info)
 }

@@ -122,12 +122,20 @@ func TestUnusablePaths(t *testing.T) {
 	}
 	wantOpenError(t, filepath.Join(file, "keys.db"), "create its folder")
 
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink("volume", link); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{link, filepath.Join(link, "keys.db")} {
+		wantOpenError(t, path, "link is a symbolic link to volume, which does not exist")
+	}
+
 	if runtime.GOOS == "windows" {
 		return
 	}
 	wantOpenError(t, "/dev/null", "not a regular file")
 	for mode, ok := range map[fs.FileMode]bool{
-		0o600: true, 0o700: true, 0o400: false, 0o640: false, 0o602: false, 0o644: false, 0o666: false,
+		0o600: true, 0o700: true, 0o640: true, 0o660: true, 0o400: false, 0o602: false, 0o644: false, 0o666: false,
 	} {
 		path := filepath.Join(t.TempDir(), "keys.db")
 		if err := os.WriteFile(path, nil, 0o600); err != nil {

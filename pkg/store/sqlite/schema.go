@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"os"
 	"time"
 
 	lib "modernc.org/sqlite/lib"
@@ -44,10 +45,13 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err := s.enableLog(ctx); err != nil {
 		return err
 	}
-	if found == schemaVersion {
-		return nil
+	if found != schemaVersion {
+		return s.upgrade(ctx)
 	}
-	return s.upgrade(ctx)
+	if log, err := os.Stat(s.path + "-wal"); err == nil && log.Size() > 0 {
+		s.emptyLog(ctx) // a process was killed between a commit and this
+	}
+	return nil
 }
 
 // checkSQLite refuses releases before 3.51.3, in which two writers could corrupt the

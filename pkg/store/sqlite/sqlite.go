@@ -17,9 +17,9 @@ const (
 	// pollInterval is the time between two checks of Wait for commits of other processes.
 	pollInterval = 100 * time.Millisecond
 
-	// scrubTimeout is how long a Swap that deletes private keys waits for readers of
-	// the log.
-	scrubTimeout = 250 * time.Millisecond
+	// emptyLogTimeout is how long a Swap waits for readers of the log, which need
+	// milliseconds.
+	emptyLogTimeout = 250 * time.Millisecond
 
 	synchronousFull = 2 // the value of PRAGMA synchronous
 )
@@ -86,9 +86,7 @@ func (s *Store) Swap(ctx context.Context, c keys.Change) error {
 	if err != nil {
 		return s.fail(ctx, "commit the keyset", err)
 	}
-	if len(c.Delete) > 0 {
-		s.scrub(ctx)
-	}
+	s.emptyLog(ctx)
 	return nil
 }
 
@@ -170,10 +168,11 @@ func write(ctx context.Context, tx *sql.Tx, c keys.Change) error {
 	return nil
 }
 
-// scrub empties the log, which may still contain a deleted private key. If a reader
-// uses the log, the next deletion or the last Close empties it.
-func (s *Store) scrub(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, scrubTimeout)
+// emptyLog moves the content of the log into the file. Otherwise a copy of the file
+// would lack the last changes, and the log might still contain a deleted private key.
+// If a reader uses the log, the next Swap, the next Open or the last Close does it.
+func (s *Store) emptyLog(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, emptyLogTimeout)
 	defer cancel()
 	_, _ = s.db.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`)
 }
@@ -256,7 +255,7 @@ func (s *Store) wake() {
 func (s *Store) checkFile() error {
 	info, err := os.Stat(s.path)
 	if err != nil || !os.SameFile(info, s.file) {
-		return fmt.Errorf("store %s: the file was removed or replaced while it was open: restart this process", s.path)
+		return fmt.Errorf("store %s%s", s.path, hintRestart)
 	}
 	return nil
 }
@@ -264,7 +263,7 @@ func (s *Store) checkFile() error {
 // Close implements keys.Store.
 func (s *Store) Close() error {
 	if err := s.db.Close(); err != nil {
-		return fmt.Errorf("store %s: close: %v", s.path, err)
+		return fmt.Errorf("store %s: close: %v%s", s.path, err, hint(extendedCode(err)))
 	}
 	return nil
 }

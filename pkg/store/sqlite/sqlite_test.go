@@ -189,6 +189,40 @@ func TestDeletedPrivateKeyLeavesTheDisk(t *testing.T) {
 	}
 }
 
+// A plain copy of the file has every change while processes have the store open.
+func TestACopiedFileHasEveryChange(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.db")
+	s := openStore(t, path)
+	other := openStore(t, path) // keeps a connection open, as another process does
+	wantCopy := func(version uint64) {
+		t.Helper()
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		backup := filepath.Join(t.TempDir(), "copy.db")
+		if err := os.WriteFile(backup, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		wantVersion(t, openStore(t, backup), version)
+	}
+	swap(t, s, keys.Change{Document: []byte("one"), Put: map[string][]byte{"a": []byte("a")}})
+	wantCopy(1)
+	wantVersion(t, other, 1)
+	swap(t, other, keys.Change{Version: 1, Document: []byte("two"), Put: map[string][]byte{"b": []byte("b")}})
+	wantCopy(2)
+
+	// A reader keeps the log in use, as if this process were killed right after the
+	// commit. The next process that opens the store empties the log.
+	reader := openSQL(t, path)
+	execute(t, reader, "BEGIN; SELECT count(*) FROM keyset")
+	swap(t, s, keys.Change{Version: 2, Document: []byte("three")})
+	wantCopy(2)
+	execute(t, reader, "ROLLBACK")
+	wantVersion(t, openStore(t, path), 3)
+	wantCopy(3)
+}
+
 func TestWritesNeedFullSync(t *testing.T) {
 	s := openStore(t, filepath.Join(t.TempDir(), "keys.db"))
 	s.db.SetMaxOpenConns(1)

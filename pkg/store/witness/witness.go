@@ -2,11 +2,10 @@
 // a keyset that this machine has seen; keys.Witness says what that is for. The file
 // contains public keys only, as the document does.
 //
-//	witness-ID.json        the document of the keyset ID
-//	witness-ID.json.lock   locked while the document is replaced
+//	witness-ID.json  0600  the document of the keyset ID
 //
-// The document is replaced as a whole, and the operating system releases the lock of
-// a process that ends. The package does not check the document.
+// The document is replaced as a whole. The package takes no lock and does not check
+// the document.
 package witness
 
 import (
@@ -16,8 +15,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/rogpeppe/go-internal/lockedfile"
-
 	"github.com/jwksctl/jwksctl/pkg/atomicfile"
 )
 
@@ -26,36 +23,40 @@ type Folder string
 
 func (f Folder) path(id string) string { return filepath.Join(string(f), "witness-"+id+".json") }
 
+// Files returns the names of the files of all keysets.
+func (f Folder) Files() []string {
+	entries, _ := os.ReadDir(string(f)) // a folder that cannot be read shows no witness
+	var names []string
+	for _, entry := range entries {
+		if ok, _ := filepath.Match("witness-*.json", entry.Name()); ok {
+			names = append(names, entry.Name())
+		}
+	}
+	return names
+}
+
 // Load returns the stored document, nil if there is none.
 func (f Folder) Load(id string) ([]byte, error) {
 	data, err := os.ReadFile(f.path(id))
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("witness: %v", err)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("witness: %v: chown it to the user that runs jwksctl", err)
+	case err != nil:
+		return nil, fmt.Errorf("witness: %v: move it away if this persists", err)
 	}
 	return data, nil
 }
 
-// Update passes the stored document to decide and stores what decide returns, unless
-// that is nil. No other process updates the document in between.
-func (f Folder) Update(id string, decide func(document []byte) []byte) error {
-	unlock, err := lockedfile.MutexAt(f.path(id) + ".lock").Lock()
-	if err != nil {
-		return fmt.Errorf("witness: %v", err)
-	}
-	defer unlock()
-	old, err := f.Load(id)
-	if err != nil {
-		return err
-	}
-	document := decide(old)
-	if document == nil {
-		return nil
-	}
-	if err := atomicfile.Replace(f.path(id), document, 0o600); err != nil {
-		return fmt.Errorf("witness: %v", err)
+// Store replaces the stored document.
+func (f Folder) Store(id string, document []byte) error {
+	err := atomicfile.Replace(f.path(id), document, 0o600)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("witness: %v: give the user that runs jwksctl the right to write to %s", err, string(f))
+	case err != nil:
+		return fmt.Errorf("witness: %v: check the disk of %s", err, string(f))
 	}
 	return nil
 }

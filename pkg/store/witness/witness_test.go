@@ -1,11 +1,9 @@
 package witness_test
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,7 +17,7 @@ var _ keys.Witness = witness.Folder("")
 // store stores text as the document of the keyset id.
 func store(t *testing.T, f witness.Folder, id, text string) {
 	t.Helper()
-	if err := f.Update(id, func([]byte) []byte { return []byte(text) }); err != nil {
+	if err := f.Store(id, []byte(text)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -32,79 +30,49 @@ func check(t *testing.T, f witness.Folder, id, want string) {
 	}
 }
 
-func TestUpdate(t *testing.T) {
+func TestStore(t *testing.T) {
 	f := witness.Folder(t.TempDir())
-	stored := ""
-	for _, decided := range []string{"", strings.Repeat("long ", 1000), "short", ""} {
-		err := f.Update("one", func(old []byte) []byte {
-			if string(old) != stored {
-				t.Errorf("decide got %q, want %q", old, stored)
-			}
-			if decided == "" {
-				return nil
-			}
-			return []byte(decided)
-		})
-		if err != nil {
-			t.Error(err)
-		}
-		if decided != "" {
-			stored = decided
-		}
-		check(t, f, "one", stored)
+	check(t, f, "one", "")
+	for _, text := range []string{strings.Repeat("long ", 1000), "short"} {
+		store(t, f, "one", text)
+		check(t, f, "one", text)
 	}
+	store(t, f, "two", "2")
+	check(t, f, "one", "short")
+	check(t, f, "two", "2")
 	info, err := os.Stat(filepath.Join(string(f), "witness-one.json"))
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("Stat = %v, %v", info, err)
 	}
 }
 
-func TestConcurrentUpdates(t *testing.T) {
+// Nothing is locked and nothing is left behind. A reader gets a whole document.
+func TestConcurrentUse(t *testing.T) {
 	f := witness.Folder(t.TempDir())
+	document := func(i int) string { return strings.Repeat(fmt.Sprintln(i), 1000) }
+	store(t, f, "one", document(0))
 	const writers, rounds = 8, 25
 	var group sync.WaitGroup
 	for i := range writers {
 		group.Go(func() {
-			for j := range rounds {
-				err := f.Update("one", func(old []byte) []byte { return fmt.Appendf(bytes.Clone(old), "%d/%d\n", i, j) })
-				if err != nil {
+			for range rounds {
+				if err := f.Store("one", []byte(document(i))); err != nil {
 					t.Error(err)
 				}
-				if _, err := f.Load("one"); err != nil {
-					t.Error(err)
+				got, err := f.Load("one")
+				if first, _, _ := strings.Cut(string(got), "\n"); err != nil || strings.Repeat(first+"\n", 1000) != string(got) {
+					t.Errorf("Load = %d bytes, %v", len(got), err)
 				}
 			}
 		})
 	}
 	group.Wait()
-	got, err := f.Load("one")
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines := slices.Sorted(strings.Lines(string(got)))
-	if distinct := slices.Compact(slices.Clone(lines)); len(lines) != writers*rounds || len(distinct) != len(lines) {
-		t.Errorf("%d lines, %d of them distinct, want %d", len(lines), len(distinct), writers*rounds)
-	}
-	if entries, err := os.ReadDir(string(f)); err != nil || len(entries) != 2 { // the document and its lock
+	if entries, err := os.ReadDir(string(f)); err != nil || len(entries) != 1 {
 		t.Errorf("the folder contains %v, %v", entries, err)
 	}
 }
 
-func TestKeysetsAreSeparate(t *testing.T) {
-	f := witness.Folder(t.TempDir())
-	store(t, f, "one", "1")
-	store(t, f, "two", "2")
-	err := f.Update("one", func([]byte) []byte {
-		store(t, f, "two", "3") // while one is locked
-		return []byte("4")
-	})
-	if err != nil {
-		t.Error(err)
-	}
-	check(t, f, "one", "4")
-	check(t, f, "two", "3")
-}
-
+// The errors name the file or the folder, and say what to do.
 func TestUnusableFolder(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -114,19 +82,38 @@ func TestUnusableFolder(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(blocked, "witness-one.json"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for name, f := range map[string]witness.Folder{"the folder is a file": witness.Folder(file), "the file is a folder": witness.Folder(blocked)} {
+	for name, folder := range map[string]string{"the folder is a file": file, "the file is a folder": blocked} {
 		t.Run(name, func(t *testing.T) {
-			if got, err := f.Load("one"); err == nil {
-				t.Errorf("Load = %q", got)
+			if got, err := witness.Folder(folder).Load("one"); err == nil || !strings.Contains(err.Error(), folder) {
+				t.Errorf("Load = %q, %v", got, err)
 			}
-			err := f.Update("one", func([]byte) []byte { t.Error("decide was called"); return []byte("new") })
-			if err == nil {
-				t.Error("Update returned no error")
+			if err := witness.Folder(folder).Store("one", []byte("new")); err == nil || !strings.Contains(err.Error(), "check the disk of "+folder) {
+				t.Errorf("Store = %v", err)
 			}
 		})
 	}
 	missing := witness.Folder(filepath.Join(t.TempDir(), "missing"))
-	if err := missing.Update("one", func([]byte) []byte { return []byte("new") }); err == nil {
-		t.Error("Update created the folder")
+	if err := missing.Store("one", []byte("new")); err == nil {
+		t.Error("Store created the folder")
+	}
+}
+
+func TestFiles(t *testing.T) {
+	f := witness.Folder(t.TempDir())
+	if got := f.Files(); len(got) > 0 {
+		t.Errorf("Files = %q, want none", got)
+	}
+	store(t, f, "one", "1")
+	store(t, f, "two", "2")
+	for _, other := range []string{"seal.key", "witness.json", ".witness-one.json.7.tmp"} {
+		if err := os.WriteFile(filepath.Join(string(f), other), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := fmt.Sprint(f.Files()); got != "[witness-one.json witness-two.json]" {
+		t.Errorf("Files = %s", got)
+	}
+	if got := witness.Folder(filepath.Join(string(f), "missing")).Files(); len(got) > 0 {
+		t.Errorf("Files of a folder that is missing = %q", got)
 	}
 }
