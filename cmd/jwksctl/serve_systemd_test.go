@@ -21,7 +21,7 @@ func TestServeNotifiesSystemd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer manager.Close()
+	defer func() { _ = manager.Close() }()
 	t.Setenv("NOTIFY_SOCKET", socket)
 	hears := func(pattern string) {
 		t.Helper()
@@ -39,7 +39,7 @@ func TestServeNotifiesSystemd(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan int, 1)
 	go func() {
-		defer manager.Close() // so that nothing waits if it fails
+		defer func() { _ = manager.Close() }() // so that nothing waits if it fails
 		served <- execute(ctx, p, []string{"serve", "--port", "0"})
 	}()
 	hears("READY=1")
