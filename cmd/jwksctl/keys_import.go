@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/jwksctl/jwksctl/pkg/jwk"
+	"github.com/jwksctl/jwksctl/pkg/keys"
 )
 
 type keysImportOptions struct {
@@ -22,7 +25,8 @@ func (a *app) newKeysImport() *cobra.Command {
 		Short: "Import a private key as the next one to sign",
 		Long: `Import a private key as the pending key, in place of the one that jwksctl generated. It
 is published at once and signs when caches have it, like any other key. The file is PEM
-(PKCS#8, PKCS#1 or SEC 1, not encrypted) or a JWK; its content decides.
+(PKCS#8, PKCS#1 or SEC 1, not encrypted) or a JWK; its content decides. If the store is
+empty, 'jwksctl serve --import-key FILE' creates the keys with yours as the active one.
 
 The file stays where it is: delete it.`,
 		Example: `  jwksctl keys import key.pem --alg PS256
@@ -55,6 +59,9 @@ func (a *app) keysImport(ctx context.Context, cfg settings, o keysImportOptions,
 		return badUsage("%s: %v", name, err)
 	}
 	ring, err := openRing(ctx, cfg)
+	if errors.Is(err, keys.ErrNoKeyset) {
+		return fmt.Errorf("%w; with --import-key FILE it has this key", err)
+	}
 	if err != nil {
 		return err
 	}

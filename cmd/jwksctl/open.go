@@ -93,6 +93,7 @@ func openRing(ctx context.Context, c settings) (openedRing, error) {
 // newKeyset is what a command asks of a keyset that it may have to create.
 type newKeyset struct {
 	issuer string                  // if the settings name none
+	key    jwk.PrivateKey          // the key that signs first; the zero value is one that is generated
 	check  func(keys.Policy) error // an error if the command cannot do its work under the policy
 }
 
@@ -109,7 +110,7 @@ func openOrCreateRing(ctx context.Context, c settings, log *slog.Logger, n newKe
 	if err != nil {
 		return openedRing{}, err
 	}
-	return openRingIn(ctx, c, s, log, func(o keys.Options) (*keys.Ring, error) {
+	ring, err := openRingIn(ctx, c, s, log, func(o keys.Options) (*keys.Ring, error) {
 		p, err := policy()
 		if err != nil {
 			return nil, err
@@ -117,8 +118,15 @@ func openOrCreateRing(ctx context.Context, c settings, log *slog.Logger, n newKe
 		if o.Sealer, err = openSealer(c.places, true); err != nil {
 			return nil, err
 		}
-		return keys.Create(ctx, o, p)
+		return keys.CreateWithKey(ctx, o, p, n.key)
 	})
+	if err != nil {
+		return openedRing{}, err
+	}
+	if err := checkImported(n.key, ring.Keyset()); err != nil {
+		return openedRing{}, errors.Join(err, ring.Close())
+	}
+	return ring, nil
 }
 
 // policy is the first policy of the keyset.
@@ -128,6 +136,9 @@ func (n newKeyset) policy(c config.Config) (keys.Policy, error) {
 		return keys.Policy{}, err
 	}
 	given.Issuer = cmp.Or(given.Issuer, n.issuer)
+	if !n.key.IsZero() {
+		given.Algorithm = cmp.Or(given.Algorithm, n.key.Algorithm())
+	}
 	p, err := keys.NewPolicy(given)
 	if err != nil {
 		return p, usageError{err}

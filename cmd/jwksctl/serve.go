@@ -9,11 +9,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/jwksctl/jwksctl/pkg/config"
+	"github.com/jwksctl/jwksctl/pkg/jwk"
 	"github.com/jwksctl/jwksctl/pkg/keys"
 	"github.com/jwksctl/jwksctl/pkg/server"
 )
 
 func (a *app) newServe() *cobra.Command {
+	var importKey string
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Publish the JWK Set and issue tokens over HTTP",
@@ -21,6 +23,9 @@ func (a *app) newServe() *cobra.Command {
 keys first. Keys rotate by themselves; several servers may share one store. If a setting
 of the policy is given and differs from what the keyset records, the policy changes for
 every process that uses the store.
+
+With --import-key the first key that signs is one of yours, so that several stores, such
+as those of CI jobs, begin with the same key.
 
 On SIGTERM and SIGINT the server stops being ready, finishes the requests in flight and
 exits with 0. With --drain-delay it goes on answering for that long, so that a load
@@ -34,14 +39,22 @@ balancer notices that it is not ready before the port closes.`,
 		Args: cobra.NoArgs,
 	}
 	settingsFlags(c.Flags())
+	importKeyFlag(c.Flags(), &importKey)
 	completeAlgorithms(c, "algorithm")
 	complete(c, "log-format", "text", "json")
 	complete(c, "log-level", "debug", "info", "warn", "error")
-	return a.withSettings(c, func(ctx context.Context, cfg settings, _ []string) error { return a.serve(ctx, cfg) })
+	return a.withSettings(c, func(ctx context.Context, cfg settings, _ []string) error {
+		key, err := a.keyToImport(c.Flags(), importKey, cfg.Config)
+		if err != nil {
+			return err
+		}
+		return a.serve(ctx, cfg, key)
+	})
 }
 
-// serve builds the parts and runs them until ctx ends.
-func (a *app) serve(ctx context.Context, cfg settings) error {
+// serve builds the parts and runs them until ctx ends. The key, which may be the zero
+// value, signs first if the store is empty.
+func (a *app) serve(ctx context.Context, cfg settings, key jwk.PrivateKey) error {
 	log := a.logger(cfg.Config)
 	tlsConfig, err := loadTLS(cfg.Config)
 	if err != nil {
@@ -61,7 +74,7 @@ func (a *app) serve(ctx context.Context, cfg settings) error {
 	}
 	url := baseURL(cfg.Config, portOf(listener))
 
-	ring, err := openOrCreateRing(ctx, cfg, log, newKeyset{issuer: url, check: func(keys.Policy) error { return nil }})
+	ring, err := openOrCreateRing(ctx, cfg, log, newKeyset{issuer: url, key: key, check: func(keys.Policy) error { return nil }})
 	if err != nil {
 		return err
 	}
