@@ -18,11 +18,15 @@ import (
 )
 
 // openStore opens the store. If it is a file that does not exist, the file is made.
-func openStore(ctx context.Context, p places) (keys.Store, error) {
+func openStore(ctx context.Context, p places) (keys.Store, error) { return openStoreWith(ctx, p, store.Open) }
+
+type storeOpener = func(ctx context.Context, url string) (keys.Store, error)
+
+func openStoreWith(ctx context.Context, p places, open storeOpener) (keys.Store, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
-	s, err := store.Open(ctx, p.store)
+	s, err := open(ctx, p.store)
 	if errors.Is(err, store.ErrURL) {
 		return nil, usageError{err}
 	}
@@ -35,10 +39,20 @@ func openStore(ctx context.Context, p places) (keys.Store, error) {
 // openExistingStore opens the store for a command that never creates a keyset. It
 // makes no file.
 func openExistingStore(ctx context.Context, p places) (keys.Store, error) {
+	return openExistingStoreWith(ctx, p, store.Open)
+}
+
+// openStoreToRead opens the store for a command that changes nothing. The store may be
+// read-only.
+func openStoreToRead(ctx context.Context, p places) (keys.Store, error) {
+	return openExistingStoreWith(ctx, p, store.OpenReader)
+}
+
+func openExistingStoreWith(ctx context.Context, p places, open storeOpener) (keys.Store, error) {
 	if p.err == nil && p.storeIsMissing() {
 		return nil, noKeyset(p)
 	}
-	return openStore(ctx, p)
+	return openStoreWith(ctx, p, open)
 }
 
 func noKeyset(p places) error {
@@ -47,7 +61,7 @@ func noKeyset(p places) error {
 
 // readKeyset reads the keyset. It opens no private key and needs no sealing key.
 func readKeyset(ctx context.Context, c settings) (keys.Keyset, error) {
-	s, err := openExistingStore(ctx, c.places)
+	s, err := openStoreToRead(ctx, c.places)
 	if err != nil {
 		return keys.Keyset{}, err
 	}
@@ -76,7 +90,17 @@ type openedRing struct {
 
 // openRing opens the keyset for a command that changes or signs, and never creates one.
 func openRing(ctx context.Context, c settings) (openedRing, error) {
-	s, err := openExistingStore(ctx, c.places)
+	return openRingWith(ctx, c, store.Open)
+}
+
+// openRingToRead opens the keyset for a command that needs the private keys and changes
+// nothing.
+func openRingToRead(ctx context.Context, c settings) (openedRing, error) {
+	return openRingWith(ctx, c, store.OpenReader)
+}
+
+func openRingWith(ctx context.Context, c settings, open storeOpener) (openedRing, error) {
+	s, err := openExistingStoreWith(ctx, c.places, open)
 	if err != nil {
 		return openedRing{}, err
 	}
