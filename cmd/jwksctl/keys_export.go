@@ -85,7 +85,7 @@ func exportPublic(ctx context.Context, cfg settings, format, prefix string, now 
 }
 
 func exportPrivate(ctx context.Context, cfg settings, format, prefix string, now time.Time) ([]byte, error) {
-	ring, err := openRing(ctx, cfg)
+	ring, err := openRingToRead(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/jwksctl/jwksctl/pkg/jwk"
+	"github.com/jwksctl/jwksctl/pkg/keys"
 )
 
 type keysImportOptions struct {
@@ -23,7 +26,8 @@ func (a *app) newKeysImport() *cobra.Command {
 		Long: `Import a private key as the pending key, in place of the one that jwksctl generated. It
 is published at once and signs when caches have it, like any other key. The file is PEM
 (PKCS#8, PKCS#1 or SEC 1, not encrypted) or a JWK; its content decides. Its kid will be
-its thumbprint, also if a JWK has another one.
+its thumbprint, also if a JWK has another one. If the store is empty, 'jwksctl serve
+--import-key FILE' creates the keys with yours as the active one.
 
 The file stays where it is: delete it.`,
 		Example: `  jwksctl keys import key.pem --alg PS256
@@ -59,6 +63,9 @@ func (a *app) keysImport(ctx context.Context, cfg settings, o keysImportOptions,
 		a.printMessage("the kid %s is not kept: the key's kid will be its thumbprint %s", printable(given.KeyID()), key.KeyID())
 	}
 	ring, err := openRing(ctx, cfg)
+	if errors.Is(err, keys.ErrNoKeyset) {
+		return fmt.Errorf("%w; with --import-key FILE it has this key", err)
+	}
 	if err != nil {
 		return err
 	}

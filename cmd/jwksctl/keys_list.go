@@ -50,7 +50,7 @@ func (a *app) keysList(ctx context.Context, cfg settings, o keysListOptions) err
 	if o.state != "" && !slices.Contains(stateNames(), o.state) {
 		return badUsage("--state: %q is not a state: want one of %s", o.state, strings.Join(stateNames(), ", "))
 	}
-	s, err := openExistingStore(ctx, cfg.places)
+	s, err := openStoreToRead(ctx, cfg.places)
 	if err != nil {
 		return err
 	}

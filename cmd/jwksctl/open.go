@@ -17,11 +17,15 @@ import (
 )
 
 // openStore opens the store. If it is a file that does not exist, the file is made.
-func openStore(ctx context.Context, p places) (keys.Store, error) {
+func openStore(ctx context.Context, p places) (keys.Store, error) { return openStoreWith(ctx, p, store.Open) }
+
+type storeOpener = func(ctx context.Context, url string) (keys.Store, error)
+
+func openStoreWith(ctx context.Context, p places, open storeOpener) (keys.Store, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
-	s, err := store.Open(ctx, p.store)
+	s, err := open(ctx, p.store)
 	if errors.Is(err, store.ErrURL) {
 		return nil, usageError{err}
 	}
@@ -34,10 +38,20 @@ func openStore(ctx context.Context, p places) (keys.Store, error) {
 // openExistingStore opens the store for a command that never creates a keyset. It
 // makes no file.
 func openExistingStore(ctx context.Context, p places) (keys.Store, error) {
+	return openExistingStoreWith(ctx, p, store.Open)
+}
+
+// openStoreToRead opens the store for a command that changes nothing. The store may be
+// read-only.
+func openStoreToRead(ctx context.Context, p places) (keys.Store, error) {
+	return openExistingStoreWith(ctx, p, store.OpenReader)
+}
+
+func openExistingStoreWith(ctx context.Context, p places, open storeOpener) (keys.Store, error) {
 	if p.err == nil && p.storeIsMissing() {
 		return nil, noKeyset(p)
 	}
-	return openStore(ctx, p)
+	return openStoreWith(ctx, p, open)
 }
 
 // noKeyset says that the store has no keyset, and what to do.
@@ -52,7 +66,7 @@ func noKeyset(p places) error {
 
 // readKeyset reads the keyset. It opens no private key and needs no sealing key.
 func readKeyset(ctx context.Context, c settings) (keys.Keyset, error) {
-	s, err := openExistingStore(ctx, c.places)
+	s, err := openStoreToRead(ctx, c.places)
 	if err != nil {
 		return keys.Keyset{}, err
 	}
@@ -81,7 +95,17 @@ type openedRing struct {
 
 // openRing opens the keyset for a command that changes or signs, and never creates one.
 func openRing(ctx context.Context, c settings) (openedRing, error) {
-	s, err := openExistingStore(ctx, c.places)
+	return openRingWith(ctx, c, store.Open)
+}
+
+// openRingToRead opens the keyset for a command that needs the private keys and changes
+// nothing.
+func openRingToRead(ctx context.Context, c settings) (openedRing, error) {
+	return openRingWith(ctx, c, store.OpenReader)
+}
+
+func openRingWith(ctx context.Context, c settings, open storeOpener) (openedRing, error) {
+	s, err := openExistingStoreWith(ctx, c.places, open)
 	if err != nil {
 		return openedRing{}, err
 	}
@@ -98,6 +122,7 @@ func openRing(ctx context.Context, c settings) (openedRing, error) {
 // newKeyset is what a command asks of a keyset that it may have to create.
 type newKeyset struct {
 	issuer    string                  // if the settings name none; "" if they have to
+	key       jwk.PrivateKey          // the key that signs first; the zero value is one that is generated
 	check     func(keys.Policy) error // an error if the command cannot do its work under the policy
 	confirmed bool                    // --new-keyset was given: create one even if an earlier keyset was lost
 }
@@ -123,7 +148,7 @@ func openOrCreateRing(ctx context.Context, c settings, n newKeyset) (openedRing,
 	if err != nil {
 		return openedRing{}, err
 	}
-	return openRingIn(ctx, c, s, func(o keys.Options) (*keys.Ring, error) {
+	ring, err := openRingIn(ctx, c, s, func(o keys.Options) (*keys.Ring, error) {
 		p, err := policy()
 		if err != nil {
 			return nil, err
@@ -131,8 +156,15 @@ func openOrCreateRing(ctx context.Context, c settings, n newKeyset) (openedRing,
 		if o.Sealer, err = openSealer(c.places, true); err != nil {
 			return nil, err
 		}
-		return keys.Create(ctx, o, p)
+		return keys.CreateWithKey(ctx, o, p, n.key)
 	})
+	if err != nil {
+		return openedRing{}, err
+	}
+	if err := checkImported(n.key, ring.Keyset()); err != nil {
+		return openedRing{}, errors.Join(err, ring.Close())
+	}
+	return ring, nil
 }
 
 // policy is the first policy of the keyset.
@@ -145,6 +177,9 @@ func (n newKeyset) policy(c config.Config) (keys.Policy, error) {
 	if given.Issuer == "" {
 		return keys.Policy{}, badUsage("host %s is every address, so the URL that tokens have to name is not known: "+
 			"set --issuer to the one by which others reach the server, or to %s if all of them are on this machine", c.Host, baseURL(c, cmp.Or(c.Port, 8080)))
+	}
+	if !n.key.IsZero() {
+		given.Algorithm = cmp.Or(given.Algorithm, n.key.Algorithm())
 	}
 	p, err := keys.NewPolicy(given)
 	if err != nil {

@@ -17,7 +17,8 @@ import (
 )
 
 func (a *app) newServe() *cobra.Command {
-	var confirmed bool
+	var first newKeyset
+	var importKey string
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Publish the JWK Set and issue tokens over HTTP",
@@ -28,7 +29,9 @@ every process that uses the store.
 
 The issuer of new keys is the server's own URL unless --issuer is given. A server that
 listens on every address, as in a container, does not know the URL by which others reach
-it, so it does not create a keyset without --issuer.
+it, so it does not create a keyset without --issuer. With --import-key the first key that
+signs is one of yours, so that several stores, such as those of CI jobs, begin with the
+same key.
 
 On SIGTERM and SIGINT the server stops being ready, finishes the requests in flight and
 exits with 0. With --drain-delay it goes on answering for that long, so that a load
@@ -45,15 +48,22 @@ is broken or does not match is reported in the log, and the last one stays.`,
 		Args: cobra.NoArgs,
 	}
 	settingsFlags(c.Flags())
-	newKeysetFlag(c, &confirmed)
+	newKeysetFlag(c, &first.confirmed)
+	importKeyFlag(c.Flags(), &importKey)
 	completeAlgorithms(c, "algorithm")
 	complete(c, "log-format", "text", "json")
 	complete(c, "log-level", "debug", "info", "warn", "error")
-	return a.withSettings(c, func(ctx context.Context, cfg settings, _ []string) error { return a.serve(ctx, cfg, confirmed) })
+	return a.withSettings(c, func(ctx context.Context, cfg settings, _ []string) (err error) {
+		if first.key, err = a.keyToImport(c.Flags(), importKey, cfg.Config); err != nil {
+			return err
+		}
+		return a.serve(ctx, cfg, first)
+	})
 }
 
-// serve builds the parts and runs them until ctx ends.
-func (a *app) serve(ctx context.Context, cfg settings, newKeysetConfirmed bool) error {
+// serve builds the parts and runs them until ctx ends. If the store is empty, it creates
+// the keyset that first describes.
+func (a *app) serve(ctx context.Context, cfg settings, first newKeyset) error {
 	hangups, stopSignals := surviveSignals()
 	defer stopSignals()
 	log := a.logger(cfg.Config)
@@ -76,9 +86,9 @@ func (a *app) serve(ctx context.Context, cfg settings, newKeysetConfirmed bool) 
 	}
 	url := baseURL(cfg.Config, portOf(listener))
 
-	ring, err := openOrCreateRing(ctx, cfg, newKeyset{
-		issuer: ownIssuer(cfg.Config, portOf(listener)), check: func(keys.Policy) error { return nil }, confirmed: newKeysetConfirmed,
-	})
+	first.issuer = ownIssuer(cfg.Config, portOf(listener))
+	first.check = func(keys.Policy) error { return nil }
+	ring, err := openOrCreateRing(ctx, cfg, first)
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,7 @@ type tokenOptions struct {
 	header                    []string
 	expired                   bool
 	newKeyset                 bool
+	importKey                 string
 	fault                     faultOptions
 }
 
@@ -40,6 +41,8 @@ func (a *app) newToken() *cobra.Command {
 		Short: "Mint a token without a server",
 		Long: `Mint a token from the store; no server has to run. On an empty store it creates the
 keys first. Standard output is the token and one newline, nothing else.
+
+With --import-key the first of them is one of yours.
 
 iat, exp and jti are always set; iss is the recorded issuer unless --iss is given.
 
@@ -69,6 +72,7 @@ that token for as long as the key is published. --gallery signs with separate ke
 	f.StringVar(&o.claimsFile, "claims", "", "further claims: a JSON object in @FILE, or @- for standard input")
 	f.StringArrayVar(&o.header, "header", nil, "further header member k=v; may be repeated")
 	f.BoolVar(&o.expired, "expired", false, "sign with an expired key that is in no JWK Set; exp is an hour ago")
+	importKeyFlag(f, &o.importKey)
 	o.fault.register(c)
 	f.SetNormalizeFunc(longClaimNames)
 	config.Flags(f, "audience")
@@ -101,12 +105,21 @@ func (a *app) token(ctx context.Context, o tokenOptions) error {
 	if len(request.Audience) == 0 {
 		request.Audience = cfg.Audience
 	}
+	first, err := a.keyToImport(o.flags, o.importKey, cfg.Config)
+	if err != nil {
+		return err
+	}
 	attacker, err := a.attackerKey(o)
 	if err != nil {
 		return err
 	}
-	ring, err := openOrCreateRing(ctx, cfg, newKeyset{issuer: ownIssuer(cfg.Config, cfg.Port), confirmed: o.newKeyset, check: func(p keys.Policy) error {
-		return a.checkRequest(o, request, attacker, p, func() (jwk.PrivateKey, error) { return newKey(p.Algorithm, p.KeySize) })
+	ring, err := openOrCreateRing(ctx, cfg, newKeyset{issuer: ownIssuer(cfg.Config, cfg.Port), key: first, confirmed: o.newKeyset, check: func(p keys.Policy) error {
+		return a.checkRequest(o, request, attacker, p, func() (jwk.PrivateKey, error) {
+			if !first.IsZero() {
+				return first, nil
+			}
+			return newKey(p.Algorithm, p.KeySize)
+		})
 	}})
 	if err != nil {
 		return err

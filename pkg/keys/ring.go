@@ -111,6 +111,12 @@ func Open(ctx context.Context, o Options) (*Ring, error) {
 // several processes create it at the same time, one succeeds and the others open
 // that keyset.
 func Create(ctx context.Context, o Options, p Policy) (*Ring, error) {
+	return CreateWithKey(ctx, o, p, jwk.PrivateKey{})
+}
+
+// CreateWithKey is Create with the key that signs first, which was generated elsewhere.
+// The zero value is a key that Create generates.
+func CreateWithKey(ctx context.Context, o Options, p Policy, first jwk.PrivateKey) (*Ring, error) {
 	r := newRing(o)
 	var failed error
 	for range maxAttempts {
@@ -125,7 +131,7 @@ func Create(ctx context.Context, o Options, p Policy) (*Ring, error) {
 			return nil, err
 		}
 		// Another process may have created the keyset: the next refresh decides.
-		if failed = r.create(ctx, p); ctx.Err() != nil {
+		if failed = r.create(ctx, p, first); ctx.Err() != nil {
 			break
 		}
 	}
@@ -133,13 +139,14 @@ func Create(ctx context.Context, o Options, p Policy) (*Ring, error) {
 }
 
 // create tries once to create the keyset.
-func (r *Ring) create(ctx context.Context, p Policy) error {
-	active, pending, err := r.generatePair(p)
+func (r *Ring) create(ctx context.Context, p Policy, first jwk.PrivateKey) error {
+	active, pending, err := r.firstPair(p, first)
 	if err != nil {
 		return err
 	}
 	now := r.clock.readUnchecked()
 	ks, effect := createKeyset(p, r.sealer.Name(), now.wall, active.Public(), pending.Public())
+	ks.Keys[0].Imported = !first.IsZero()
 	put := map[string]jwk.PrivateKey{active.KeyID(): active, pending.KeyID(): pending}
 	if err := r.swap(ctx, Keyset{Policy: p}, ks, effect, put, now); err != nil {
 		return err
@@ -159,9 +166,13 @@ func newRing(o Options) *Ring {
 	return r
 }
 
-// generatePair generates two keys in parallel, so that a first start takes no longer
-// than one key.
-func (r *Ring) generatePair(p Policy) (a, b jwk.PrivateKey, err error) {
+// firstPair is the first active key, which may be given, and the first pending one. It
+// generates two keys in parallel, so that a first start takes no longer than one key.
+func (r *Ring) firstPair(p Policy, first jwk.PrivateKey) (a, b jwk.PrivateKey, err error) {
+	if !first.IsZero() {
+		b, err = r.generate(p.Algorithm, p.KeySize)
+		return first, b, err
+	}
 	var second error
 	done := make(chan struct{})
 	go func() {

@@ -56,6 +56,20 @@ func CheckURL(url string) error {
 	return fmt.Errorf("%w: unknown scheme %s: use %s", ErrURL, scheme, schemes)
 }
 
+// OpenReader opens the store at url for a process that only reads. It makes no file, and
+// opens one that this process may not write.
+func OpenReader(ctx context.Context, url string) (keys.Store, error) {
+	path, ok := Path(url)
+	if !ok {
+		return Open(ctx, url)
+	}
+	s, err := sqlite.OpenReader(ctx, path, time.Now)
+	if err != nil {
+		return nil, err // and not a nil *sqlite.Store in a keys.Store
+	}
+	return s, nil
+}
+
 // Path returns the path in url, unchanged, if the store is a file.
 func Path(url string) (path string, ok bool) {
 	scheme, path, _ := strings.Cut(url, ":")

@@ -41,7 +41,7 @@
 // mode of the file. On Linux it refuses network filesystems, because the log needs shared
 // memory and working locks. It cannot detect those behind FUSE: do not use sshfs and
 // similar. It refuses a read-only filesystem, because even a reader writes to the
-// index of the log. If the file is replaced or removed while the store is open, every
+// index of the log; OpenReader does not. If the file is replaced or removed while the store is open, every
 // later call fails, because another process would see another keyset.
 //
 // On Linux the file is locked by open file description, if this is the first use of

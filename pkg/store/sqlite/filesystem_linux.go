@@ -33,19 +33,19 @@ func networkFilesystem(magic uint32) (name string, ok bool) {
 }
 
 // checkFilesystem refuses folders on filesystems that cannot have a store.
-func checkFilesystem(dir string) error {
+func checkFilesystem(dir string, p purpose) error {
 	var stat unix.Statfs_t
 	if err := unix.Statfs(dir, &stat); err != nil {
 		return fmt.Errorf("check the filesystem of its folder: %v", err)
 	}
-	return checkStat(uint32(stat.Type), int64(stat.Flags)) //nolint:gosec,unconvert // sizes differ by architecture
+	return checkStat(uint32(stat.Type), int64(stat.Flags), p) //nolint:gosec,unconvert // sizes differ by architecture
 }
 
-func checkStat(magic uint32, flags int64) error {
+func checkStat(magic uint32, flags int64, p purpose) error {
 	if name, ok := networkFilesystem(magic); ok {
 		return fmt.Errorf("its folder is on %s, a network filesystem: choose a local disk", name)
 	}
-	if flags&unix.ST_RDONLY != 0 {
+	if p == writing && flags&unix.ST_RDONLY != 0 {
 		return errors.New("its folder is on a read-only filesystem: choose a folder that you may write to")
 	}
 	return nil

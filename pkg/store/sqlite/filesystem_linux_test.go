@@ -22,9 +22,13 @@ func TestCheckStat(t *testing.T) {
 		{unix.CIFS_SUPER_MAGIC, 0, "SMB"},
 		{unix.V9FS_MAGIC, 0, "9P"},
 	} {
-		err := checkStat(tt.magic, tt.flags)
+		err := checkStat(tt.magic, tt.flags, writing)
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("checkStat(%#x, %#x) = %v, want %q", tt.magic, tt.flags, err, tt.want)
+		}
+		// A filesystem that is read-only serves those who read.
+		if err := checkStat(tt.magic, tt.flags, reading); (err == nil) != (tt.want == "" || tt.want == "read-only") {
+			t.Errorf("checkStat(%#x, %#x) for reading = %v", tt.magic, tt.flags, err)
 		}
 	}
 }

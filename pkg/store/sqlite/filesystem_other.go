@@ -3,4 +3,4 @@
 package sqlite
 
 // checkFilesystem accepts every folder, because it cannot detect network filesystems.
-func checkFilesystem(string) error { return nil }
+func checkFilesystem(string, purpose) error { return nil }

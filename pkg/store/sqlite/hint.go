@@ -22,8 +22,19 @@ const (
 	hintRetry      = ": retry"
 )
 
+// failure is an error with the result code of SQLite.
+type failure struct {
+	text string
+	code int
+}
+
+func (f *failure) Error() string { return f.text }
+
 // extendedCode returns the result code of SQLite in err, 0 if there is none.
 func extendedCode(err error) int {
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f.code
+	}
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		return e.Code()
 	}
@@ -94,5 +105,5 @@ func (s *Store) fail(ctx context.Context, doing string, err error) error {
 	if cause := ctx.Err(); cause != nil {
 		return fmt.Errorf("store %s: %s: %w", s.path, doing, cause)
 	}
-	return fmt.Errorf("store %s: %s: %v%s", s.path, doing, err, hint(extendedCode(err)))
+	return &failure{fmt.Sprintf("store %s: %s: %v%s", s.path, doing, err, hint(extendedCode(err))), extendedCode(err)}
 }

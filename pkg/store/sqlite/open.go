@@ -64,16 +64,19 @@ func Open(ctx context.Context, path string, now func() time.Time) (*Store, error
 // dsn returns the URI of the file with the settings of each connection. The mode rw
 // makes sure that a new connection never creates the file again after it was removed.
 func dsn(path string) string {
-	path = filepath.ToSlash(path)
-	if !strings.HasPrefix(path, "/") { // Windows: a drive letter
-		path = "/" + path
-	}
-	settings := url.Values{
+	return uri(path, url.Values{
 		"mode":          {"rw"},
 		"_txlock":       {"immediate"},
 		"_busy_timeout": {fmt.Sprint(busyTimeout.Milliseconds())},
 		"_synchronous":  {"FULL"},
 		"_pragma":       {"secure_delete(ON)"},
+	})
+}
+
+func uri(path string, settings url.Values) string {
+	path = filepath.ToSlash(path)
+	if !strings.HasPrefix(path, "/") { // Windows: a drive letter
+		path = "/" + path
 	}
 	return "file://" + (&url.URL{Path: path}).EscapedPath() + "?" + settings.Encode()
 }
@@ -88,7 +91,7 @@ func prepareFile(path string) (fs.FileInfo, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("store %s: create its folder: %v%s", path, err, hintForSystem(err))
 	}
-	if err := checkFilesystem(filepath.Dir(path)); err != nil {
+	if err := checkFilesystem(filepath.Dir(path), writing); err != nil {
 		return nil, fmt.Errorf("store %s: %v", path, err)
 	}
 	info, err := os.Stat(path)
@@ -101,7 +104,7 @@ func prepareFile(path string) (fs.FileInfo, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store %s: %v%s", path, err, hintForSystem(err))
 	}
-	if err := checkInfo(path, info); err != nil {
+	if err := checkInfo(path, info, writing); err != nil {
 		return nil, fmt.Errorf("store %s: %v", path, err)
 	}
 	return info, nil
@@ -121,8 +124,16 @@ func createFile(path string) error {
 	return f.Close()
 }
 
+// purpose is what a store is opened for.
+type purpose bool
+
+const (
+	reading purpose = false
+	writing purpose = true
+)
+
 // checkInfo returns an error if the file cannot be a store.
-func checkInfo(path string, info fs.FileInfo) error {
+func checkInfo(path string, info fs.FileInfo, p purpose) error {
 	switch mode := info.Mode(); {
 	case mode.IsDir():
 		return errors.New("is a folder: name a file in it")
@@ -130,7 +141,7 @@ func checkInfo(path string, info fs.FileInfo) error {
 		return errors.New("is not a regular file")
 	case info.Size() > 0 && info.Size() < minPageSize:
 		return errors.New("is not a SQLite database: name another file")
-	case mode.Perm()&0o220 == 0:
+	case p == writing && mode.Perm()&0o220 == 0:
 		return fmt.Errorf("mode %04o does not let its owner write: chmod 600 it", mode.Perm())
 	}
 	return fileaccess.Check(path, info)

@@ -31,12 +31,18 @@ type Store struct {
 	db   *sql.DB
 	now  func() time.Time
 
+	immutable bool // it was opened read-only without any lock: see OpenReader
+	empty     bool // it was opened read-only and has no schema
+
 	mu      sync.Mutex
 	swapped chan struct{} // closed, and replaced, by every Swap of this Store
 }
 
 // Load implements keys.Store.
 func (s *Store) Load(ctx context.Context) (keys.Record, error) {
+	if s.empty {
+		return keys.Record{}, keys.ErrNoKeyset
+	}
 	var record keys.Record
 	err := s.db.QueryRowContext(ctx, `SELECT version, document FROM keyset`).
 		Scan(&record.Version, &record.Document)
@@ -61,6 +67,11 @@ func (s *Store) PrivateKey(ctx context.Context, kid string) ([]byte, error) {
 		return nil, keys.ErrNoPrivateKey
 	case err != nil:
 		return nil, s.fail(ctx, "read a private key", err)
+	}
+	if s.immutable {
+		if err := s.checkFile(); err != nil {
+			return nil, err
+		}
 	}
 	return sealed, nil
 }
@@ -256,6 +267,9 @@ func (s *Store) checkFile() error {
 	info, err := os.Stat(s.path)
 	if err != nil || !os.SameFile(info, s.file) {
 		return fmt.Errorf("store %s%s", s.path, hintRestart)
+	}
+	if s.immutable {
+		return s.checkUnchanged(info)
 	}
 	return nil
 }
