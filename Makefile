@@ -1,6 +1,7 @@
 GO          ?= go
 FUZZTIME    ?= 60s
 SOAKTIME    ?= 10m
+KILLS       ?= 1000
 SIMSEEDS    ?= 100000
 COVER_FLOOR ?= 85
 TESTFLAGS   ?=
@@ -63,6 +64,10 @@ mutants: ## weaken every guard and term in turn; the simulation, the search or a
 .PHONY: soak
 soak: ## three real servers on one store for SOAKTIME (10m), with kills and a revocation
 	$(GO) test -tags=soak -count=1 -v -run=TestSoak -timeout=2h ./cmd/jwksctl -soak.for=$(SOAKTIME)
+
+.PHONY: kills
+kills: ## kill servers and commands KILLS (1000) times while they change one store
+	$(GO) test -tags=soak -count=1 -v -run=TestKills -timeout=2h ./cmd/jwksctl -kills=$(KILLS)
 
 .PHONY: interop
 interop: ## jose, PyJWT and openssl judge our tokens, and we theirs; installs them, on Debian

@@ -44,11 +44,7 @@ const (
 func TestSoak(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), *soakFor)
 	defer cancel()
-	s := &soak{t: t, home: t.TempDir(), bin: filepath.Join(t.TempDir(), "jwksctl"), revoked: map[string]bool{}, count: map[string]int{}}
-	build := exec.CommandContext(ctx, "go", "build", "-o", s.bin, ".")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	s := &soak{t: t, home: t.TempDir(), bin: buildBinary(t), revoked: map[string]bool{}, count: map[string]int{}}
 	for i := range 3 {
 		s.servers = append(s.servers, &soakServer{ready: filepath.Join(s.home, fmt.Sprintf("ready-%d", i))})
 		s.launch(s.servers[i])
@@ -77,6 +73,17 @@ func TestSoak(t *testing.T) {
 		_ = server.cmd.Wait()
 	}
 	s.report()
+}
+
+// buildBinary builds jwksctl and returns its path.
+func buildBinary(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "jwksctl")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", path, ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return path
 }
 
 type soak struct {
