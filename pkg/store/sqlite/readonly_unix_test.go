@@ -114,10 +114,17 @@ func TestAnImmutableStoreThatChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	swap(t, s, keys.Change{Document: []byte("one"), Put: map[string][]byte{"a": []byte("key")}})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// The log of a process that was killed.
+	if err := os.WriteFile(path+"-wal", []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if err := checkNoLog(path); err == nil || !strings.Contains(err.Error(), "keys.db-wal") {
 		t.Errorf("with a log: %v", err)
 	}
-	if err := s.Close(); err != nil {
+	if err := os.Remove(path + "-wal"); err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(path)
