@@ -174,6 +174,7 @@ func clockMutations() []mutation {
 		sum       = "clockMonitor.setPolicy: _.MaxStaleness+2*_.JWKSMaxAge+_.TokenTTL+_.Leeway+2*_.ClockSkew"
 		read      = "clockMonitor.read"
 		check     = "clockMonitor.check"
+		noFuture  = "no clock of a world is years ahead"
 	)
 	return []mutation{
 		mutate("a jump is settled without D", sum, "_.MaxStaleness", zero).seeded(680),
@@ -207,6 +208,16 @@ func clockMutations() []mutation {
 			caughtBy("TestRevokeWithAWrongClock", "no stamp of a world is wrong"),
 		mutate("a revocation writes stamps of the past", "Ring.decide", "latest(_, _)", first).
 			caughtBy("TestRevokeWithAWrongClock", "no bound is computed from such a stamp"),
+		mutate("accept-clock with a right clock", "Keyset.AcceptClock", "_.newest.Sub(_) <= _.ClockSkew", never).
+			caughtBy("TestAcceptClockWithNothingToAccept", noFuture),
+		mutate("accept-clock leaves the past in the future", "acceptance.past", "_.After(_)", never).
+			caughtBy("TestAcceptClockMovesEveryStampBack", noFuture),
+		mutate("accept-clock forgets an earlier policy", "acceptance.due", "latest(_, _)", first).
+			caughtBy("TestAcceptClockMovesEveryStampBack", noFuture),
+		mutate("accept-clock moves stamps of right clocks", "acceptance.due", "_.Sub(_) <= _.Sub(_)", never).
+			caughtBy("TestAcceptClockKeepsStampsOfRightClocks", noFuture),
+		mutate("accepted stamps look like a backup", "Keyset.checkNotRestored", "_.ClockEpoch > _.ClockEpoch", never).
+			caughtBy("TestAcceptClockMovesEveryStampBack", noFuture),
 		mutate("no fence after a jump", check, "_.jumped", never).seeded(46),
 		mutate("no fence behind the newest stamp", check, "behind > _", never).seeded(663),
 		mutate("no fence ahead of the store", check, "case _ > _:", never).seeded(111),
