@@ -67,30 +67,40 @@ func TestFloodOfIncompleteRequests(t *testing.T) {
 		"half an ignored body": "GET /jwks HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\n{",
 		"half a chunk":         "GET /nothing HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n99\r\n{",
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := serve(t)
-				ctx, stop := context.WithCancel(t.Context())
-				go s.flood(ctx, text)
-				time.Sleep(5 * time.Second) // by then it has opened more connections than there are places
-				var clients sync.WaitGroup
-				for i := range 500 {
-					clients.Go(func() {
-						time.Sleep(time.Duration(i) * time.Millisecond)
-						s.keepAsking(t)
-					})
-				}
-				clients.Wait()
-				stop()
-				s.stop()
-				<-s.ended
-			})
-		})
+		t.Run(name, func(t *testing.T) { checkFlood(t, text, 2, 5*time.Second) })
 	}
 }
 
-// keepAsking asks twice on one connection.
-func (s *runningServer) keepAsking(t *testing.T) {
+// During a flood of connections that are idle after one request, clients that ask more
+// often than every second keep theirs.
+func TestFloodOfIdleConnections(t *testing.T) {
+	checkFlood(t, "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n", 8, 900*time.Millisecond)
+}
+
+// checkFlood checks that 500 clients can connect during a flood, and that each can ask
+// several times on its connection.
+func checkFlood(t *testing.T, text string, times int, pause time.Duration) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t)
+		ctx, stop := context.WithCancel(t.Context())
+		go s.flood(ctx, text)
+		time.Sleep(5 * time.Second) // by then it has opened more connections than there are places
+		var clients sync.WaitGroup
+		for i := range 500 {
+			clients.Go(func() {
+				time.Sleep(time.Duration(i) * time.Millisecond)
+				s.keepAsking(t, times, pause)
+			})
+		}
+		clients.Wait()
+		stop()
+		s.stop()
+		<-s.ended
+	})
+}
+
+// keepAsking asks on one connection.
+func (s *runningServer) keepAsking(t *testing.T, times int, pause time.Duration) {
 	start := time.Now()
 	conn, err := s.listener.dial(t.Context())
 	if err != nil {
@@ -101,9 +111,10 @@ func (s *runningServer) keepAsking(t *testing.T) {
 	if took := time.Since(start); took > 50*time.Millisecond {
 		t.Errorf("a new connection took %v", took)
 	}
-	ask(t, conn, "/jwks")
-	time.Sleep(5 * time.Second) // meanwhile the flood opens that many again
-	ask(t, conn, "/readyz")
+	for range times {
+		ask(t, conn, "/jwks")
+		time.Sleep(pause)
+	}
 }
 
 func TestOldestIncompleteRequestGivesWay(t *testing.T) {
@@ -164,6 +175,52 @@ func TestConnectionsAtTheSameMoment(t *testing.T) {
 		}
 		ask(t, conn, "/jwks")
 		_ = conn.Close()
+		s.stop()
+		<-s.ended
+	})
+}
+
+// A server whose places are all taken closes idle connections after a second, and none
+// that is in use.
+func TestIdleConnectionsGiveWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t, func(o *Options) { o.MaxConnections = 3 })
+		release := s.addBlockingRoute()
+		idle := make([]net.Conn, 2)
+		for i := range idle {
+			conn, err := s.listener.dial(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			ask(t, conn, "/jwks")
+			idle[i] = conn
+		}
+		time.Sleep(10 * time.Second)
+		for _, conn := range idle { // one place is free
+			ask(t, conn, "/jwks")
+		}
+		busy := make(chan error, 1)
+		go func() {
+			status, err := get(t, s.listener.client(), "/block")
+			if status != http.StatusOK && err == nil {
+				err = http.ErrAbortHandler
+			}
+			busy <- err
+		}()
+		start := time.Now()
+		synctest.Wait()
+		conn, err := s.listener.dial(t.Context())
+		if took := time.Since(start); err != nil || took < minIdle || took > 2*minIdle {
+			t.Errorf("a connection beyond the limit took %v, %v", took, err)
+		}
+		ask(t, conn, "/jwks")
+		release()
+		if err := <-busy; err != nil {
+			t.Errorf("the request in flight: %v", err)
+		}
+		for _, conn := range append(idle, conn) {
+			_ = conn.Close()
+		}
 		s.stop()
 		<-s.ended
 	})

@@ -33,7 +33,8 @@ const (
 // Idle connections count toward MaxConnections. A connection beyond that waits in the
 // system's backlog until another one ends. An idle connection is closed after idleTimeout,
 // a slow one after the time limit of its phase. If connections without a complete request
-// take more than half of MaxConnections, the oldest of them is closed.
+// take more than half of MaxConnections, the oldest of them is closed. While there are
+// MaxConnections, those that have been idle for a second are closed.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	srv := &http.Server{
 		Handler:                      s.Handler(),
@@ -58,10 +59,16 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			ended <- srv.Serve(limited)
 		}
 	}()
-	select {
-	case err := <-ended:
-		return errors.Join(err, srv.Close())
-	case <-ctx.Done():
+	tick := time.NewTicker(minIdle)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		select {
+		case err := <-ended:
+			return errors.Join(err, srv.Close())
+		case <-tick.C:
+			s.connections.tick()
+		case <-ctx.Done():
+		}
 	}
 	s.drain(srv)
 	<-ended //nolint:errcheck // it is http.ErrServerClosed
