@@ -78,7 +78,7 @@ func (cs *connections) addIncomplete(c *connection) {
 		oldest, _ := cs.incomplete.Front().Value.(*connection)
 		if time.Since(oldest.since) < time.Duration(most)*timeToRead {
 			cs.mu.Unlock()
-			time.Sleep(timeToRead)
+			<-time.After(timeToRead)
 			cs.mu.Lock()
 			continue
 		}
