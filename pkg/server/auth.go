@@ -161,6 +161,7 @@ func (s *Server) readRequest(w http.ResponseWriter, r *http.Request) (token.Requ
 	if err != nil {
 		return token.Request{}, err
 	}
+	s.connections.bodyComplete(r)
 	var request token.Request
 	if len(body) > 0 {
 		if request, err = parseBody(r.Header, body); err != nil {

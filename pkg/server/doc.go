@@ -67,6 +67,10 @@
 //   - These are bounded: open connections (idle ones included), header and body sizes,
 //     the time of each phase of a request, requests that wait for a signature, and the
 //     addresses that the rate limiter keeps.
+//   - Connections without a complete request take at most half of MaxConnections. If there
+//     are more, the oldest of them is closed, so that a client that sends nothing cannot
+//     keep others out. Idle connections are closed after a minute, or after a second while
+//     there is no place for others.
 //
 // # What it does not do
 //

@@ -48,6 +48,9 @@ func (s *Server) observe(writer http.ResponseWriter, r *http.Request) {
 	if !s.draining.Load() && s.inFlight.TryAcquire(1) {
 		defer s.inFlight.Release(1)
 	}
+	if r.ContentLength != 0 {
+		s.connections.awaitBody(r)
+	}
 	header := writer.Header()
 	header.Set("X-Content-Type-Options", "nosniff")
 	if given := r.Header.Values(requestIDHeader); len(given) == 1 && isRequestID(given[0]) {

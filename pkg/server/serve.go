@@ -15,7 +15,7 @@ import (
 // How long each phase of a connection may take and how much a client may send. They
 // bound the time for which a slow client keeps a connection open.
 const (
-	headerTimeout  = 5 * time.Second
+	headerTimeout  = 3 * time.Second
 	readTimeout    = 15 * time.Second // header and body
 	writeTimeout   = 30 * time.Second // from the end of the header to the end of the answer
 	idleTimeout    = 60 * time.Second
@@ -32,7 +32,9 @@ const (
 //
 // Idle connections count toward MaxConnections. A connection beyond that waits in the
 // system's backlog until another one ends. An idle connection is closed after idleTimeout,
-// a slow one after the time limit of its phase.
+// a slow one after the time limit of its phase. If connections without a complete request
+// take more than half of MaxConnections, the oldest of them is closed. While there are
+// MaxConnections, those that have been idle for a second are closed.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	srv := &http.Server{
 		Handler:                      s.Handler(),
@@ -44,6 +46,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		DisableGeneralOptionsHandler: true, // so that OPTIONS * is answered by Handler too
 		MaxHeaderBytes:               maxHeaderBytes,
 		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		ConnState:                    s.connections.setState,
+		ConnContext:                  withConnection,
 		ErrorLog:                     slog.NewLogLogger(s.o.Log.Handler(), slog.LevelWarn),
 	}
 	limited := netutil.LimitListener(l, s.o.MaxConnections)
@@ -55,10 +59,16 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			ended <- srv.Serve(limited)
 		}
 	}()
-	select {
-	case err := <-ended:
-		return errors.Join(err, srv.Close())
-	case <-ctx.Done():
+	tick := time.NewTicker(minIdle)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		select {
+		case err := <-ended:
+			return errors.Join(err, srv.Close())
+		case <-tick.C:
+			s.connections.tick()
+		case <-ctx.Done():
+		}
 	}
 	s.drain(srv)
 	<-ended //nolint:errcheck // it is http.ErrServerClosed

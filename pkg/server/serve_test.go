@@ -307,10 +307,16 @@ func TestHeadersAreLimited(t *testing.T) {
 func TestConnectionsAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(t, func(o *Options) { o.MaxConnections = 2 })
+		release := s.addBlockingRoute()
 		dial := func() (net.Conn, error) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			return s.listener.dial(ctx)
+			conn, err := s.listener.dial(ctx)
+			if err != nil {
+				return nil, err
+			}
+			_, err = io.WriteString(conn, "GET /block HTTP/1.1\r\nHost: a\r\n\r\n")
+			return conn, err
 		}
 		first, err := dial()
 		if err != nil {
@@ -330,10 +336,14 @@ func TestConnectionsAreLimited(t *testing.T) {
 			t.Errorf("after one was closed: %v", err)
 		}
 		s.stop() // now Accept waits until a connection ends
+		release()
+		for _, conn := range []net.Conn{second, third} {
+			_, _ = io.Copy(io.Discard, conn)
+			_ = conn.Close()
+		}
 		if err := <-s.ended; err != nil {
 			t.Error(err)
 		}
-		_, _ = second.Close(), third.Close()
 	})
 }
 

@@ -42,6 +42,8 @@ type Server struct {
 	queue    *signQueue
 	draining atomic.Bool
 	inFlight *semaphore.Weighted // held by each request that arrived before draining
+
+	connections *connections
 }
 
 // maxInFlight is the size of Server.inFlight, more than the requests that can be in
@@ -63,6 +65,7 @@ func New(o Options) *Server {
 		o.DrainTimeout = 10 * time.Second
 	}
 	s := &Server{o: o, mux: http.NewServeMux(), public: make(map[string]bool), inFlight: semaphore.NewWeighted(maxInFlight)}
+	s.connections = newConnections(o.MaxConnections)
 	s.metrics = newMetrics(s)
 	s.queue = newSignQueue(runtime.GOMAXPROCS(0), func(d time.Duration) { s.metrics.waits.Observe(d.Seconds()) })
 	if o.RateLimit > 0 {
