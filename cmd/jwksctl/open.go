@@ -18,7 +18,9 @@ import (
 )
 
 // openStore opens the store. If it is a file that does not exist, the file is made.
-func openStore(ctx context.Context, p places) (keys.Store, error) { return openStoreWith(ctx, p, store.Open) }
+func openStore(ctx context.Context, p places) (keys.Store, error) {
+	return openStoreWith(ctx, p, store.Open)
+}
 
 type storeOpener = func(ctx context.Context, url string) (keys.Store, error)
 
