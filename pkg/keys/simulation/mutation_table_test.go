@@ -226,7 +226,7 @@ func clockMutations() []mutation {
 		mutate("keys leave by a wrong clock", "Ring.Published: newPublication(_, _)", "_.safe", with("at.wall")).seeded(80),
 		mutate("keys have left by a wrong clock", "Ring.readView: newPublication(_, _)", "_.safe", with("r.clock.read().wall")).seeded(22),
 		mutate("keys leave by the clock before the read", "Ring.readView: newPublication(_, _)", "_.safe", with("next.confirmedAt.wall")).seeded(22),
-		mutate("keys verify by a wrong clock", "Ring.Keys", "_.safe", with("next.confirmedAt.wall")).seeded(22),
+		mutate("keys verify by a wrong clock", "Ring.Keys", "_.safe", with("at.wall")).seeded(22),
 	}
 }
 
@@ -245,7 +245,7 @@ func storeMutations() []mutation {
 		mutate("the store may go back", "Keyset.checkNotRestored", "_.older(_)", never).seeded(95),
 		mutate("a read creates", "Ring.Refresh", "return err", with(`if errors.Is(err, ErrNoKeyset) {
 			p, _ := NewPolicy(Settings{Algorithm: jwk.EdDSA, Issuer: "https://issuer.example"})
-			if err = r.create(ctx, p); err == nil {
+			if err = r.create(ctx, p, jwk.PrivateKey{}); err == nil {
 				_, err = r.refresh(ctx)
 			}
 		}
