@@ -99,7 +99,7 @@ func (a *app) keyFile(name string) (keySource, error) {
 		source.KeySource = failing(fmt.Errorf("%s: %v", name, err))
 		return source, nil
 	}
-	if bytes.Contains(data, []byte("-----BEGIN CERTIFICATE-----")) {
+	if isJWK := bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")); !isJWK && bytes.Contains(data, []byte("-----BEGIN CERTIFICATE-----")) {
 		a.printMessage("%s is a certificate: only its key is used, and its chain, dates and names are not checked", name)
 	}
 	source.KeySource = oneKey{all[0]}
@@ -155,7 +155,10 @@ func (a *app) issuerKeys(ctx context.Context, issuer string, network remote.Opti
 		found, err := remote.Discover(ctx, issuer, network)
 		if other, ok := errors.AsType[*remote.IssuerError](err); ok {
 			hint := ""
-			if strings.Contains(other.Metadata.Issuer, "{") {
+			switch {
+			case printable(other.Metadata.JWKSURL+other.Metadata.Issuer) != other.Metadata.JWKSURL+other.Metadata.Issuer:
+				return nil, badUsage("--discover: %v", other) // the text could change what a terminal shows
+			case strings.Contains(other.Metadata.Issuer, "{"):
 				hint = ", with a value in place of the braces"
 			}
 			return nil, badUsage("--discover: %v; if you trust that issuer, use --jwks %s --iss %s%s",
