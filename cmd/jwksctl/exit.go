@@ -48,7 +48,7 @@ func exitCodes() []exitCode {
 
 		{10, "rejected: malformed; of inspect: no token at all", isRejection(token.ClassMalformed)},
 		{11, "rejected: algorithm, or an extension that crit demands", isRejection(token.ClassAlgorithm)},
-		{12, "rejected: the token's key is unknown, or more than one key could be meant", isRejection(token.ClassNoKey)},
+		{12, "rejected: the token's key is unknown or cannot be used, or more than one key could be meant", isRejection(token.ClassNoKey)},
 		{13, "rejected: the key was revoked or has expired", isRejection(token.ClassKeyWithdrawn)},
 		{14, "rejected: expired, too little time left, or too old", isRejection(token.ClassExpired)},
 		{15, "rejected: not valid yet", isRejection(token.ClassNotYetValid)},

@@ -32,7 +32,7 @@ func (a *app) keyToImport(f *pflag.FlagSet, name string, c config.Config) (jwk.P
 	if err != nil {
 		return jwk.PrivateKey{}, badUsage("--import-key: %v", err)
 	}
-	key, err := jwk.ParsePrivate(given.Algorithm, data)
+	key, err := a.ownKey(given.Algorithm, data)
 	if err != nil {
 		return jwk.PrivateKey{}, badUsage("--import-key: %s: %v", name, err)
 	}

@@ -135,3 +135,18 @@ func TestInterruptibleReader(t *testing.T) {
 		t.Errorf("the buffer has become %q", b)
 	}
 }
+
+func TestDistance(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for want, at := range map[string]time.Time{
+		"0s ago":      now,
+		"in 1d2h":     now.Add(26 * time.Hour),
+		"1m30s ago":   now.Add(-90 * time.Second),
+		"in 2912383d": time.Unix(253402300799, 0),
+		"740041d ago": time.Date(-1, 12, 31, 23, 0, 0, 0, time.UTC),
+	} {
+		if got := distance(at, now); got != want {
+			t.Errorf("%s: %s, want %s", at, got, want)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -94,8 +95,12 @@ func (a *app) printTimes(claims json.RawMessage) {
 
 // distance says how far a time is from now.
 func distance(t, now time.Time) string {
-	if t.After(now) {
-		return "in " + roughly(t.Sub(now))
+	text := roughly(t.Sub(now).Abs())
+	if days := max(t.Unix()-now.Unix(), now.Unix()-t.Unix()) / (24 * 60 * 60); days > 100_000 { // a Duration ends at 106,751 days
+		text = fmt.Sprintf("%dd", days)
 	}
-	return roughly(now.Sub(t)) + " ago"
+	if t.After(now) {
+		return "in " + text
+	}
+	return text + " ago"
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"crypto/x509"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
@@ -52,7 +51,7 @@ func (n networkFlags) readHeaders() (http.Header, error) {
 		if !ok || !isFile || !httpguts.ValidHeaderFieldName(name) {
 			return nil, badUsage("--jwks-header: use 'NAME: @FILE'; the value is read from a file, because other users can see the arguments of a process")
 		}
-		data, err := os.ReadFile(path)
+		data, err := readFile(path)
 		if err != nil {
 			return nil, badUsage("--jwks-header: %v", err)
 		}
@@ -67,7 +66,7 @@ func (n networkFlags) readHeaders() (http.Header, error) {
 
 // authorities reads the certificates that --ca-file names.
 func authorities(path string) (*x509.CertPool, error) {
-	data, err := os.ReadFile(path)
+	data, err := readFile(path)
 	if err != nil {
 		return nil, badUsage("--ca-file: %v", err)
 	}

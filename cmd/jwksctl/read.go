@@ -11,20 +11,27 @@ import (
 // read reads a file of text, or standard input for "-", of at most 1 MiB. It removes a
 // byte order mark, with which some editors begin a file.
 func (a *app) read(path string) ([]byte, error) {
-	const limit = 1 << 20
-	in := a.stdin
-	if path == "-" {
-		if err := a.takeStdin(); err != nil {
-			return nil, err
-		}
-	} else {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = f.Close() }() // only read
-		in = f
+	if path != "-" {
+		return readFile(path)
 	}
+	if err := a.takeStdin(); err != nil {
+		return nil, err
+	}
+	return readText(a.stdin, path)
+}
+
+// readFile is read for a file only.
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // only read
+	return readText(f, path)
+}
+
+func readText(in io.Reader, path string) ([]byte, error) {
+	const limit = 1 << 20
 	data, err := io.ReadAll(io.LimitReader(in, limit+1))
 	switch {
 	case err != nil:

@@ -34,6 +34,11 @@ func (a *app) settings(flags *pflag.FlagSet) (settings, error) {
 // checkValues checks each value by itself, as far as package config cannot. Whether the
 // policy's values fit together may depend on the keyset.
 func checkValues(c config.Config) error {
+	for _, path := range []string{c.Store, c.SealKeyFile, c.TLSCert, c.TLSKey, c.ReadyFile} {
+		if secretAt(path) >= 0 {
+			return errSecret() // a file that does not exist could be made, and have the secret in its name
+		}
+	}
 	given, err := policySettings(c)
 	if err != nil {
 		return err

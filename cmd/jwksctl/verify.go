@@ -172,11 +172,15 @@ func (a *app) verify(ctx context.Context, o verifyOptions, args []string) error 
 // as the key is the reason to refuse it.
 func (s *keySource) verify(ctx context.Context, v token.Verifier, compact string) (token.Verdict, error) {
 	result, err := v.Verify(ctx, compact)
-	for _, v.Keys = range s.alternatives {
+	for _, other := range s.alternatives {
 		if result.Reason != token.ReasonSignature && result.Reason != token.ReasonAlgUnfit {
 			break
 		}
-		result, err = v.Verify(ctx, compact)
+		v.Keys = other
+		// A key for another algorithm says less than one that cannot verify the signature.
+		if next, failed := v.Verify(ctx, compact); next.Reason != token.ReasonAlgUnfit {
+			result, err = next, failed
+		}
 	}
 	return result, err
 }

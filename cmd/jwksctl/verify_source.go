@@ -42,7 +42,7 @@ func (a *app) keySource(ctx context.Context, o verifyOptions, cfg settings) (key
 	var source keySource
 	switch {
 	case o.key != "":
-		source, err = a.keyFile(o.key)
+		source, err = a.keyFile(o.key, o.quiet)
 	case isURL(o.jwks):
 		source, err = a.jwksURL(o.jwks, network)
 	case o.jwks != "":
@@ -85,7 +85,7 @@ func (k oneKey) Keys(_ context.Context, kid string) ([]jwk.PublicKey, error) {
 
 // keyFile is the source of --key. PEM with several keys names no kid, so the token may be
 // signed by any of them: the source gives the first and has the others as alternatives.
-func (a *app) keyFile(name string) (keySource, error) {
+func (a *app) keyFile(name string, quiet bool) (keySource, error) {
 	data, err := a.read(strings.TrimPrefix(name, "@"))
 	if err != nil {
 		return keySource{}, badUsage("--key: %v", err)
@@ -99,7 +99,7 @@ func (a *app) keyFile(name string) (keySource, error) {
 		source.KeySource = failing(fmt.Errorf("%s: %v", name, err))
 		return source, nil
 	}
-	if bytes.Contains(data, []byte("-----BEGIN CERTIFICATE-----")) {
+	if isJWK := bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")); !isJWK && !quiet && bytes.Contains(data, []byte("-----BEGIN CERTIFICATE-----")) {
 		a.printMessage("%s is a certificate: only its key is used, and its chain, dates and names are not checked", name)
 	}
 	source.KeySource = oneKey{all[0]}
@@ -155,7 +155,10 @@ func (a *app) issuerKeys(ctx context.Context, issuer string, network remote.Opti
 		found, err := remote.Discover(ctx, issuer, network)
 		if other, ok := errors.AsType[*remote.IssuerError](err); ok {
 			hint := ""
-			if strings.Contains(other.Metadata.Issuer, "{") {
+			switch {
+			case printable(other.Metadata.JWKSURL+other.Metadata.Issuer) != other.Metadata.JWKSURL+other.Metadata.Issuer:
+				return nil, badUsage("--discover: %v", other) // the text could change what a terminal shows
+			case strings.Contains(other.Metadata.Issuer, "{"):
 				hint = ", with a value in place of the braces"
 			}
 			return nil, badUsage("--discover: %v; if you trust that issuer, use --jwks %s --iss %s%s",

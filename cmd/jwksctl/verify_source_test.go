@@ -34,7 +34,7 @@ func TestVerifyOverTLS(t *testing.T) {
 	issuer = server.URL
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	if err := os.WriteFile(ca, block, 0o600); err != nil {
+	if err := os.WriteFile(ca, append([]byte("\ufeff"), block...), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	compact := mintFor(t, key, issuer, "api")
@@ -92,8 +92,12 @@ func TestOtherMetadata(t *testing.T) {
 		t.Errorf("URL of metadata: exit code %d, %s", code, message)
 	}
 
+	if code, message := verify("--discover", base+"/.well-known/oauth-authorization-server/slash"); code != exitUsage || !strings.HasSuffix(message, "use the issuer, "+base+"/slash\n") {
+		t.Errorf("URL of metadata, RFC 8414: exit code %d, %s", code, message)
+	}
+
 	header := filepath.Join(t.TempDir(), "header")
-	if err := os.WriteFile(header, []byte("Bearer hush\n"), 0o600); err != nil {
+	if err := os.WriteFile(header, []byte("\ufeffBearer hush\n"), 0o600); err != nil { // as some editors write it
 		t.Fatal(err)
 	}
 	for want, args := range map[int][]string{
@@ -104,6 +108,52 @@ func TestOtherMetadata(t *testing.T) {
 		code, message := verify(append(args, "--jwks", base+"/keys", "--iss", base+"/issuer")...)
 		if code != want || strings.Contains(message, "hush") {
 			t.Errorf("%q: exit code %d, want %d: %s", args, code, want, message)
+		}
+	}
+}
+
+// TestMetadataForTerminals asks issuers whose metadata has control characters, which must
+// not reach the terminal.
+func TestMetadataForTerminals(t *testing.T) {
+	for _, members := range []string{
+		`"issuer":"https://\u001b[2Jissuer.example","jwks_uri":"https://issuer.example/keys"`,
+		`"issuer":"https://issuer.example","jwks_uri":"https://issuer.example/\njwksctl: done\u009b2J"`,
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write([]byte("{" + members + "}"))
+		}))
+		t.Cleanup(server.Close)
+		p, _, stderr := newProcess(t, mint(t, newES256(t), "api"))
+		code := execute(t.Context(), p, []string{"verify", "--aud", "api", "--discover", server.URL})
+		if message := strings.TrimSuffix(stderr.String(), "\n"); code != exitUsage || printable(message) != message {
+			t.Errorf("%s: exit code %d, %q", members, code, message)
+		}
+	}
+}
+
+// TestKeyFileOfSeveralKeys verifies a token with a wrong signature against keys of two
+// types. The verdict does not depend on their order.
+func TestKeyFileOfSeveralKeys(t *testing.T) {
+	ec, err := newES256(t).Public().PEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := jwk.Generate(jwk.EdDSA, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ed, err := other.Public().PEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "keys.pem")
+	for _, text := range []string{string(ec) + string(ed), string(ed) + string(ec)} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p, _, stderr := newProcess(t, mint(t, newES256(t), "api"))
+		if code := execute(t.Context(), p, []string{"verify", "--aud", "api", "--iss", "https://issuer.example", "--key", file}); code != exitFailed {
+			t.Errorf("exit code %d, want %d: %s", code, exitFailed, stderr)
 		}
 	}
 }

@@ -15,7 +15,8 @@
 // These rules are true of every key that the package returns:
 //
 //   - PublicKey and PrivateKey are different types. JSON that has a private or
-//     symmetric member is never decoded into a PublicKey.
+//     symmetric member is never decoded into a PublicKey, also in a set: only Parse,
+//     ParseAll and Thumbprint read the public part of a private key.
 //   - RSA moduli have 2048 to 4096 bits and are not easy to factor by a known weakness,
 //     EC points lie on P-256, P-384 or P-521, Ed25519 points are not of low order.
 //   - A key has one JWK and one thumbprint, with parameters in canonical base64url, in

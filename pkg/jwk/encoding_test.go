@@ -76,7 +76,7 @@ func TestStrippedCoordinate(t *testing.T) {
 func TestEmptyMembers(t *testing.T) {
 	want := private(t, jwk.RS256).Public()
 	for _, name := range []string{"d", "p", "oth", "k", "priv", "key_ops", "x5c"} {
-		for _, value := range []any{nil, []any{}} {
+		for _, value := range []any{nil, []any{}, ""} {
 			data := with(t, jwk.RS256, name, value)
 			var key jwk.PublicKey
 			if err := key.UnmarshalJSON(data); err != nil || !key.Equal(want) {

@@ -6,8 +6,6 @@ import (
 	"maps"
 	"math/big"
 	"slices"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Severity says how much a Finding matters.
@@ -34,7 +32,7 @@ const (
 	RuleUnusable      Rule = "unusable"         // a key is broken
 	RuleUnknown       Rule = "unknown"          // an unknown kty, crv or alg
 	RuleEncoding      Rule = "encoding"         // a parameter is not written as RFC 7518 demands
-	RuleEmptyMember   Rule = "empty-member"     // a member is null or an empty array
+	RuleEmptyMember   Rule = "empty-member"     // a member is null, "" or an empty array
 	RuleNotSignature  Rule = "not-signature"    // a key is not for signatures
 	RuleKidMissing    Rule = "kid-missing"      // tokens cannot name the key
 	RuleKidDuplicate  Rule = "kid-duplicate"    // tokens cannot distinguish two keys
@@ -126,7 +124,7 @@ func (l *linter) lintForm(object members) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(object)) {
-		if value := object[name]; value.Kind() != jsontext.KindString && !object.has(name) {
+		if !object.has(name) {
 			l.report(SeverityWarning, RuleEmptyMember, "the member %.80q has no value: some verifiers refuse the key; leave the member out", name)
 		}
 	}

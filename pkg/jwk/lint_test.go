@@ -45,7 +45,7 @@ func TestLint(t *testing.T) {
 		{
 			"kid-missing",
 			[]string{changed(t, jwk.ES256, map[string]any{"kid": nil}), changed(t, jwk.ES384, map[string]any{"kid": ""})},
-			[]string{"warning kid-missing 0", "warning kid-missing 1"},
+			[]string{"warning kid-missing 0", "warning kid-missing 1", "warning empty-member 1"},
 		},
 		{
 			"kid-duplicate",

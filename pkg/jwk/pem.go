@@ -1,6 +1,7 @@
 package jwk
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -34,11 +35,17 @@ func parsePEM(data []byte) ([]pair, error) {
 		}
 		pairs = append(pairs, p)
 	}
-	if len(pairs) == 0 {
+	switch {
+	case len(pairs) > 0:
+		return pairs, nil
+	case bytes.Contains(data, []byte("ENCRYPTED")): // its headers are lost if it is on one line
+		return nil, errEncrypted
+	default:
 		return nil, errors.New("PEM: no complete key block")
 	}
-	return pairs, nil
 }
+
+var errEncrypted = errors.New("the key is encrypted: decrypt it first, with openssl pkey")
 
 // rebuildPEM returns the PEM blocks of data in lines. In settings and environment
 // variables, the ends of the lines are often spaces, the two characters \n, or missing.
@@ -57,7 +64,7 @@ func rebuildPEM(data []byte) []byte {
 
 func decodeBlock(block *pem.Block) (pair, error) {
 	if block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED") {
-		return pair{}, errors.New("the key is encrypted: decrypt it first, with openssl pkey")
+		return pair{}, errEncrypted
 	}
 	var key any
 	var limit pss

@@ -48,14 +48,14 @@ func ParseSet(data []byte) (Set, []Problem, error) {
 
 // readSet returns the values in the "keys" array of a JWK Set.
 func readSet(data []byte) ([]jsontext.Value, error) {
-	if bytes.Contains(data, []byte("-----BEGIN ")) {
-		return nil, fmt.Errorf("%w: PEM, but a JWK Set was expected", ErrKind)
-	}
 	object, err := readMembers(data)
-	if err != nil {
+	switch {
+	case err != nil && bytes.Contains(data, []byte("-----BEGIN ")): // a JWK Set may contain PEM, too, in members of its own
+		return nil, fmt.Errorf("%w: PEM, but a JWK Set was expected", ErrKind)
+	case err != nil:
 		return nil, fmt.Errorf("not a JWK Set: %v", err)
 	}
-	if _, set := object["keys"]; !set && object.has("kty") {
+	if _, isSet := object["keys"]; !isSet && object.has("kty") {
 		return nil, fmt.Errorf("%w: one key, but a JWK Set was expected", ErrKind)
 	}
 	dec := newDecoder(object["keys"])

@@ -2,6 +2,7 @@ package jwk_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -167,5 +168,19 @@ func TestByKeyID(t *testing.T) {
 	}
 	if got := set.ByKeyID("absent"); got != nil {
 		t.Errorf("absent: %v", got)
+	}
+}
+
+// TestSetWithPEM reads a set with certificates in members of its own, as a large provider
+// writes it. Such members are ignored (RFC 7517, section 5).
+func TestSetWithPEM(t *testing.T) {
+	key := with(t, jwk.RS256, "cert", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+	data := []byte(`{"keys":[` + string(key) + `],"public_cert":{"cert":"-----BEGIN CERTIFICATE-----"}}`)
+	set, problems, err := jwk.ParseSet(data)
+	if err != nil || len(set.Keys) != 1 || len(problems) != 0 {
+		t.Errorf("%d keys, %v, %v", len(set.Keys), problems, err)
+	}
+	if _, _, err := jwk.ParseSet([]byte("\n-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n")); !errors.Is(err, jwk.ErrKind) {
+		t.Errorf("PEM: %v", err)
 	}
 }

@@ -23,28 +23,50 @@ func checkFactors(n *big.Int) error {
 	return nil
 }
 
-// hasROCAPattern reports whether n is a power of 65537 modulo each small prime. That is so
-// for each modulus of the faulty library (Nemec et al., "The Return of Coppersmith's
-// Attack", section 2.2), and for one other in more than 2^60.
+// hasROCAPattern reports whether n is one power of 65537 modulo each prime up to 167. That
+// is so for each modulus of the faulty library (Nemec et al., "The Return of Coppersmith's
+// Attack", section 2.2), and for one other in about 2^150. To test each prime alone, with
+// an exponent of its own, would refuse one good key in 2^28.
 func hasROCAPattern(n *big.Int) bool {
+	exponent, period := int64(0), int64(1) // the exponents that fit the primes so far: exponent + i·period
 	for prime := int64(3); prime <= 167; prime += 2 {
 		p := big.NewInt(prime)
 		if !p.ProbablyPrime(0) {
 			continue
 		}
 		remainder := new(big.Int).Mod(n, p).Int64()
-		power := int64(1)
-		for range prime - 1 {
-			if power == remainder {
+		order := orderOf65537(prime)
+		choices := order / new(big.Int).GCD(nil, nil, big.NewInt(order), big.NewInt(period)).Int64()
+		for range choices {
+			if power65537(exponent%order, prime) == remainder {
 				break
 			}
-			power = power * 65537 % prime
+			exponent += period
 		}
-		if power != remainder {
+		if power65537(exponent%order, prime) != remainder {
 			return false
 		}
+		period *= choices // at most 2^62, the period of all these primes
 	}
 	return true
+}
+
+// power65537 returns 65537 to the power of exponent, modulo prime.
+func power65537(exponent, prime int64) int64 {
+	power := int64(1)
+	for range exponent {
+		power = power * 65537 % prime
+	}
+	return power
+}
+
+// orderOf65537 returns the smallest exponent with which 65537 gives 1, modulo prime.
+func orderOf65537(prime int64) int64 {
+	order := int64(1)
+	for power := 65537 % prime; power != 1; order++ {
+		power = power * 65537 % prime
+	}
+	return order
 }
 
 // hasClosePrimes tries the first steps of Fermat's factorization, which suffice for each
@@ -71,7 +93,7 @@ func hasClosePrimes(n *big.Int) bool {
 
 func isSquare(x *big.Int) bool {
 	// Most numbers that are no squares show it in their last six bits.
-	const squaresModulo64 = 1<<0 | 1<<1 | 1<<4 | 1<<9 | 1<<16 | 1<<17 | 1<<25 | 1<<33 | 1<<36 | 1<<41 | 1<<49 | 1<<57
+	const squaresModulo64 uint64 = 1<<0 | 1<<1 | 1<<4 | 1<<9 | 1<<16 | 1<<17 | 1<<25 | 1<<33 | 1<<36 | 1<<41 | 1<<49 | 1<<57
 	if len(x.Bits()) > 0 && squaresModulo64>>(x.Bits()[0]&63)&1 == 0 {
 		return false
 	}

@@ -63,3 +63,29 @@ func TestKnownTestKeys(t *testing.T) {
 		wantFinding(t, []byte(key), jwk.RuleTestKey, source)
 	}
 }
+
+// TestROCAPatternOfOnePower reads a modulus that is a power of 65537 modulo each small
+// prime, but not the same power. One good key in 2^28 is like that.
+func TestROCAPatternOfOnePower(t *testing.T) {
+	rest, product := big.NewInt(0), big.NewInt(1)
+	for p := int64(3); p <= 167; p += 2 {
+		prime := big.NewInt(p)
+		if !prime.ProbablyPrime(0) {
+			continue
+		}
+		// The Chinese remainder theorem: rest stays the same modulo the earlier primes.
+		power := new(big.Int).Exp(big.NewInt(65537), big.NewInt(p%7), prime)
+		step := new(big.Int).ModInverse(product, prime)
+		step.Mul(step, power.Sub(power, rest)).Mod(step, prime)
+		rest.Add(rest, step.Mul(step, product))
+		product.Mul(product, prime)
+	}
+	n := new(big.Int).Lsh(big.NewInt(1), 2047)
+	n.Sub(n, new(big.Int).Mod(n, product)).Add(n, product).Add(n, rest)
+	if n.Bit(0) == 0 {
+		n.Add(n, product)
+	}
+	if _, err := jwk.Parse(with(t, jwk.RS256, "n", base64.RawURLEncoding.EncodeToString(n.Bytes()))); err != nil {
+		t.Error(err)
+	}
+}

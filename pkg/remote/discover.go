@@ -68,8 +68,9 @@ func wellKnown(issuer string, insecureHTTP bool) (openID, oauth *url.URL, err er
 	if strings.ContainsAny(issuer, "?#") {
 		return nil, nil, fmt.Errorf("%w: %s: an issuer has no query and no fragment", ErrAddress, display(u))
 	}
-	if before, _, found := strings.Cut(issuer, "/.well-known/"); found {
-		return nil, nil, fmt.Errorf("%w: %s: this is the URL of metadata; use the issuer, %s", ErrAddress, display(u), before)
+	if before, document, found := strings.Cut(issuer, "/.well-known/"); found {
+		_, path, _ := strings.Cut(document, "/") // RFC 8414 writes the issuer's path at the end
+		return nil, nil, fmt.Errorf("%w: %s: this is the URL of metadata; use the issuer, %s", ErrAddress, display(u), strings.TrimSuffix(before+"/"+path, "/"))
 	}
 	root := u.Scheme + "://" + u.Host
 	path := strings.TrimSuffix(u.EscapedPath(), "/")

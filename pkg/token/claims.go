@@ -31,7 +31,7 @@ func confusedClaim(name string) string {
 	if name == strings.ToLower(name) && utf8.RuneCountInString(name) == len(name) {
 		return "" // it has no letter of another case
 	}
-	for _, claim := range [...]string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "scope", "client_id"} {
+	for _, claim := range [...]string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "scope", "scp", "client_id"} {
 		if name != claim && strings.EqualFold(name, claim) {
 			return claim
 		}

@@ -268,18 +268,18 @@ func (c *claimsCheck) checkValues() {
 	}
 }
 
-// find returns the claim of that exact name. If there is none, it follows the name as a
-// path into objects: a JSON pointer (RFC 6901) if it begins with a slash, else names
-// separated by dots.
+// find returns the claim that a name means. A name that begins with a slash is a path into
+// objects, a JSON pointer (RFC 6901). Another name is that of a claim or, if there is no
+// such claim, a path of names separated by dots. A pointer means the same member in every
+// token: no claim whose own name has the form of the path takes its place.
 func find(claims map[string]any, name string) (value any, ok bool) {
-	if value, ok = claims[name]; ok {
-		return value, true
-	}
 	var path []string
 	if pointer, isPointer := strings.CutPrefix(name, "/"); isPointer {
 		for token := range strings.SplitSeq(pointer, "/") {
 			path = append(path, strings.NewReplacer("~1", "/", "~0", "~").Replace(token))
 		}
+	} else if value, ok = claims[name]; ok {
+		return value, true
 	} else {
 		path = strings.Split(name, ".")
 	}

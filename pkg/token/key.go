@@ -67,7 +67,8 @@ func SelectKey(candidates []jwk.PublicKey, kid string, alg jwk.Algorithm) (jwk.P
 			mismatch = err
 			continue
 		}
-		if matches == 0 || !candidate.Equal(selected) { // some providers list a key twice
+		// Some providers list a key twice, also with different kid, alg or use.
+		if matches == 0 || candidate.Thumbprint() != selected.Thumbprint() {
 			selected = candidate
 			matches++
 		}

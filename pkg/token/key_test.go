@@ -40,6 +40,7 @@ func TestSelectKey(t *testing.T) {
 		{name: "shared kid, last", kid: kid, keys: []jwk.PublicKey{ec, ps, enc, signs, public}, key: public},
 		{name: "shared kid, same kty and alg", kid: kid, keys: []jwk.PublicKey{public, second}, want: token.ReasonKidAmbiguous},
 		{name: "shared kid, the same key", kid: kid, keys: []jwk.PublicKey{public, public}, key: public},
+		{name: "shared kid, the same key without alg", kid: kid, keys: []jwk.PublicKey{public, anyAlg}, key: public},
 		{name: "use enc", kid: kid, keys: []jwk.PublicKey{enc}, want: token.ReasonAlgUnfit},
 		{name: "key_ops sign", kid: kid, keys: []jwk.PublicKey{signs}, want: token.ReasonAlgUnfit},
 		{name: "zero key", kid: kid, keys: []jwk.PublicKey{{}}, want: token.ReasonAlgUnfit},

@@ -72,7 +72,7 @@ func nameRows() []row {
 		},
 		{name: "case/nested", token: base.claim("x", map[string]any{"exp": "a", "EXP": 1})},
 	}
-	for _, name := range []string{"ISS", "Sub", "AUD", "NBF", "iAt", "JTI", "Scope", "Client_ID", "i\u017fs"} {
+	for _, name := range []string{"ISS", "Sub", "AUD", "NBF", "iAt", "JTI", "Scope", "SCP", "Client_ID", "i\u017fs"} {
 		rows = append(rows, row{name: "case/" + name, token: base.claim(name, "x"), want: refuse(token.ReasonClaimCase)})
 	}
 	return rows
@@ -222,6 +222,8 @@ func requirementRows() []row {
 		{name: "require/path, missing", token: nested, with: present("realm_access.groups"), want: refuse(token.ReasonClaimMissing)},
 		{name: "require/path into a text", token: nested, with: present("sub.roles"), want: refuse(token.ReasonClaimMissing)},
 		{name: "require/pointer", token: nested, with: value("/realm_access/roles", "admin")},
+		{name: "require/pointer, and a claim of that name", token: nested.claim("/realm_access/roles", "root"), with: value("/realm_access/roles", "root"), want: refuse(token.ReasonClaimValue)},
+		{name: "require/pointer to a name with slashes", token: nested.claim("/a/b", "yes"), with: value("/~1a~1b", "yes")},
 		{name: "require/pointer with escapes", token: nested, with: value("/a~1b/c~0.d", "yes")},
 		{name: "require/name with dots", token: nested, with: value("https://app.example/roles", "admin")},
 		{name: "require/name before path", token: nested.claim("realm_access.roles", "other"), with: value("realm_access.roles", "admin"), want: refuse(token.ReasonClaimValue)},
