@@ -59,8 +59,8 @@ func (a *app) keysImport(ctx context.Context, cfg settings, o keysImportOptions,
 	if err != nil {
 		return badUsage("%s: %v", name, err)
 	}
-	if given, err := jwk.Parse(data); err == nil && given.KeyID() != "" && given.KeyID() != key.KeyID() {
-		a.printMessage("the kid %s is not kept: the key's kid will be its thumbprint %s", printable(given.KeyID()), key.KeyID())
+	if other := otherKid(data, key); other != "" {
+		a.printMessage("the kid %s is not kept: the key's kid will be its thumbprint %s", printable(other), key.KeyID())
 	}
 	ring, err := openRing(ctx, cfg)
 	if errors.Is(err, keys.ErrNoKeyset) {

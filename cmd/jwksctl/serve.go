@@ -53,8 +53,8 @@ is broken or does not match is reported in the log, and the last one stays.`,
 	completeAlgorithms(c, "algorithm")
 	complete(c, "log-format", "text", "json")
 	complete(c, "log-level", "debug", "info", "warn", "error")
-	return a.withSettings(c, func(ctx context.Context, cfg settings, _ []string) (err error) {
-		if first.key, err = a.keyToImport(c.Flags(), importKey, cfg.Config); err != nil {
+	return a.withSettings(c, func(ctx context.Context, cfg settings, _ []string) error {
+		if err := a.importKey(c.Flags(), importKey, cfg.Config, &first); err != nil {
 			return err
 		}
 		return a.serve(ctx, cfg, first)
