@@ -53,7 +53,7 @@ func execute(ctx context.Context, p *process, args []string) (code int) {
 		err = cause
 	}
 	if _, silent := errors.AsType[silentError](err); err != nil && !silent {
-		a.printError(withoutSecrets(err, args))
+		a.printError(withoutSecrets(err, args, p.environ))
 	}
 	if a.judging && !rejects(err) && codeOf(err) == exitFailed {
 		return exitUnavailable
