@@ -157,20 +157,24 @@ func (a *app) serveHTTP(ctx context.Context, s service) error {
 			}
 			return err
 		case <-s.hangups:
+			if ctx.Err() != nil {
+				s.reload(ctx) // systemd would take READY for the end of the drain
+				continue
+			}
+			s.notify(ctx, daemon.SdNotifyReloading+"\n"+daemon.SdNotifyMonotonicUsec())
 			s.reload(ctx)
+			s.notify(ctx, daemon.SdNotifyReady)
 		}
 	}
 }
 
 // reload is the answer to SIGHUP.
 func (s service) reload(ctx context.Context) {
-	s.notify(ctx, daemon.SdNotifyReloading+"\n"+daemon.SdNotifyMonotonicUsec())
 	if s.certificate == nil {
 		s.log.InfoContext(ctx, "SIGHUP: there is nothing to reload")
 	} else {
 		s.certificate.reloadNow(ctx)
 	}
-	s.notify(ctx, daemon.SdNotifyReady)
 }
 
 // notify tells systemd the state of the server, if systemd asked for that with
