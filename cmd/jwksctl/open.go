@@ -60,7 +60,7 @@ func openExistingStoreWith(ctx context.Context, p places, open storeOpener) (key
 func noKeyset(p places) error {
 	if witnesses := p.earlierKeysets(); len(witnesses) > 0 {
 		return fmt.Errorf("%w (%s), but beside the sealing key %s is the witness of an earlier one (%s): restore the store from a backup, "+
-			"or create another keyset with 'jwksctl serve --new-keyset' or 'jwksctl token --new-keyset'",
+			"or, if that keyset is in another store or is no longer needed, create one with 'jwksctl serve --new-keyset' or 'jwksctl token --new-keyset'",
 			keys.ErrNoKeyset, config.Masked(p.store), p.sealKey, strings.Join(witnesses, ", "))
 	}
 	return fmt.Errorf("%w (%s): 'jwksctl serve' or 'jwksctl token' makes one", keys.ErrNoKeyset, config.Masked(p.store))
