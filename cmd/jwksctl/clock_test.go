@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -65,6 +66,34 @@ func TestServeWithAClockThatIsBehind(t *testing.T) {
 	if code := execute(t.Context(), p, []string{"serve", "--port", "0", "--token-ttl", "5m"}); code != 5 {
 		t.Errorf("a change of the policy gives %d: %s", code, stderr)
 	}
+}
+
+// A backup from a clock that was ahead, which was accepted since: accept-restore and
+// accept-clock each refuse the store because of the other, so one of them does both.
+func TestAcceptARestoreOfTheFuture(t *testing.T) {
+	p, _, stderr, _ := keysetOfTheFuture(t, 48*time.Hour)
+	path := strings.TrimPrefix(p.environ[0], "JWKSCTL_STORE=sqlite:")
+	backup, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(want int, text string, args ...string) {
+		t.Helper()
+		stderr.Reset()
+		if code := execute(t.Context(), p, args); code != want || !strings.Contains(stderr.String(), text) {
+			t.Fatalf("%q gives %d, %s", args, code, stderr)
+		}
+	}
+	today := time.Now().UTC().Format(time.DateOnly)
+	run(exitDone, "", "keys", "accept-clock", "--confirm", today)
+	if err := os.WriteFile(path, backup, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(5, "keys accept-restore", "keys", "accept-clock", "--confirm", today)
+	run(5, "'jwksctl keys accept-restore --confirm YYYY-MM-DD'", "keys", "accept-restore")
+	run(exitUsage, "is not the date", "keys", "accept-restore", "--confirm", "2000-01-01")
+	run(exitDone, "epoch 1", "keys", "accept-restore", "--confirm", today)
+	run(exitDone, "", "keys", "rotate", "--force")
 }
 
 // notifyingWriter calls seen when a text is written.

@@ -16,27 +16,37 @@ func importKeyFlag(f *pflag.FlagSet, name *string) {
 	f.StringVar(name, "import-key", "", "private key that signs first if the store is empty: a FILE with PEM or a JWK, or -")
 }
 
-// keyToImport reads the key of --import-key; the zero value if the flag is not given.
-func (a *app) keyToImport(f *pflag.FlagSet, name string, c config.Config) (jwk.PrivateKey, error) {
+// importKey reads the key of --import-key into n, if the flag is given.
+func (a *app) importKey(f *pflag.FlagSet, name string, c config.Config, n *newKeyset) error {
 	if !f.Changed("import-key") {
-		return jwk.PrivateKey{}, nil
+		return nil
 	}
 	if name == "" {
-		return jwk.PrivateKey{}, badUsage("--import-key is empty") // it would generate another key
+		return badUsage("--import-key is empty") // it would generate another key
 	}
 	given, err := policySettings(c)
 	if err != nil {
-		return jwk.PrivateKey{}, err
+		return err
 	}
 	data, err := a.read(strings.TrimPrefix(name, "@"))
 	if err != nil {
-		return jwk.PrivateKey{}, badUsage("--import-key: %v", err)
+		return badUsage("--import-key: %v", err)
 	}
-	key, err := a.ownKey(given.Algorithm, data)
-	if err != nil {
-		return jwk.PrivateKey{}, badUsage("--import-key: %s: %v", name, err)
+	if n.key, err = jwk.ParsePrivate(given.Algorithm, data); err != nil {
+		return badUsage("--import-key: %s: %v", name, err)
 	}
-	return key, nil
+	n.otherKid = otherKid(data, n.key)
+	return nil
+}
+
+// otherKid returns the kid that a file has for a key, "" if it has none or the one that
+// the key will have.
+func otherKid(data []byte, key jwk.PrivateKey) string {
+	given, err := jwk.Parse(data)
+	if err != nil || given.KeyID() == key.KeyID() {
+		return ""
+	}
+	return given.KeyID()
 }
 
 // checkImported refuses a keyset that exists and does not know the key of --import-key.

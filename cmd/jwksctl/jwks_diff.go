@@ -38,6 +38,9 @@ The exit code is 0 if they are the same, 1 if they differ, and 2 if they cannot 
 }
 
 func (a *app) jwksDiff(ctx context.Context, o jwksDiffOptions, nameA, nameB string) error {
+	if err := o.network.checkHeaders(nameA, nameB); err != nil {
+		return err
+	}
 	before, err := a.readSet(ctx, o.network, nameA)
 	if err != nil {
 		return usageError{err}

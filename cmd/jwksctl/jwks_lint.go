@@ -84,6 +84,9 @@ func lintError(findings []jwk.Finding) error {
 }
 
 func (a *app) lint(ctx context.Context, flags networkFlags, name string) ([]jwk.Finding, error) {
+	if err := flags.checkHeaders(name); err != nil {
+		return nil, err
+	}
 	if !isURL(name) {
 		data, err := a.read(strings.TrimPrefix(name, "@"))
 		if err != nil {

@@ -92,8 +92,13 @@ func (a *app) confirmDate(o keysAcceptClockOptions, ks keys.Keyset) error {
 		}
 		typed = strings.TrimSpace(line)
 	}
-	if typed != now.Format(time.DateOnly) {
-		return badUsage("not confirmed: %q is not the date of this machine's clock: set the clock right first", typed)
+	return checkDate(typed, now)
+}
+
+// checkDate compares a date that a person typed with this machine's clock.
+func checkDate(typed string, now time.Time) error {
+	if typed != now.UTC().Format(time.DateOnly) {
+		return badUsage("not confirmed: %q is not the date of this machine's clock in UTC: if the clock is wrong, set it right first", typed)
 	}
 	return nil
 }

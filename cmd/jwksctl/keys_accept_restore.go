@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,6 +13,7 @@ import (
 
 func (a *app) newKeysAcceptRestore() *cobra.Command {
 	var out output
+	var confirm string
 	c := &cobra.Command{
 		Use:   "accept-restore",
 		Short: "Accept a store that was restored from a backup",
@@ -21,17 +24,30 @@ accept-restore puts them back, so that they stay revoked or expired. If the back
 old that it lacks the private key of the active key, use 'jwksctl keys rotate' to sign
 with another one.
 
+If a clock that was far ahead wrote the backup or the witness, give today's date in UTC
+with --confirm. Stamps from the future are then moved back too; see 'jwksctl keys
+accept-clock' for what that may cost.
+
 A machine without the witness file cannot tell that a store was restored.`,
-		Example: `  jwksctl keys accept-restore`,
-		Args:    cobra.NoArgs,
+		Example: `  jwksctl keys accept-restore
+  jwksctl keys accept-restore --confirm 2026-01-02     # this machine's clock is right`,
+		Args: cobra.NoArgs,
 	}
+	c.Flags().StringVar(&confirm, "confirm", "", "today's date in UTC, YYYY-MM-DD, to accept this machine's clock too")
 	outputFlag(c, &out, "text")
 	return a.withSettings(c, func(ctx context.Context, cfg settings, _ []string) error {
-		return a.keysAcceptRestore(ctx, cfg, out)
+		return a.keysAcceptRestore(ctx, cfg, out, confirm)
 	})
 }
 
-func (a *app) keysAcceptRestore(ctx context.Context, cfg settings, out output) error {
+func (a *app) keysAcceptRestore(ctx context.Context, cfg settings, out output, confirm string) error {
+	accept := keys.AcceptRestore
+	if confirm != "" {
+		if err := checkDate(confirm, a.now()); err != nil {
+			return err
+		}
+		accept = keys.AcceptRestoreAndClock
+	}
 	s, err := openExistingStore(ctx, cfg.places)
 	if err != nil {
 		return err
@@ -41,7 +57,10 @@ func (a *app) keysAcceptRestore(ctx context.Context, cfg settings, out output) e
 	if err != nil {
 		return err
 	}
-	ring, err := keys.AcceptRestore(ctx, keys.Options{Store: s, Sealer: sealer, Witness: cfg.places.witness, Log: cfg.log, Generate: newKey})
+	ring, err := accept(ctx, keys.Options{Store: s, Sealer: sealer, Witness: cfg.places.witness, Log: cfg.log, Generate: newKey})
+	if refusal, ok := errors.AsType[*keys.Refusal](err); ok && refusal.Guard == keys.GuardClock && confirm == "" {
+		return fmt.Errorf("%w; for a restored store, that is 'jwksctl keys accept-restore --confirm YYYY-MM-DD' with today's date in UTC", err)
+	}
 	if err != nil {
 		return err
 	}

@@ -43,18 +43,6 @@ The file stays where it is: delete it.`,
 	})
 }
 
-// ownKey reads a private key that will be one of ours, and says if its kid is not kept.
-func (a *app) ownKey(alg jwk.Algorithm, data []byte) (jwk.PrivateKey, error) {
-	key, err := jwk.ParsePrivate(alg, data)
-	if err != nil {
-		return jwk.PrivateKey{}, err
-	}
-	if given, err := jwk.Parse(data); err == nil && given.KeyID() != "" && given.KeyID() != key.KeyID() {
-		a.printMessage("the kid %s is not kept: the key's kid will be its thumbprint %s", printable(given.KeyID()), key.KeyID())
-	}
-	return key, nil
-}
-
 func (a *app) keysImport(ctx context.Context, cfg settings, o keysImportOptions, name string) error {
 	var alg jwk.Algorithm
 	if o.alg != "" {
@@ -67,9 +55,12 @@ func (a *app) keysImport(ctx context.Context, cfg settings, o keysImportOptions,
 	if err != nil {
 		return usageError{err}
 	}
-	key, err := a.ownKey(alg, data)
+	key, err := jwk.ParsePrivate(alg, data)
 	if err != nil {
 		return badUsage("%s: %v", name, err)
+	}
+	if other := otherKid(data, key); other != "" {
+		a.printMessage("the kid %s is not kept: the key's kid will be its thumbprint %s", printable(other), key.KeyID())
 	}
 	ring, err := openRing(ctx, cfg)
 	if errors.Is(err, keys.ErrNoKeyset) {

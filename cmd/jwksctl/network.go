@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/x509"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,6 +63,15 @@ func (n networkFlags) readHeaders() (http.Header, error) {
 		header.Add(name, value)
 	}
 	return header, nil
+}
+
+// checkHeaders refuses --jwks-header if no source is a URL. With --discover, the metadata
+// would decide which host receives the secret.
+func (n networkFlags) checkHeaders(sources ...string) error {
+	if len(n.headers) > 0 && !slices.ContainsFunc(sources, isURL) {
+		return badUsage("--jwks-header: the JWK Set is not fetched from a URL that was given")
+	}
+	return nil
 }
 
 // authorities reads the certificates that --ca-file names.

@@ -60,7 +60,7 @@ func openExistingStoreWith(ctx context.Context, p places, open storeOpener) (key
 func noKeyset(p places) error {
 	if witnesses := p.earlierKeysets(); len(witnesses) > 0 {
 		return fmt.Errorf("%w (%s), but beside the sealing key %s is the witness of an earlier one (%s): restore the store from a backup, "+
-			"or create another keyset with 'jwksctl serve --new-keyset' or 'jwksctl token --new-keyset'",
+			"or, if that keyset is in another store or is no longer needed, create one with 'jwksctl serve --new-keyset' or 'jwksctl token --new-keyset'",
 			keys.ErrNoKeyset, config.Masked(p.store), p.sealKey, strings.Join(witnesses, ", "))
 	}
 	return fmt.Errorf("%w (%s): 'jwksctl serve' or 'jwksctl token' makes one", keys.ErrNoKeyset, config.Masked(p.store))
@@ -125,6 +125,7 @@ func openRingWith(ctx context.Context, c settings, open storeOpener) (openedRing
 type newKeyset struct {
 	issuer    string                  // if the settings name none; "" if they have to
 	key       jwk.PrivateKey          // the key that signs first; the zero value is one that is generated
+	otherKid  string                  // the kid that the file of the key has, if it is not kept
 	check     func(keys.Policy) error // an error if the command cannot do its work under the policy
 	confirmed bool                    // --new-keyset was given: create one even if an earlier keyset was lost
 }
@@ -157,6 +158,9 @@ func openOrCreateRing(ctx context.Context, c settings, n newKeyset) (openedRing,
 		}
 		if o.Sealer, err = openSealer(c.places, true); err != nil {
 			return nil, err
+		}
+		if n.otherKid != "" {
+			c.log.WarnContext(ctx, "the kid of the imported key is not kept; it is the key's thumbprint", "given", printable(n.otherKid), "kid", n.key.KeyID())
 		}
 		return keys.CreateWithKey(ctx, o, p, n.key)
 	})

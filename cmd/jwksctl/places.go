@@ -56,8 +56,8 @@ func (p places) earlierKeysets() []string {
 	return folder.Files()
 }
 
-// storeIsMissing tells whether the store is a file that does not exist. A link that leads
-// nowhere is there; opening it says what is wrong.
+// storeIsMissing tells whether the store is a file that does not exist. A link
+// without a target counts as there; opening it says what is wrong.
 func (p places) storeIsMissing() bool {
 	path, ok := store.Path(p.store)
 	if !ok {

@@ -40,7 +40,7 @@ func secretAt(text string) int {
 		`|(?:^|[^A-Za-z0-9+/])(M[CHI][A-Za-z0-9+/]{58,})` +
 		`|(\{.*\\?"(?:kty|keys|k|d)\\?"\s*:)` +
 		`|(?:^|[^A-Za-z0-9_-])(e(?:yJ|yA|wo|w0|wk)[A-Za-z0-9_-]{6,}\.)` +
-		`|(jwksctl-seal-key-[0-9]+ [A-Za-z0-9_-]{20,})`)
+		`|(jwksctl-seal-key-[0-9]+ [A-Za-z0-9_-])`)
 	match := pattern.FindStringSubmatchIndex(text)
 	for group := 2; group < len(match); group += 2 {
 		if match[group] >= 0 {

@@ -53,8 +53,8 @@ is broken or does not match is reported in the log, and the last one stays.`,
 	completeAlgorithms(c, "algorithm")
 	complete(c, "log-format", "text", "json")
 	complete(c, "log-level", "debug", "info", "warn", "error")
-	return a.withSettings(c, func(ctx context.Context, cfg settings, _ []string) (err error) {
-		if first.key, err = a.keyToImport(c.Flags(), importKey, cfg.Config); err != nil {
+	return a.withSettings(c, func(ctx context.Context, cfg settings, _ []string) error {
+		if err := a.importKey(c.Flags(), importKey, cfg.Config, &first); err != nil {
 			return err
 		}
 		return a.serve(ctx, cfg, first)
@@ -157,20 +157,24 @@ func (a *app) serveHTTP(ctx context.Context, s service) error {
 			}
 			return err
 		case <-s.hangups:
+			if ctx.Err() != nil {
+				s.reload(ctx) // systemd would take READY for the end of the drain
+				continue
+			}
+			s.notify(ctx, daemon.SdNotifyReloading+"\n"+daemon.SdNotifyMonotonicUsec())
 			s.reload(ctx)
+			s.notify(ctx, daemon.SdNotifyReady)
 		}
 	}
 }
 
 // reload is the answer to SIGHUP.
 func (s service) reload(ctx context.Context) {
-	s.notify(ctx, daemon.SdNotifyReloading+"\n"+daemon.SdNotifyMonotonicUsec())
 	if s.certificate == nil {
 		s.log.InfoContext(ctx, "SIGHUP: there is nothing to reload")
 	} else {
 		s.certificate.reloadNow(ctx)
 	}
-	s.notify(ctx, daemon.SdNotifyReady)
 }
 
 // notify tells systemd the state of the server, if systemd asked for that with

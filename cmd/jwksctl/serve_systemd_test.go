@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -40,7 +41,7 @@ func TestServeNotifiesSystemd(t *testing.T) {
 	served := make(chan int, 1)
 	go func() {
 		defer func() { _ = manager.Close() }() // so that nothing waits if it fails
-		served <- execute(ctx, p, []string{"serve", "--port", "0"})
+		served <- execute(ctx, p, []string{"serve", "--port", "0", "--drain-delay", "500ms"})
 	}()
 	hears("READY=1")
 	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
@@ -50,8 +51,18 @@ func TestServeNotifiesSystemd(t *testing.T) {
 	hears("READY=1")
 	stop()
 	hears("STOPPING=1")
+	// A reload during the drain must not look like a server that is ready again.
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := manager.Read(make([]byte, 1<<10)); err == nil {
+		t.Errorf("systemd hears %d bytes after STOPPING", n)
+	}
 	if code := <-served; code != exitDone {
 		t.Errorf("serve gives %d: %s", code, stderr)
+	}
+	if n := strings.Count(stderr.String(), "SIGHUP: there is nothing to reload"); n != 2 {
+		t.Errorf("%d of 2 signals are in the log", n)
 	}
 }
 

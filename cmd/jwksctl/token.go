@@ -105,22 +105,23 @@ func (a *app) token(ctx context.Context, o tokenOptions) error {
 	if len(request.Audience) == 0 {
 		request.Audience = cfg.Audience
 	}
-	first, err := a.keyToImport(o.flags, o.importKey, cfg.Config)
-	if err != nil {
+	first := newKeyset{issuer: ownIssuer(cfg.Config, cfg.Port), confirmed: o.newKeyset}
+	if err := a.importKey(o.flags, o.importKey, cfg.Config, &first); err != nil {
 		return err
 	}
 	attacker, err := a.attackerKey(o)
 	if err != nil {
 		return err
 	}
-	ring, err := openOrCreateRing(ctx, cfg, newKeyset{issuer: ownIssuer(cfg.Config, cfg.Port), key: first, confirmed: o.newKeyset, check: func(p keys.Policy) error {
+	first.check = func(p keys.Policy) error {
 		return a.checkRequest(o, request, attacker, p, func() (jwk.PrivateKey, error) {
-			if !first.IsZero() {
-				return first, nil
+			if !first.key.IsZero() {
+				return first.key, nil
 			}
 			return newKey(p.Algorithm, p.KeySize)
 		})
-	}})
+	}
+	ring, err := openOrCreateRing(ctx, cfg, first)
 	if err != nil {
 		return err
 	}

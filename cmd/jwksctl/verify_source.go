@@ -39,6 +39,9 @@ func (a *app) keySource(ctx context.Context, o verifyOptions, cfg settings) (key
 	if err != nil {
 		return keySource{}, err
 	}
+	if err := o.network.checkHeaders(o.jwks); err != nil {
+		return keySource{}, err
+	}
 	var source keySource
 	switch {
 	case o.key != "":

@@ -110,6 +110,13 @@ func TestOtherMetadata(t *testing.T) {
 			t.Errorf("%q: exit code %d, want %d: %s", args, code, want, message)
 		}
 	}
+	// The metadata must not decide where the secret goes, and a file needs none.
+	for _, source := range [][]string{{"--discover", base + "/elsewhere"}, {"--jwks", header, "--iss", base}} {
+		code, message := verify(append(source, "--jwks-header", "Authorization: @"+header)...)
+		if code != exitUsage || !strings.Contains(message, "--jwks-header") {
+			t.Errorf("%q: exit code %d: %s", source, code, message)
+		}
+	}
 }
 
 // TestMetadataForTerminals asks issuers whose metadata has control characters, which must

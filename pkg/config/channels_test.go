@@ -149,6 +149,8 @@ func TestFileFormatsAgree(t *testing.T) {
 		if err != nil || got.Port != 9000 {
 			t.Errorf("%s with a byte order mark: %v, port %d", name, err, got.Port)
 		}
+		_, err = config.Load(write(t, name, "\xff\xfe"+strings.Join(strings.Split(text, ""), "\x00")+"\x00"), nil, nil)
+		refused(t, err, name, "is UTF-16, not UTF-8")
 	}
 	for name, text := range map[string]string{"s.yaml": "# nothing\n", "s.toml": "", "s.json": "{}"} {
 		got, err := config.Load(write(t, name, text), nil, nil)

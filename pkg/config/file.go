@@ -61,6 +61,9 @@ func readRegular(path string) ([]byte, error) {
 	if err != nil {
 		return nil, reason(err)
 	}
+	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
+		return nil, errors.New("is UTF-16, not UTF-8: convert it, with iconv -f UTF-16 -t UTF-8")
+	}
 	return bytes.TrimPrefix(data, []byte("\ufeff")), nil // some editors begin a file with a byte order mark
 }
 

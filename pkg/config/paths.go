@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -10,8 +11,12 @@ import (
 
 // CheckPath refuses a path that only a shell would expand, such as ~/keys.db or
 // $HOME/keys.db, and says which one was probably meant. environ has the form of
-// os.Environ. A folder that really has the name ~ is ./~.
+// os.Environ. A folder that really has the name ~ is ./~. It also refuses the content of
+// a key file in place of its name, and does not repeat it.
 func CheckPath(path string, environ []string) error {
+	if strings.Contains(path, "\n") || strings.Contains(path, "-----BEGIN ") || strings.HasPrefix(path, "jwksctl-seal-key-") {
+		return errors.New("want the name of a file, not its content")
+	}
 	meant, unknown := path, false
 	getenv := func(name string) string {
 		for _, entry := range slices.Backward(environ) {

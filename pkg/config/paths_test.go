@@ -42,6 +42,11 @@ func TestCheckPath(t *testing.T) {
 			t.Errorf("%s gives %v, want %q", path, err, want)
 		}
 	}
+	for _, content := range []string{"jwksctl-seal-key-1 c2VjcmV0", "-----BEGIN PRIVATE KEY-----c2VjcmV0", "c2Vjc\nmV0"} {
+		if err := config.CheckPath(content, environ); err == nil || strings.Contains(err.Error(), "c2Vj") {
+			t.Errorf("the content of a key file gives %v", err)
+		}
+	}
 	if err := config.CheckPath("~/a.db", nil); err == nil || !strings.HasSuffix(err.Error(), "write the path in full") {
 		t.Errorf("without HOME: %v", err)
 	}

@@ -39,7 +39,7 @@ const (
 // was.
 type Keyset struct {
 	Schema     int       `json:"schema"`
-	ID         string    `json:"id"`                    // the kid of its first key: tells keysets apart
+	ID         string    `json:"id"`                    // the kid of the first key that was generated for it: tells keysets apart
 	Epoch      uint64    `json:"epoch,omitempty"`       // how often an operator accepted a restored backup
 	ClockEpoch uint64    `json:"clock_epoch,omitempty"` // how often an operator moved stamps from the future back
 	Version    uint64    `json:"version"`

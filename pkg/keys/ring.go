@@ -146,7 +146,10 @@ func (r *Ring) create(ctx context.Context, p Policy, first jwk.PrivateKey) error
 	}
 	now := r.clock.readUnchecked()
 	ks, effect := createKeyset(p, r.sealer.Name(), now.wall, active.Public(), pending.Public())
-	ks.Keys[0].Imported = !first.IsZero()
+	if !first.IsZero() {
+		ks.Keys[0].Imported = true
+		ks.ID = pending.KeyID() // other keysets may begin with the same key
+	}
 	put := map[string]jwk.PrivateKey{active.KeyID(): active, pending.KeyID(): pending}
 	if err := r.swap(ctx, Keyset{Policy: p}, ks, effect, put, now); err != nil {
 		return err

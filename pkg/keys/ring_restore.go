@@ -15,10 +15,21 @@ import (
 //
 // It is no error if there is nothing to accept.
 func AcceptRestore(ctx context.Context, o Options) (*Ring, error) {
+	return acceptRestore(ctx, o, false)
+}
+
+// AcceptRestoreAndClock is AcceptRestore for a store of which the backup, or what the
+// witness has, was written by a clock that was far ahead. It takes this machine's clock
+// as right; see Keyset.AcceptClock.
+func AcceptRestoreAndClock(ctx context.Context, o Options) (*Ring, error) {
+	return acceptRestore(ctx, o, true)
+}
+
+func acceptRestore(ctx context.Context, o Options, acceptClock bool) (*Ring, error) {
 	r := newRing(o)
 	var err error
 	for range maxAttempts { // a process without a witness may change the restored store meanwhile
-		err = r.acceptOnce(ctx)
+		err = r.acceptOnce(ctx, acceptClock)
 		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrTooLate) && !errors.Is(err, errChangedDuringRead) {
 			break
 		}
@@ -29,7 +40,7 @@ func AcceptRestore(ctx context.Context, o Options) (*Ring, error) {
 	return r, r.Refresh(ctx)
 }
 
-func (r *Ring) acceptOnce(ctx context.Context) error {
+func (r *Ring) acceptOnce(ctx context.Context, acceptClock bool) error {
 	restored, err := r.loadDocument(ctx)
 	if err != nil {
 		return err
@@ -41,11 +52,11 @@ func (r *Ring) acceptOnce(ctx context.Context) error {
 	if err != nil || restored.ks.checkNotRestored(seen) == nil {
 		return err
 	}
-	return r.commitMerge(ctx, restored.ks, seen)
+	return r.commitMerge(ctx, restored.ks, seen, acceptClock)
 }
 
 // commitMerge replaces the restored document by its merge with seen.
-func (r *Ring) commitMerge(ctx context.Context, restored, seen Keyset) error {
+func (r *Ring) commitMerge(ctx context.Context, restored, seen Keyset, acceptClock bool) error {
 	v := view{ks: seen}
 	v.ks.Version = restored.Version // the version at which the store has the private keys
 	switch err := r.openPrivateKeys(ctx, &v, nil); {
@@ -60,6 +71,9 @@ func (r *Ring) commitMerge(ctx context.Context, restored, seen Keyset) error {
 	}
 	r.clock.setPolicy(seen)
 	now := r.clock.read()
+	if acceptClock {
+		restored, seen = restored.withoutFuture(now.wall), seen.withoutFuture(now.wall)
+	}
 	for _, ks := range []Keyset{restored, seen} {
 		if refusal := r.clock.check(now, ks, storeTime{}); refusal != nil {
 			return refusal

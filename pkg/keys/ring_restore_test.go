@@ -367,6 +367,57 @@ func TestAcceptNeedsAClockThatIsRight(t *testing.T) {
 	}
 }
 
+// A clock that was years ahead wrote the backup, or what the witness has, or both.
+// Neither command can be the first one: each refuses the store because of the other.
+func TestAcceptARestoreAfterAClockThatWasAhead(t *testing.T) {
+	const ahead = 10 * 365 * 24 * time.Hour
+	acceptClock := func(t *testing.T) func(*keys.Ring) {
+		return func(r *keys.Ring) { must(t, r.AcceptClock(t.Context())) }
+	}
+	for name, prepare := range map[string]func(*testing.T, *disk) (backup []byte){
+		"the backup": func(t *testing.T, d *disk) []byte {
+			d.clock.Advance(ahead)
+			d.create(t)
+			backup := d.backup(t)
+			d.clock.Advance(-ahead)
+			d.onThisMachine(t, keys.Open, acceptClock(t))
+			return backup
+		},
+		"the witness": func(t *testing.T, d *disk) []byte {
+			d.create(t)
+			backup := d.backup(t)
+			d.clock.Advance(ahead)
+			d.onThisMachine(t, keys.Open, rotate(t))
+			d.clock.Advance(-ahead)
+			return backup
+		},
+		"both": func(t *testing.T, d *disk) []byte {
+			d.clock.Advance(ahead)
+			d.create(t)
+			backup := d.backup(t)
+			d.onThisMachine(t, keys.Open, rotate(t))
+			d.clock.Advance(-ahead)
+			return backup
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDisk(t)
+			backup := prepare(t, d)
+			d.restore(t, backup)
+			wantGuard(t, "AcceptRestore", d.withRing(t, d.witness, keys.AcceptRestore, noAction), keys.GuardClock)
+			wantGuard(t, "Open", d.withRing(t, d.witness, keys.Open, noAction), keys.GuardRestored)
+			d.onThisMachine(t, keys.AcceptRestoreAndClock, noAction)
+			d.onThisMachine(t, keys.Open, func(r *keys.Ring) {
+				must(t, r.Rotate(t.Context(), keys.StepRequest{Force: true}))
+				if at := r.Keyset().ChangedAt; at.After(d.clock.Now()) {
+					t.Errorf("the newest stamp is %v", at)
+				}
+				wantSigns(t, r)
+			})
+		})
+	}
+}
+
 // A process without a witness changes the restored store at the same time.
 func TestAcceptRestoreIsTriedAgainAfterAConflict(t *testing.T) {
 	d := newDisk(t)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 	"github.com/jwksctl/jwksctl/pkg/keys"
+	"github.com/jwksctl/jwksctl/pkg/keys/keystest"
 	"github.com/jwksctl/jwksctl/pkg/store/witness"
 )
 
@@ -90,6 +91,25 @@ func TestAStoreThatWasCreatedAgainHasAnotherKeyset(t *testing.T) {
 	if err := running.Refresh(t.Context()); !restored(err) || running.Keyset().ID != fresh.ID {
 		t.Errorf("Refresh with the old keyset restored = %v", err)
 	}
+}
+
+// Two keysets may begin with one key that was generated elsewhere: CI jobs that have only
+// the key in common, or a store that was lost and is created again with the same key.
+func TestKeysetsThatBeginWithOneKeyAreNotTheSame(t *testing.T) {
+	d := newDisk(t)
+	shared, err := jwk.Generate(jwk.ES256, 0)
+	must(t, err)
+	create := func(ctx context.Context, o keys.Options) (*keys.Ring, error) {
+		return keys.CreateWithKey(ctx, o, keystest.Policy(24*time.Hour), shared)
+	}
+	d.onThisMachine(t, create, rotate(t))
+	d.wipe(t)
+	d.onThisMachine(t, create, func(r *keys.Ring) {
+		if got := r.Keyset().Active().KeyID(); got != shared.KeyID() {
+			t.Errorf("%s is active", got)
+		}
+	})
+	d.onThisMachine(t, keys.Open, noAction)
 }
 
 func TestABrokenWitnessIsAnError(t *testing.T) {

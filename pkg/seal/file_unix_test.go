@@ -30,7 +30,7 @@ func TestLoadChecksModes(t *testing.T) {
 	}
 }
 
-// A link that leads nowhere is not a file that is missing: Create must not try to make it.
+// A link without a target is not a file that is missing: Create must not try to make it.
 func TestALinkThatLeadsNowhere(t *testing.T) {
 	dir := t.TempDir()
 	link, folder := filepath.Join(dir, "seal.key"), filepath.Join(dir, "folder")

@@ -115,15 +115,19 @@ func parseMembers(members map[string]any) (request token.Request, err error) {
 		case "client_id":
 			clientID, ok = value.(string)
 		case "grant_type":
-			if value != "client_credentials" && value != "password" {
-				return token.Request{}, badRequest("grant_type is %q: use client_credentials or password, or leave it out", value)
+			var grantType string
+			if grantType, ok = value.(string); ok && grantType != "client_credentials" && grantType != "password" {
+				return token.Request{}, badRequest("grant_type is %q: use client_credentials or password, or leave it out", grantType)
 			}
 		case "scope":
 			request.Scope, ok = value.(string)
 		case "aud", "audience", "resource":
 			var all []string
-			if all, ok = stringList(value); !slices.Equal(all, request.Audience) { // clients may send the same audience and resource
-				request.Audience = append(request.Audience, all...)
+			all, ok = stringList(value)
+			for _, audience := range all {
+				if !slices.Contains(request.Audience, audience) { // clients may send the same audience and resource
+					request.Audience = append(request.Audience, audience)
+				}
 			}
 		case "claims":
 			request.Claims, ok = value.(map[string]any)

@@ -41,9 +41,9 @@ func hostname(host string) string {
 	return strings.TrimSuffix((&url.URL{Host: host}).Hostname(), ".")
 }
 
-// isLoopback reports whether a host means the client's own machine, whoever the client
-// asks for its address. The unspecified address leads there too. A host that is absent
-// was not sent by a browser.
+// isLoopback reports whether a host is the client's own machine, so that no name server
+// can lead a browser elsewhere with it. The unspecified address is this machine too. A
+// browser always sends a host.
 func isLoopback(host string) bool {
 	name, ip := strings.ToLower(host), net.ParseIP(host)
 	return ip.IsLoopback() || ip.IsUnspecified() ||

@@ -67,7 +67,7 @@ func witnessMutations() []mutation {
 			caughtBy("TestALostUpdateOfTheWitnessIsRepeated", notRestored),
 		mutate("a restore is accepted by a wrong clock", "Ring.commitMerge: if _ := _.clock.check(_, _, _); _ != nil { _ }", "_ != nil", never).
 			caughtBy("TestAcceptNeedsAClockThatIsRight", notRestored),
-		mutate("a restore is tried once", "AcceptRestore", "!errors.Is(_, ErrConflict) && !errors.Is(_, ErrTooLate) && _", always).
+		mutate("a restore is tried once", "acceptRestore", "!errors.Is(_, ErrConflict) && !errors.Is(_, ErrTooLate) && _", always).
 			caughtBy("TestAcceptRestoreIsTriedAgainAfterAConflict", notRestored),
 	}
 }

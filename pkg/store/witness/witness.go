@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/jwksctl/jwksctl/pkg/atomicfile"
 )
@@ -51,8 +52,14 @@ func (f Folder) Load(id string) ([]byte, error) {
 
 // Store replaces the stored document.
 func (f Folder) Store(id string, document []byte) error {
-	err := atomicfile.Replace(f.path(id), document, 0o600)
+	return f.storeError(atomicfile.Replace(f.path(id), document, 0o600))
+}
+
+// storeError says what to do about an error of Store.
+func (f Folder) storeError(err error) error {
 	switch {
+	case errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("witness: %v: it is beside the sealing key; with a copy of that key in a folder that can be written, there is a witness", err)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("witness: %v: give the user that runs jwksctl the right to write to %s", err, string(f))
 	case err != nil:
