@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -80,13 +81,13 @@ func TestSecretsAreNotRepeated(t *testing.T) {
 	all := secrets(t)
 	walk = func(c *cobra.Command, path []string) {
 		for _, sub := range c.Commands() {
-			walk(sub, append(path[:len(path):len(path)], sub.Name()))
+			walk(sub, append(slices.Clip(path), sub.Name()))
 		}
 		if c.Name() != "inspect" {
-			check("PEM", all["PEM"], append(path[:len(path):len(path)], all["PEM"])...)
+			check("PEM", all["PEM"], append(slices.Clip(path), all["PEM"])...)
 		}
 		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
-			check("JWK", all["pretty JWK"], append(path[:len(path):len(path)], "--"+f.Name+"="+all["pretty JWK"])...)
+			check("JWK", all["pretty JWK"], append(slices.Clip(path), "--"+f.Name+"="+all["pretty JWK"])...)
 		})
 	}
 	walk((&app{process: p}).newRoot(), nil)
@@ -106,8 +107,13 @@ func TestSecretsInOtherForms(t *testing.T) {
 		}
 		for _, wrapped := range []string{secret, " \n" + secret, `"` + secret + `"`, "'" + secret + "'", "@" + secret, "x=" + secret, "x=@" + secret} {
 			for _, args := range [][]string{
-				{"thumbprint", wrapped}, {"keys", "import", wrapped}, {wrapped}, {"verify", "--key=" + wrapped, "a.b.c"},
-				{"verify", "--jwks", wrapped, "a.b.c"}, {"token", "--claims", wrapped}, {"--config", wrapped, "jwks"},
+				{"thumbprint", wrapped},
+				{"keys", "import", wrapped},
+				{wrapped},
+				{"verify", "--key=" + wrapped, "a.b.c"},
+				{"verify", "--jwks", wrapped, "a.b.c"},
+				{"token", "--claims", wrapped},
+				{"--config", wrapped, "jwks"},
 			} {
 				run("", args...)
 			}
@@ -116,8 +122,13 @@ func TestSecretsInOtherForms(t *testing.T) {
 			}
 		}
 		for _, args := range [][]string{
-			{"verify", "@" + secret}, {"verify", "--discover", secret, "a.b.c"}, {"verify", "--at", secret, "a.b.c"}, {"verify", "-o" + secret},
-			{"token", "--ttl", secret}, {"token", "--claim", secret}, {"--store", secret, "jwks"},
+			{"verify", "@" + secret},
+			{"verify", "--discover", secret, "a.b.c"},
+			{"verify", "--at", secret, "a.b.c"},
+			{"verify", "-o" + secret},
+			{"token", "--ttl", secret},
+			{"token", "--claim", secret},
+			{"--store", secret, "jwks"},
 		} {
 			run("", args...)
 		}
