@@ -64,8 +64,7 @@ is broken or does not match is reported in the log, and the last one stays.`,
 // serve builds the parts and runs them until ctx ends. If the store is empty, it creates
 // the keyset that first describes.
 func (a *app) serve(ctx context.Context, cfg settings, first newKeyset) error {
-	hangups, stopSignals := surviveSignals()
-	defer stopSignals()
+	hangups := surviveSignals()
 	log := a.logger(cfg.Config)
 	cfg.log = log
 	certificate, err := loadCertificate(cfg.Config, log)

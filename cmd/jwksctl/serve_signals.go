@@ -6,20 +6,17 @@ import (
 	"syscall"
 )
 
-// surviveSignals keeps two signals from ending a server until stop is called. SIGPIPE
-// comes with a log line if the reader of standard error is gone: the line is lost, and
-// the server goes on. Each SIGHUP is a value in hangups, and asks the server to reload
-// what it can.
+// surviveSignals keeps two signals from ending the process until it exits, so that a
+// server that has drained exits with 0. SIGPIPE comes with a line on standard error if its
+// reader is gone: the line is lost, and the server goes on. Each SIGHUP is a value in
+// hangups, and asks the server to reload what it can.
 //
 // Other commands keep the defaults, so that they end with the reader of their results,
 // such as head, and with their terminal.
-func surviveSignals() (hangups <-chan os.Signal, stop func()) {
+func surviveSignals() (hangups <-chan os.Signal) {
 	pipes := make(chan os.Signal, 1) // nobody reads it
 	signal.Notify(pipes, syscall.SIGPIPE)
 	hups := make(chan os.Signal, 1)
 	signal.Notify(hups, syscall.SIGHUP)
-	return hups, func() {
-		signal.Stop(pipes)
-		signal.Stop(hups)
-	}
+	return hups
 }
