@@ -178,7 +178,7 @@ func TestTemporaryFilesOfKilledProcessesAreRemoved(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			path := filepath.Join(dir, "file")
-			killed, err := writeTemp(path, []byte("half"), 0o600, nil)
+			killed, err := writeTemp(path, []byte("part"), 0o600, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

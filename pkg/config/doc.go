@@ -22,8 +22,9 @@
 //
 // Mistakes are errors and never ignored: unknown keys and JWKSCTL_ variables,
 // keys in the wrong case, duplicate keys, nested and merged maps, keys without a value,
-// values of the wrong type, paths with ~ or a variable that only a shell would expand. The only exceptions are the variables that
-// Kubernetes and container links set for a service whose name begins with jwksctl.
+// values of the wrong type, paths with ~ or a variable that only a shell would expand.
+// The only exceptions are the variables that Kubernetes and container links set for a
+// service whose name begins with jwksctl.
 //
 // The package looks for no file by itself and reads only the environment that is
 // passed to it. It does not check whether an algorithm exists or whether the

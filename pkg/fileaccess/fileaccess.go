@@ -1,6 +1,6 @@
 // Package fileaccess refuses secret files that other users can reach.
 //
-// Others are users who are neither the owner nor in the group of the file. They may do
+// Others are all users except the owner and those in the group of the file. They may do
 // nothing with it. Its group may have access if this process is in that group, because
 // Kubernetes gives the files of a volume to such a group (fsGroup: 0660, or 0440 in a
 // Secret). A file of another owner on a read-only mount may be readable to all, because

@@ -53,18 +53,19 @@ func (r *reader) bytes(name, text string) []byte {
 	if url != text {
 		r.note("%s uses the standard alphabet of base64, not base64url", name)
 	}
-	bare := strings.TrimRight(url, "=\r\n")
-	if strings.Contains(url[len(bare):], "=") {
-		r.note("%s has padding", name)
-	}
-	if strings.ContainsAny(url, "\r\n") {
+	line := strings.NewReplacer("\r", "", "\n", "").Replace(url)
+	if line != url {
 		r.note("%s has line breaks", name)
 	}
-	decoded, err := base64.RawURLEncoding.DecodeString(bare)
-	if err != nil && r.err == nil {
-		r.err = fmt.Errorf("member %q is not base64url", name)
+	bare := strings.TrimRight(line, "=")
+	if bare != line {
+		r.note("%s has padding", name)
 	}
-	if last := len(bare) - 1; err == nil && last >= 0 && base64.RawURLEncoding.EncodeToString(decoded)[last-strings.Count(bare, "\r")-strings.Count(bare, "\n")] != bare[last] {
+	decoded, err := base64.RawURLEncoding.DecodeString(bare)
+	switch {
+	case err != nil && r.err == nil:
+		r.err = fmt.Errorf("member %q is not base64url", name)
+	case err == nil && base64.RawURLEncoding.EncodeToString(decoded) != bare:
 		r.note("%s has unused bits that are not zero", name)
 	}
 	return decoded

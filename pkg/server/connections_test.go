@@ -60,12 +60,12 @@ func ask(t *testing.T, conn net.Conn, path string) {
 // keep their connections.
 func TestFloodOfIncompleteRequests(t *testing.T) {
 	for name, text := range map[string]string{
-		"nothing":              "",
-		"half a header":        "GET /jwks HTTP/1.1\r\nHost: a\r\nX: ",
-		"half a body":          "POST /auth HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{",
-		"no body after 100":    "POST /auth HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 50\r\n\r\n",
-		"half an ignored body": "GET /jwks HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\n{",
-		"half a chunk":         "GET /nothing HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n99\r\n{",
+		"nothing":                 "",
+		"part of a header":        "GET /jwks HTTP/1.1\r\nHost: a\r\nX: ",
+		"part of a body":          "POST /auth HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{",
+		"no body after 100":       "POST /auth HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 50\r\n\r\n",
+		"part of an ignored body": "GET /jwks HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\n{",
+		"part of a chunk":         "GET /nothing HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n99\r\n{",
 	} {
 		t.Run(name, func(t *testing.T) { checkFlood(t, text, 2, 5*time.Second) })
 	}

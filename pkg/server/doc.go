@@ -46,7 +46,7 @@
 //
 // A web page in the browser of a developer must not get a token. The server therefore
 // answers 403 to a page of another origin ([http.CrossOriginProtection]). On a loopback
-// address, it answers 421 to a Host that is neither a loopback name or address nor the
+// address, it answers 421 to a Host other than a loopback name or address or the
 // host of the issuer, because the name of a page may resolve to a loopback address (DNS
 // rebinding).
 //

@@ -41,8 +41,9 @@
 // mode of the file. On Linux it refuses network filesystems, because the log needs shared
 // memory and working locks. It cannot detect those behind FUSE: do not use sshfs and
 // similar. It refuses a read-only filesystem, because even a reader writes to the
-// index of the log; OpenReader does not. If the file is replaced or removed while the store is open, every
-// later call fails, because another process would see another keyset.
+// index of the log; OpenReader does not. If the file is replaced or removed while the
+// store is open, every later call fails, because another process would see another
+// keyset.
 //
 // On Linux the file is locked by open file description, if this is the first use of
 // SQLite in the process, so that other code that opens and closes the file does not
@@ -52,6 +53,7 @@
 //
 // Use sqlite3 PATH "VACUUM INTO 'backup.db'" or sqlite3 PATH ".backup backup.db",
 // and store the sealing key elsewhere. A plain copy of the file has every change too,
-// unless it is made during a change or while a reader keeps the log in use. To restore, stop every process that has the
-// store open, remove PATH-wal and PATH-shm, copy the backup to PATH, chmod 600 PATH.
+// unless it is made during a change or while a reader keeps the log in use. To restore,
+// stop every process that has the store open, remove PATH-wal and PATH-shm, copy the
+// backup to PATH, chmod 600 PATH.
 package sqlite

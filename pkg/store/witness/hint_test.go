@@ -9,10 +9,11 @@ import (
 	"testing"
 )
 
-// A sealing key in a Secret of Kubernetes is on a mount that nobody can write.
+// TestStoreErrorSaysWhatToDo includes a read-only mount, such as that of a Kubernetes
+// Secret with the sealing key.
 func TestStoreErrorSaysWhatToDo(t *testing.T) {
 	for errno, want := range map[error]string{
-		syscall.EROFS:  "a copy of that key in a folder that can be written",
+		syscall.EROFS:  "copy that key into a folder that can be written",
 		syscall.EACCES: "the right to write to /keys",
 		syscall.EIO:    "check the disk of /keys",
 	} {

@@ -59,7 +59,7 @@ func (f Folder) Store(id string, document []byte) error {
 func (f Folder) storeError(err error) error {
 	switch {
 	case errors.Is(err, syscall.EROFS):
-		return fmt.Errorf("witness: %v: it is beside the sealing key; with a copy of that key in a folder that can be written, there is a witness", err)
+		return fmt.Errorf("witness: %v: it is written beside the sealing key: copy that key into a folder that can be written, and set seal_key_file to the copy", err)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("witness: %v: give the user that runs jwksctl the right to write to %s", err, string(f))
 	case err != nil:
