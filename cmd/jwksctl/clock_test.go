@@ -37,7 +37,7 @@ func keysetOfTheFuture(t *testing.T, ahead time.Duration) (p *process, stdout, s
 	if err != nil {
 		t.Fatal(err)
 	}
-	ring, err := keys.Create(t.Context(), keys.Options{Store: s, Sealer: sealer, Clock: keys.Clock{Now: future}}, policy)
+	ring, err := keys.Create(t.Context(), keys.Options{Store: s, Sealer: sealer, Clock: keys.Clock{Now: future}, Generate: newKey}, policy)
 	if err == nil {
 		err = ring.Rotate(t.Context(), keys.StepRequest{})
 	}
