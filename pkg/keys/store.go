@@ -32,6 +32,10 @@ type Store interface {
 	// only Load shows the current version.
 	Wait(ctx context.Context, version uint64) error
 
+	// MinClockSkew is the shortest clock_skew (e) under which the engine can keep a change
+	// from becoming visible later than its stamps allow; 0 if every policy is long enough.
+	MinClockSkew() time.Duration
+
 	// Close releases the resources of the store. It is called once, last.
 	Close() error
 }
@@ -64,3 +68,13 @@ var (
 	ErrConflict     = errors.New("the keyset was changed by another process")
 	ErrTooLate      = errors.New("the write did not reach the store in time")
 )
+
+// StoreError is an error of a store whose cause the engine knows. Any client of a server
+// may read its Problem.
+type StoreError struct {
+	Problem string // one sentence without addresses, names and secrets: what is wrong with the store
+	Err     error  // the details, for the log
+}
+
+func (e *StoreError) Error() string { return e.Err.Error() }
+func (e *StoreError) Unwrap() error { return e.Err }

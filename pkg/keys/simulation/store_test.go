@@ -260,6 +260,8 @@ func (w *world) refreshReaders(hosts int, except *process) {
 
 func (p storeClient) Wait(ctx context.Context, _ uint64) error { return ctx.Err() }
 
+func (storeClient) MinClockSkew() time.Duration { return 0 }
+
 func (p storeClient) Close() error { return nil }
 
 // simSealer binds a private key to its context and does not encrypt it.

@@ -107,5 +107,8 @@ func (s *Store) Wait(ctx context.Context, version uint64) error {
 	}
 }
 
+// MinClockSkew implements keys.Store. A Swap is visible when it returns.
+func (s *Store) MinClockSkew() time.Duration { return 0 }
+
 // Close implements keys.Store. It does nothing.
 func (s *Store) Close() error { return nil }

@@ -274,6 +274,9 @@ func (s *Store) checkFile() error {
 	return nil
 }
 
+// MinClockSkew implements keys.Store.
+func (s *Store) MinClockSkew() time.Duration { return 0 }
+
 // Close implements keys.Store.
 func (s *Store) Close() error {
 	if err := s.db.Close(); err != nil {
