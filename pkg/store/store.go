@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -81,4 +82,18 @@ func Path(url string) (path string, ok bool) {
 		return "", false
 	}
 	return path, true
+}
+
+// Name says which store is at url: two URLs that name the same store have the same one.
+// It contains no password. It is "" if url is not one of a store.
+func Name(url string) string {
+	if CheckURL(url) != nil {
+		return ""
+	}
+	if path, ok := Path(url); ok {
+		if absolute, err := filepath.Abs(path); err == nil {
+			return "sqlite:" + absolute
+		}
+	}
+	return url
 }

@@ -82,3 +82,19 @@ func TestPath(t *testing.T) {
 		}
 	}
 }
+
+func TestName(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	want := "sqlite:" + filepath.Join(dir, "keys.db")
+	for url, want := range map[string]string{
+		"sqlite:keys.db": want, "sqlite:./keys.db": want, "sqlite:" + filepath.Join(dir, "sub", "..", "keys.db"): want,
+		"sqlite:other.db": "sqlite:" + filepath.Join(dir, "other.db"),
+		"memory:":         "memory:",
+		"sqlite:":         "", "redis://me:hunter2@cache": "", "": "",
+	} {
+		if got := store.Name(url); got != want {
+			t.Errorf("Name(%q) = %q, want %q", url, got, want)
+		}
+	}
+}
