@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -93,13 +94,17 @@ func Path(url string) (path string, ok bool) {
 	return path, true
 }
 
-// Name says which store is at url: two URLs of one server that name the same store have
-// the same one. It contains no password. It is "" if url is not one of a store.
+// Name says which store is at url: two URLs that name the same store have the same one.
+// It contains no password. It is "" if url is not one of a store.
 func Name(url string) string {
 	if CheckURL(url) != nil {
 		return ""
 	}
-	switch scheme, _, _ := strings.Cut(url, ":"); scheme {
+	switch scheme, rest, _ := strings.Cut(url, ":"); scheme {
+	case "sqlite":
+		if absolute, err := filepath.Abs(rest); err == nil {
+			return "sqlite:" + absolute
+		}
 	case "postgres", "postgresql":
 		return postgres.Name(url)
 	}

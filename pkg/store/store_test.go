@@ -64,20 +64,6 @@ func TestOpenPostgres(t *testing.T) {
 	}
 }
 
-func TestName(t *testing.T) {
-	for url, want := range map[string]string{
-		"memory:":                      "memory:",
-		"sqlite:keys.db":               "sqlite:keys.db",
-		"postgres://me:secret@db/k":    "postgres://db:5432/k?schema=jwksctl",
-		"postgres://me:secret@db/k?x=": "",
-		"mysql://me:secret@db/k":       "",
-	} {
-		if got := store.Name(url); got != want {
-			t.Errorf("Name(%q) = %q, want %q", url, got, want)
-		}
-	}
-}
-
 func TestMemoryStoresAreSeparate(t *testing.T) {
 	for range 2 {
 		s, err := store.Open(t.Context(), "memory:")
@@ -122,6 +108,24 @@ func TestPath(t *testing.T) {
 	} {
 		if path, ok := store.Path(url); path != want || ok != (want != "") {
 			t.Errorf("Path(%q) = %q, %v, want %q", url, path, ok, want)
+		}
+	}
+}
+
+func TestName(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	want := "sqlite:" + filepath.Join(dir, "keys.db")
+	for url, want := range map[string]string{
+		"sqlite:keys.db": want, "sqlite:./keys.db": want, "sqlite:" + filepath.Join(dir, "sub", "..", "keys.db"): want,
+		"sqlite:other.db":              "sqlite:" + filepath.Join(dir, "other.db"),
+		"memory:":                      "memory:",
+		"postgres://me:secret@db/k":    "postgres://db:5432/k?schema=jwksctl",
+		"postgres://me:secret@db/k?x=": "",
+		"sqlite:":                      "", "redis://me:hunter2@cache": "", "": "",
+	} {
+		if got := store.Name(url); got != want {
+			t.Errorf("Name(%q) = %q, want %q", url, got, want)
 		}
 	}
 }
