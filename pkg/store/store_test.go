@@ -7,6 +7,7 @@ import (
 
 	"github.com/jwksctl/jwksctl/pkg/keys"
 	"github.com/jwksctl/jwksctl/pkg/store"
+	"github.com/jwksctl/jwksctl/pkg/store/postgrestest"
 )
 
 func TestOpen(t *testing.T) {
@@ -37,6 +38,46 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// Both names of the scheme open the same store.
+func TestOpenPostgres(t *testing.T) {
+	server := postgrestest.Start(t)
+	url := server.CreateDatabase(t)
+	writer, err := store.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close() //nolint:errcheck // a test
+	if err := writer.Swap(t.Context(), keys.Change{Document: []byte("one")}); err != nil {
+		t.Fatal(err)
+	}
+	other := "postgresql" + strings.TrimPrefix(url, "postgres")
+	reader, err := store.OpenReader(t.Context(), other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close() //nolint:errcheck // a test
+	if record, err := reader.Load(t.Context()); err != nil || record.Version != 1 {
+		t.Errorf("Load = version %d, %v", record.Version, err)
+	}
+	if store.Name(url) == "" || store.Name(url) != store.Name(other) {
+		t.Errorf("Name = %q and %q, want one name", store.Name(url), store.Name(other))
+	}
+}
+
+func TestName(t *testing.T) {
+	for url, want := range map[string]string{
+		"memory:":                      "memory:",
+		"sqlite:keys.db":               "sqlite:keys.db",
+		"postgres://me:secret@db/k":    "postgres://db:5432/k?schema=jwksctl",
+		"postgres://me:secret@db/k?x=": "",
+		"mysql://me:secret@db/k":       "",
+	} {
+		if got := store.Name(url); got != want {
+			t.Errorf("Name(%q) = %q, want %q", url, got, want)
+		}
+	}
+}
+
 func TestMemoryStoresAreSeparate(t *testing.T) {
 	for range 2 {
 		s, err := store.Open(t.Context(), "memory:")
@@ -55,7 +96,9 @@ func TestOpenErrors(t *testing.T) {
 		"keys.db":                        "sqlite:PATH",
 		"sqlite:":                        "use sqlite:PATH",
 		"memory:mine":                    "nothing after the colon",
-		"mysql://me:secret@db.example/k": "sqlite:PATH or memory:",
+		"mysql://me:secret@db.example/k": "sqlite:PATH, postgres",
+		"postgres://me:secret@db/k?x=1":  `unknown parameter "x"`,
+		"postgresql://me:sec/ret@db/k":   "%2F",
 		"SQLITE:keys.db":                 "unknown scheme",
 		"sqlite:" + t.TempDir():          "folder",
 	} {
