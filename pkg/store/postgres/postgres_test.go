@@ -11,9 +11,15 @@ import (
 
 func TestConformance(t *testing.T) {
 	server := postgrestest.Start(t)
-	storetest.Run(t, func(t *testing.T) func() keys.Store {
+	storetest.Run(t, func(t *testing.T) storetest.Fixture {
 		url := server.CreateDatabase(t)
-		return func() keys.Store { return openStore(t, url) }
+		return storetest.Fixture{Open: func() keys.Store {
+			s, err := Open(t.Context(), url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}}
 	})
 }
 
