@@ -17,8 +17,14 @@ func (r *Ring) Refresh(ctx context.Context) error {
 	return err
 }
 
-func (r *Ring) refresh(ctx context.Context) (_ *view, err error) {
-	defer func() { r.access.noteRead(r.view.Load(), err) }()
+func (r *Ring) refresh(ctx context.Context) (*view, error) {
+	v, err := r.replaceView(ctx)
+	r.access.noteRead(v, err)
+	return v, err
+}
+
+// replaceView makes what the store has now the current view.
+func (r *Ring) replaceView(ctx context.Context) (*view, error) {
 	for range maxAttempts {
 		v, err := r.readView(ctx)
 		if errors.Is(err, errChangedDuringRead) {
