@@ -32,7 +32,8 @@ const (
 //	  "acts_until": …, "docs_until": …, "tokens_until": …,
 //	  "keys": [{"jwk": {"kty": "RSA", "kid": …}, "created_at": …, "ready_at": …}, …],
 //	  "specimen": {"jwk": …, "expires_at": …},
-//	  "history": [{"jwk": …, "revoked_at": …, "reason": …}, …]
+//	  "history": [{"jwk": …, "revoked_at": …, "reason": …}, …],
+//	  "writes": [{"version": 7, "deadline": …}, {"version": 6, "deadline": …, "landed_after": …}, …]
 //	}
 //
 // A Keyset is a value: a step returns a changed copy and leaves the original as it
@@ -54,9 +55,10 @@ type Keyset struct {
 	DocsUntil   time.Time `json:"docs_until,omitzero"`
 	TokensUntil time.Time `json:"tokens_until,omitzero"`
 
-	Keys     []Key `json:"keys"`               // pending, active and retired keys
-	Specimen *Key  `json:"specimen,omitempty"` // created expired, never published
-	History  []Key `json:"history,omitempty"`  // expired and revoked keys, newest first, at most maxHistory
+	Keys     []Key   `json:"keys"`               // pending, active and retired keys
+	Specimen *Key    `json:"specimen,omitempty"` // created expired, never published
+	History  []Key   `json:"history,omitempty"`  // expired and revoked keys, newest first, at most maxHistory
+	Writes   []Write `json:"writes,omitempty"`   // of the newest versions, newest first, at most maxWrites
 }
 
 // ErrDocument says that the store's document is not a keyset that this program can
@@ -137,7 +139,7 @@ func (ks Keyset) validate() error {
 	if active != 1 || pending > 1 {
 		return fmt.Errorf("%d active and %d pending keys, not one and at most one", active, pending)
 	}
-	return nil
+	return ks.validateWrites()
 }
 
 // allKeys lists every key of the document.

@@ -87,7 +87,9 @@ func (r *Ring) readView(ctx context.Context) (*view, error) {
 // setView makes a view the current one.
 func (r *Ring) setView(ctx context.Context, v *view) {
 	r.spare.dropUsed(v.ks)
-	if old := r.view.Load(); old != nil && !bytes.Equal(old.document, v.document) {
+	old := r.view.Load()
+	v.late = r.lateLandings(ctx, old, v)
+	if old != nil && !bytes.Equal(old.document, v.document) {
 		r.counters.countChanges(old.ks, v.ks)
 		if old.ks.ClockEpoch < v.ks.ClockEpoch {
 			r.log.WarnContext(ctx, "an operator moved stamps from the future back", "newest_was", formatTime(old.ks.ChangedAt), "newest_is", formatTime(v.ks.ChangedAt))

@@ -80,7 +80,7 @@ func (r *Ring) commitMerge(ctx context.Context, restored, seen Keyset, acceptClo
 		}
 	}
 	next, effect := restored.merge(seen, now.wall, StepInput{Fresh: fresh.Public(), Opened: v.opened})
-	if err := r.swap(ctx, restored, next, effect, map[string]jwk.PrivateKey{fresh.KeyID(): fresh}, now); err != nil {
+	if err := r.swap(ctx, restored, next, effect, map[string]jwk.PrivateKey{fresh.KeyID(): fresh}, now.wall); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	r.countCommitted(ctx, effect)
