@@ -55,7 +55,10 @@ func TestOpenErrors(t *testing.T) {
 		"keys.db":                        "sqlite:PATH",
 		"sqlite:":                        "use sqlite:PATH",
 		"memory:mine":                    "nothing after the colon",
-		"mysql://me:secret@db.example/k": "sqlite:PATH or memory:",
+		"mysql://me:secret@db.example/k": "etcd://HOST,HOST,HOST/PREFIX or memory:",
+		"etcd:h1":                        "etcd://HOST1,HOST2,HOST3/PREFIX",
+		"etcd://me:secret@h1/p":          "password_file=FILE",
+		"etcd://h1/p?password=secret":    "use password_file=FILE",
 		"SQLITE:keys.db":                 "unknown scheme",
 		"sqlite:" + t.TempDir():          "folder",
 	} {
@@ -79,6 +82,34 @@ func TestPath(t *testing.T) {
 	} {
 		if path, ok := store.Path(url); path != want || ok != (want != "") {
 			t.Errorf("Path(%q) = %q, %v, want %q", url, path, ok, want)
+		}
+	}
+}
+
+func TestName(t *testing.T) {
+	for url, want := range map[string]string{
+		"memory:": "memory:",
+		"etcd://h2,h1:2379/keys?user=me&password_file=f": "etcd://h1:2379,h2:2379/keys",
+		"etcd:keys": "",
+	} {
+		if got := store.Name(url); got != want {
+			t.Errorf("Name(%q) = %q, want %q", url, got, want)
+		}
+	}
+}
+
+// A setting can be checked before the store is opened.
+func TestMinClockSkew(t *testing.T) {
+	for _, url := range []string{"memory:", "sqlite:" + filepath.Join(t.TempDir(), "keys.db"), "etcd://127.0.0.1"} {
+		s, err := store.Open(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := store.MinClockSkew(url), s.MinClockSkew(); got != want {
+			t.Errorf("MinClockSkew(%q) = %v, want %v, that of the open store", url, got, want)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }
