@@ -33,13 +33,12 @@ func (ks Keyset) arrived() Keyset {
 	return ks
 }
 
-// checkTarget refuses to bring the keyset into a store whose engine needs a longer
+// checkEngine refuses to bring the keyset into a store whose engine needs a longer
 // clock_skew.
-func (ks Keyset) checkTarget(s Store) error {
-	if least := s.MinClockSkew(); ks.Policy.ClockSkew < least {
-		return &Refusal{Guard: GuardTarget, Text: fmt.Sprintf(
-			"this engine needs a clock_skew of at least %v, and the keyset has %v: run 'jwksctl serve --clock-skew %v' on the store that the keyset is in now, and copy after that",
-			least, ks.Policy.ClockSkew, least)}
+func (ks Keyset) checkEngine(s Store) error {
+	least := s.MinClockSkew()
+	if err := ks.Policy.checkClockSkew(least); err != nil {
+		return fmt.Errorf("%w: run 'jwksctl serve --clock-skew %v' on a store that can have the keyset as it is, and copy that one", err, least)
 	}
 	return nil
 }

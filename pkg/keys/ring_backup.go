@@ -64,7 +64,7 @@ func (r *Ring) readPrivateKeys(ctx context.Context, v *view) (Backup, error) {
 // backup, and what, is found by MissingSince. It needs no sealing key.
 func Restore(ctx context.Context, o Options, b Backup) error {
 	r := newRing(o)
-	if err := b.keyset.checkTarget(r.store); err != nil {
+	if err := b.keyset.checkEngine(r.store); err != nil {
 		return err
 	}
 	switch _, err := r.store.Load(ctx); {
@@ -133,7 +133,7 @@ func (r *Ring) checkWritten(ctx context.Context, b Backup) error {
 // refused, nil if it lacks nothing that matters.
 func MissingSince(ctx context.Context, o Options) ([]Key, error) {
 	r := newRing(o)
-	v, err := r.loadDocument(ctx)
+	v, err := r.loadUsable(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -24,19 +24,23 @@ func Copy(ctx context.Context, from, to Options, target string) (Keyset, error) 
 		if err != nil {
 			return Keyset{}, fmt.Errorf("the store to copy from: %w", err)
 		}
-		if err := b.keyset.checkTarget(dest.store); err != nil {
+		if err := b.keyset.checkEngine(dest.store); err != nil {
 			return Keyset{}, fmt.Errorf("the store to copy to: %w", err)
 		}
-		ks, err := dest.findCopy(ctx, b.keyset)
+		v, err := dest.findCopy(ctx, b.keyset)
 		if err != nil {
 			return Keyset{}, fmt.Errorf("the store to copy to: %w", err)
 		}
-		if ks.ID != "" {
-			return ks, nil
+		if v == nil {
+			v, err = source.move(ctx, dest, b, target)
 		}
-		ks, err = source.move(ctx, dest, b, target)
+		if err == nil { // this machine refuses the old store also if a backup without the mark is restored there
+			source.recordInWitness(ctx, v)
+			dest.recordInWitness(ctx, v)
+			return v.ks, nil
+		}
 		if !errors.Is(err, errChangedDuringRead) {
-			return ks, err
+			return Keyset{}, err
 		}
 	}
 	return Keyset{}, fmt.Errorf("%w: %w", ErrUnavailable, errChangedDuringRead)
@@ -44,7 +48,7 @@ func Copy(ctx context.Context, from, to Options, target string) (Keyset, error) 
 
 // loadToCopy reads the document. It may be marked by an earlier copy to the same target.
 func (r *Ring) loadToCopy(ctx context.Context, target string) (*view, error) {
-	v, err := r.loadAny(ctx)
+	v, err := r.loadDocument(ctx)
 	switch {
 	case err != nil || v.ks.MovedTo == "":
 		return r.loadChecked(ctx)
@@ -55,63 +59,67 @@ func (r *Ring) loadToCopy(ctx context.Context, target string) (*view, error) {
 	return v, nil
 }
 
-// findCopy returns the keyset that an earlier copy of ks has brought here, and the zero
-// value if the store is empty. It refuses any other keyset.
-func (r *Ring) findCopy(ctx context.Context, ks Keyset) (Keyset, error) {
-	v, err := r.loadDocument(ctx)
+// findCopy returns what an earlier copy of ks has brought here, and nil if the store is
+// empty. It refuses any other keyset.
+func (r *Ring) findCopy(ctx context.Context, ks Keyset) (*view, error) {
+	v, err := r.loadUsable(ctx)
 	switch {
 	case errors.Is(err, ErrNoKeyset):
-		return Keyset{}, nil
+		return nil, nil
 	case errors.Is(err, ErrUnavailable):
-		return Keyset{}, err
+		return nil, err
 	case err == nil && ks.MovedTo != "" && v.ks.ID == ks.ID && v.ks.Epoch > ks.Epoch:
-		return v.ks, nil
+		return v, nil
 	}
-	return Keyset{}, errOccupied()
+	return nil, errOccupied()
 }
 
 // move marks the keyset in the store of r as moved, unless it is, and creates it in that
 // of dest. It is not interrupted, because an interrupt in between would leave a keyset
 // that no process can use.
-func (r *Ring) move(ctx context.Context, dest *Ring, b Backup, target string) (Keyset, error) {
+func (r *Ring) move(ctx context.Context, dest *Ring, b Backup, target string) (*view, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), copyTimeout)
 	defer cancel()
 	marked := b.keyset
 	if marked.MovedTo == "" {
 		marked = marked.marked(target)
 		if err := r.replace(ctx, b.keyset, marked); err != nil {
-			return Keyset{}, fmt.Errorf("the store to copy from: %w", err)
+			return nil, fmt.Errorf("the store to copy from: %w; run the same command again", err)
 		}
 	}
 	ks := marked.arrived()
 	document, err := ks.encode()
 	if err != nil {
-		return Keyset{}, err
+		return nil, err
 	}
-	copied := Backup{keyset: ks, document: document, privateKeys: b.privateKeys}
-	if err := dest.writeBackup(ctx, copied); err != nil {
-		return Keyset{}, r.notCopied(ctx, dest, marked, err)
+	if err := dest.writeBackup(ctx, Backup{ks, document, b.privateKeys}); err != nil {
+		return r.notCopied(ctx, dest, marked, err)
 	}
 	// Another command may have undone the copy meanwhile.
-	if v, err := r.loadAny(ctx); err != nil || v.ks.Version != marked.Version || v.ks.MovedTo != target {
-		return Keyset{}, fmt.Errorf("%w: the store to copy from has changed: do not use the copy", errors.Join(ErrUnavailable, err))
+	v, err := r.loadDocument(ctx)
+	if err == nil && (v.ks.Version != marked.Version || v.ks.MovedTo != target) {
+		err = errors.New("its keyset was changed")
 	}
-	r.recordCopy(ctx, copied)
-	dest.recordCopy(ctx, copied)
-	return ks, nil
+	if err != nil {
+		return nil, fmt.Errorf("%w: the store to copy from: %v: do not use the copy", ErrUnavailable, err)
+	}
+	return &view{ks: ks, document: document}, nil
 }
 
-// notCopied removes the mark after a copy that failed, if dest certainly has no copy,
-// also not of another command at the same time. It returns what failed.
-func (r *Ring) notCopied(ctx context.Context, dest *Ring, marked Keyset, failed error) error {
+// notCopied removes the mark after a copy that failed, if dest certainly has no copy. It
+// returns what failed, or the copy that another command has made at the same time.
+func (r *Ring) notCopied(ctx context.Context, dest *Ring, marked Keyset, failed error) (*view, error) {
 	failed = fmt.Errorf("the store to copy to: %w", failed)
 	if errors.Is(failed, errNotWritten) {
 		found, err := dest.findCopy(ctx, marked)
-		if found.ID == "" && !errors.Is(err, ErrUnavailable) && r.replace(ctx, marked, marked.marked("")) == nil {
-			return fmt.Errorf("%w; the store to copy from is in use as before", failed)
+		if found != nil {
+			return found, nil
+		}
+		if !errors.Is(err, ErrUnavailable) && r.replace(ctx, marked, marked.marked("")) == nil {
+			return nil, fmt.Errorf("%w; the store to copy from is in use as before", failed)
 		}
 	}
-	return fmt.Errorf("%w; the keyset is marked as moved, and its servers stop within max_staleness (%v): "+
+	return nil, fmt.Errorf("%w; the keyset is marked as moved, and its servers stop within max_staleness (%v): "+
 		"run the same command again to finish the copy, or undo it with --undo", failed, marked.Policy.MaxStaleness)
 }
 
@@ -132,17 +140,11 @@ func (r *Ring) replace(ctx context.Context, ks, next Keyset) error {
 	return nil
 }
 
-// recordCopy writes the copy to the witness, so that this machine refuses the old store
-// also after a backup without the mark was restored there.
-func (r *Ring) recordCopy(ctx context.Context, b Backup) {
-	r.recordInWitness(ctx, &view{ks: b.keyset, document: b.document})
-}
-
 // UndoCopy removes the mark that a copy has left in a store, if the target of that copy
 // is empty. The processes that use the store go on.
 func UndoCopy(ctx context.Context, from, to Options, target string) error {
 	source, dest := newRing(from), newRing(to)
-	v, err := source.loadAny(ctx)
+	v, err := source.loadDocument(ctx)
 	if err != nil {
 		return fmt.Errorf("the store to copy from: %w", err)
 	}
@@ -155,7 +157,7 @@ func UndoCopy(ctx context.Context, from, to Options, target string) error {
 		return refuse("the copy was to " + v.ks.MovedTo + ", not to " + target)
 	}
 	sleep(ctx, v.ks.Policy.ClockSkew) // no write of that copy lands later than that
-	other, err := dest.loadAny(ctx)
+	other, err := dest.loadDocument(ctx)
 	switch {
 	case errors.Is(err, ErrNoKeyset), err == nil && other.ks.ID != v.ks.ID:
 	case err == nil:

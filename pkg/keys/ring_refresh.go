@@ -43,22 +43,8 @@ func (r *Ring) replaceView(ctx context.Context) (*view, error) {
 // errChangedDuringRead says that the keyset changed between two reads of one refresh.
 var errChangedDuringRead = errors.New("the keyset changed while it was read")
 
-// loadDocument reads the document into a view that has no private keys yet. It refuses a
-// keyset that was moved to another store: the view is not confirmed, so that a process
-// goes on for max_staleness, as without a connection to the store.
+// loadDocument reads the document into a view that has no private keys yet.
 func (r *Ring) loadDocument(ctx context.Context) (*view, error) {
-	v, err := r.loadAny(ctx)
-	if err == nil {
-		err = v.ks.checkMoved()
-	}
-	if err != nil {
-		return nil, err
-	}
-	return v, nil
-}
-
-// loadAny is loadDocument for a keyset that may have been moved.
-func (r *Ring) loadAny(ctx context.Context) (*view, error) {
 	at := r.clock.read() // before the request is sent: the response is at least this fresh
 	rec, err := r.load(ctx)
 	if errors.Is(err, ErrNoKeyset) {
@@ -74,6 +60,19 @@ func (r *Ring) loadAny(ctx context.Context) (*view, error) {
 	}
 	v.ks, err = decodeKeyset(rec)
 	return v, err
+}
+
+// loadUsable is loadDocument, except that it refuses a keyset that was moved to another
+// store. The process then confirms its view no more, and stops after max_staleness.
+func (r *Ring) loadUsable(ctx context.Context) (*view, error) {
+	v, err := r.loadDocument(ctx)
+	if err == nil {
+		err = v.ks.checkMoved()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
 }
 
 // readView reads the document and makes a view of it.
