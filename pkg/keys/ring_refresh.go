@@ -62,6 +62,19 @@ func (r *Ring) loadDocument(ctx context.Context) (*view, error) {
 	return v, err
 }
 
+// loadUsable is loadDocument, except that it refuses a keyset that was moved to another
+// store. The process then confirms its view no more, and stops after max_staleness.
+func (r *Ring) loadUsable(ctx context.Context) (*view, error) {
+	v, err := r.loadDocument(ctx)
+	if err == nil {
+		err = v.ks.checkMoved()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
 // readView reads the document and makes a view of it.
 func (r *Ring) readView(ctx context.Context) (*view, error) {
 	next, err := r.loadChecked(ctx)
