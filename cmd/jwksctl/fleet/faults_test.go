@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/store/storetest"
 )
 
 // fault makes a fault and ends it. It calls revoke while the fault lasts. A fault of a
@@ -96,4 +98,27 @@ func together(t *testing.T, f *fleet, _ *replica, _ func()) error {
 	again(ofStore, nil) // here, because these may end the test
 	running.Wait()
 	return nil
+}
+
+// cut has nothing pass between a replica and the store, in either direction, for longer
+// than D and e. Connections stay open.
+func cut(_ *testing.T, f *fleet, r *replica, revoke func()) error {
+	return f.disconnect(r, revoke, (*storetest.Proxy).Hang)
+}
+
+// refused closes the connections of a replica to the store, and refuses new ones.
+func refused(_ *testing.T, f *fleet, r *replica, revoke func()) error {
+	return f.disconnect(r, revoke, (*storetest.Proxy).Refuse)
+}
+
+func (f *fleet) disconnect(r *replica, revoke func(), how func(*storetest.Proxy)) error {
+	for _, p := range r.proxies {
+		how(p)
+	}
+	revoke()
+	err := wait(f.ctx, f.engine.policy.pastBounds())
+	for _, p := range r.proxies {
+		p.Heal()
+	}
+	return err
 }

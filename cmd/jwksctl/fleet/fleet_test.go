@@ -29,6 +29,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/store/storetest"
 )
 
 var togetherFor = flag.Duration("fleet.together", 5*time.Minute, "how long all faults happen at the same time")
@@ -63,6 +65,7 @@ func (p policy) environ() []string {
 // backend is a running store of an engine.
 type backend interface {
 	addresses() []string           // of its servers; none if it is a file
+	framing() storetest.Framing    // of their protocol
 	url(addresses []string) string // the store's URL, if its servers are at these addresses
 	stop(t *testing.T)             // takes the store away
 	start(t *testing.T)            // brings it back
@@ -71,13 +74,16 @@ type backend interface {
 // TestFleet prints its table last. `-run 'TestFleet/etcd/the leader is killed'` runs one
 // scenario.
 func TestFleet(t *testing.T) {
-	binary := build(t)
+	binary, wrongClock := build(t), ""
+	if !testing.Short() {
+		wrongClock = buildWithWrongClock(t)
+	}
 	results := &table{}
 	t.Cleanup(func() { t.Logf("\n%s", results) })
-	for _, e := range []engine{sqliteEngine()} {
+	for _, e := range []engine{sqliteEngine(), postgresEngine()} {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
-			f := newFleet(t, binary, e)
+			f := newFleet(t, binary, wrongClock, e)
 			for _, s := range e.scenarios {
 				if testing.Short() && !s.short {
 					continue
@@ -101,27 +107,30 @@ func build(t *testing.T, flags ...string) string {
 
 // fleet is three replicas on one store.
 type fleet struct {
-	ctx      context.Context // of its processes
-	engine   engine
-	store    backend
-	binary   string
-	replicas []*replica
-	operator commandLine
-	checker  *checker
+	ctx        context.Context // of its processes
+	engine     engine
+	store      backend
+	binary     string
+	wrongClock string // a binary whose clock can be wrong; empty in the short form
+	replicas   []*replica
+	operator   commandLine
+	checker    *checker
 }
 
 // newFleet starts a fleet that mints tokens until the end of the test.
-func newFleet(t *testing.T, binary string, e engine) *fleet {
+func newFleet(t *testing.T, binary, wrongClock string, e engine) *fleet {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
-	f := &fleet{ctx: ctx, engine: e, store: e.open(t), binary: binary, checker: newChecker(e.policy.leeway)}
+	f := &fleet{ctx: ctx, engine: e, store: e.open(t), binary: binary, wrongClock: wrongClock, checker: newChecker(e.policy.leeway)}
 	state := machines{t.TempDir()}
 	f.operator = commandLine{binary, state.environ(t, "operator", f.store.url(f.store.addresses()))}
 	f.checker.begin(e.name, "the start")
 	for i := range 3 {
 		name := fmt.Sprint(i)
-		environ := append(state.environ(t, name, f.store.url(f.store.addresses())), e.policy.environ()...)
+		proxies, addresses := proxiesTo(t, f.store)
+		environ := append(state.environ(t, name, f.store.url(addresses)), e.policy.environ()...)
 		r := newReplica(name, state.root, append(environ, "JWKSCTL_ISSUER="+issuer), f.checker)
+		r.proxies = proxies
 		f.replicas = append(f.replicas, r)
 		if err := r.start(ctx, binary); err != nil {
 			t.Fatal(err)
@@ -142,4 +151,14 @@ func newFleet(t *testing.T, binary string, e engine) *fleet {
 	})
 	f.awaitNewKey(t, "")
 	return f
+}
+
+// proxiesTo starts a proxy in front of each server of a store.
+func proxiesTo(t *testing.T, store backend) (proxies []*storetest.Proxy, addresses []string) {
+	t.Helper()
+	for _, address := range store.addresses() {
+		p := storetest.NewProxy(t, "tcp", address, store.framing())
+		proxies, addresses = append(proxies, p), append(addresses, p.Addr())
+	}
+	return proxies, addresses
 }

@@ -38,6 +38,7 @@ const recoverWithin = 15 * time.Second
 func (f *fleet) play(t *testing.T, s scenario) row {
 	t.Helper()
 	f.checker.begin(f.engine.name, s.name)
+	f.awaitRevocable(t)
 	revoked := make(chan error, 1)
 	if s.target == everything {
 		revoked <- nil // it revokes keys itself
@@ -63,6 +64,20 @@ func (f *fleet) play(t *testing.T, s scenario) row {
 		t.Error(err)
 	}
 	return r
+}
+
+// awaitRevocable waits until the key that signs can be revoked, so that the revocation is
+// committed soon after the fault begins.
+func (f *fleet) awaitRevocable(t *testing.T) {
+	t.Helper()
+	var err error
+	ok := until(f.ctx, 3*f.engine.policy.interval, func() bool {
+		_, _, err = f.operator.run(f.ctx, "keys", "revoke", f.checker.newestKid(), "--dry-run")
+		return err == nil
+	})
+	if !ok {
+		t.Fatal(err)
+	}
 }
 
 // recover waits until every replica is ready and has the newest keyset. It helps those

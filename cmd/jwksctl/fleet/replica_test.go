@@ -16,6 +16,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/store/storetest"
 )
 
 // replica is a server of the fleet, with a state folder of its own unless the store is a
@@ -26,6 +28,7 @@ type replica struct {
 	folder  string   // of its ready file and its log
 	client  *http.Client
 	checker *checker
+	proxies []*storetest.Proxy // between it and each server of the store
 
 	mu       sync.Mutex // guards the fields below
 	process  *os.Process

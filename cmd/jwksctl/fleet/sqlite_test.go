@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/store/storetest"
 )
 
 // sqliteEngine is three processes on one file. Two faults of the network engines do not
@@ -33,8 +35,9 @@ func sqliteEngine() engine {
 // as if its volume were not mounted.
 type sqliteFile string
 
-func (sqliteFile) addresses() []string     { return nil }
-func (f sqliteFile) url(_ []string) string { return "sqlite:" + string(f) }
+func (sqliteFile) addresses() []string        { return nil }
+func (sqliteFile) framing() storetest.Framing { return nil }
+func (f sqliteFile) url(_ []string) string    { return "sqlite:" + string(f) }
 
 func (f sqliteFile) stop(t *testing.T) {
 	t.Helper()
