@@ -1,6 +1,6 @@
 GO          ?= go
 FUZZTIME    ?= 60s
-SOAKTIME    ?= 10m
+FLEETTIME   ?= 5m
 KILLS       ?= 1000
 SIMSEEDS    ?= 100000
 COVER_FLOOR ?= 85
@@ -19,7 +19,7 @@ export CGO_ENABLED = 0
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## build and serve on http://127.0.0.1:8080
@@ -69,9 +69,13 @@ proof: ## 5,000 simulated worlds and the whole exhaustive search
 mutants: ## weaken every guard and term in turn; the simulation, the search or a named test must notice
 	$(GO) test -count=1 -v -run=TestMutations -timeout=1h ./pkg/keys/simulation -mutants
 
-.PHONY: soak
-soak: ## three real servers on one store for SOAKTIME (10m), with kills and a revocation
-	$(GO) test -tags=soak -count=1 -v -run=TestSoak -timeout=2h ./cmd/jwksctl -soak.for=$(SOAKTIME)
+.PHONY: fleet
+fleet: ## three real servers on each engine, or on ENGINE; each fault once, then all together for FLEETTIME (5m)
+	$(GO) test -tags=soak -count=1 -v -timeout=2h ./cmd/jwksctl/fleet -run='^Test(Checker|Judge|Fleet)/^$(ENGINE)' -fleet.together=$(FLEETTIME)
+
+.PHONY: fleet-short
+fleet-short: ## the most telling faults of each engine
+	$(GO) test -tags=soak -count=1 -v -timeout=10m ./cmd/jwksctl/fleet -short -run='^Test(Checker|Judge|Fleet)'
 
 .PHONY: kills
 kills: ## kill servers and commands KILLS (1000) times while they change one store
@@ -96,7 +100,7 @@ vet: ## go vet, on each system that we build for
 .PHONY: lint
 lint: ## golangci-lint, at the version that .ci/lint/go.mod names
 	$(GO) tool -modfile=.ci/lint/go.mod golangci-lint run
-	@! grep -rl --include='*_test.go' --exclude=soak_test.go 'time\.Sleep(' cmd pkg | xargs -r grep -L '"testing/synctest"' | grep . \
+	@! grep -rl --include='*_test.go' 'time\.Sleep(' cmd pkg | xargs -r grep -L '"testing/synctest"' | grep . \
 		|| { echo 'tests above sleep outside of a synctest bubble' >&2; exit 1; }
 
 .PHONY: fmt
