@@ -86,6 +86,7 @@ func policySettings(c config.Config) (keys.Settings, error) {
 	s := keys.Settings{
 		Issuer: c.Issuer, KeySize: c.KeySize, TokenTTL: c.TokenTTL, JWKSMaxAge: c.JWKSMaxAge,
 		MaxStaleness: c.MaxStaleness, Leeway: c.Leeway, ClockSkew: c.ClockSkew,
+		MinClockSkew: store.MinClockSkew(c.Store),
 	}
 	// These have a default that does not depend on other settings, so that their
 	// value does not tell whether it was given.
@@ -112,6 +113,7 @@ func checkPolicySettings(c config.Config, ks keys.Keyset) error {
 	if err != nil {
 		return err
 	}
+	given.MinClockSkew = 0 // whether the keyset's own clock_skew suits the store is found by opening a ring
 	wanted, err := ks.Policy.With(given)
 	if err != nil {
 		return usageError{err}

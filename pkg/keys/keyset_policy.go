@@ -35,6 +35,10 @@ type Settings struct {
 	KeySize       int
 	Issuer        string
 	ExpiredTokens *bool
+
+	// MinClockSkew is that of the store, and not stated by an operator: the default of
+	// clock_skew is at least this, and a shorter one is refused.
+	MinClockSkew time.Duration
 }
 
 const (
@@ -72,7 +76,24 @@ func (p Policy) With(s Settings) (Policy, error) {
 	} else if s.KeySize == 0 && !slices.Contains(sizes, q.KeySize) {
 		q.KeySize = q.Algorithm.DefaultSize()
 	}
-	return q, q.validate()
+	return q, errors.Join(q.validate(), q.checkStated(s))
+}
+
+// checkStated refuses a clock_skew that is too short for the store.
+func (p Policy) checkStated(s Settings) error {
+	if err := p.checkClockSkew(s.MinClockSkew); err != nil {
+		return fmt.Errorf("%w: raise it, or leave it out", err)
+	}
+	return nil
+}
+
+// checkClockSkew refuses a policy under which the store cannot keep a change from
+// becoming visible too late; see Store.MinClockSkew.
+func (p Policy) checkClockSkew(least time.Duration) error {
+	if p.ClockSkew >= least {
+		return nil
+	}
+	return fmt.Errorf("%w: it is %v and must be at least %v", ErrClockSkew, p.ClockSkew, least)
 }
 
 // Difference is one setting in which two policies differ.
@@ -94,11 +115,12 @@ func (p Policy) Differences(q Policy) []Difference {
 // together with the other ones of a policy is found by NewPolicy and With.
 func (s Settings) Validate() error {
 	p := Policy{Algorithm: jwk.RS256, KeySize: jwk.RS256.DefaultSize(), Issuer: "https://issuer.example"}
-	for _, f := range p.fields(Settings{}) {
+	for _, f := range p.fields(Settings{MinClockSkew: s.MinClockSkew}) {
 		f.reset(defaultRotationInterval)
 	}
 	q, _ := p.With(s) // its error has the sums too
-	return errors.Join(append(q.validateDurations(), q.validateOthers()...)...)
+	problems := append(q.validateDurations(), q.validateOthers()...)
+	return errors.Join(append(problems, q.checkStated(s))...)
 }
 
 // validate joins all problems, so that an operator can fix them in one go.

@@ -56,7 +56,7 @@ func (p *Policy) fields(s Settings) []policyField {
 		},
 		{
 			name: "clock_skew", at: &p.ClockSkew, stated: s.ClockSkew, least: 100 * time.Millisecond,
-			derive: func(r time.Duration) time.Duration { return min(5*time.Second, r/10) },
+			derive: func(r time.Duration) time.Duration { return max(s.MinClockSkew, min(5*time.Second, r/10)) },
 		},
 		{name: "algorithm", at: &p.Algorithm, stated: s.Algorithm, preset: jwk.RS256},
 		{name: "key_size", at: &p.KeySize, stated: s.KeySize, omitZero: true},

@@ -2,6 +2,7 @@ package keys
 
 import (
 	"encoding/json"
+	"errors"
 	"reflect"
 	"slices"
 	"strings"
@@ -62,8 +63,8 @@ func TestTheTableHasEverySetting(t *testing.T) {
 			t.Errorf("the table has no row for %s", reflect.TypeFor[Policy]().Field(i).Name)
 		}
 	}
-	if got := reflect.TypeFor[Settings]().NumField(); got != len(fields) {
-		t.Errorf("Settings has %d fields, the table %d", got, len(fields))
+	if got := reflect.TypeFor[Settings]().NumField(); got != len(fields)+1 { // MinClockSkew is of the store
+		t.Errorf("Settings has %d fields, want %d", got, len(fields)+1)
 	}
 }
 
@@ -307,3 +308,33 @@ func TestABadIntervalIsOneProblem(t *testing.T) {
 		}
 	}
 }
+
+// An engine may need a longer clock_skew than the default.
+func TestTheStoresLeastClockSkew(t *testing.T) {
+	const least = 8 * time.Second
+	for _, tt := range []struct{ stated, interval, want time.Duration }{
+		{0, 40 * time.Second, least},
+		{0, 0, least},
+		{least, time.Hour, least},
+		{9 * time.Second, time.Hour, 9 * time.Second},
+	} {
+		p := newTestPolicy(t, Settings{RotationInterval: tt.interval, ClockSkew: tt.stated, MinClockSkew: least})
+		if p.ClockSkew != tt.want {
+			t.Errorf("R %v, clock_skew %v stated: %v, want %v", tt.interval, tt.stated, p.ClockSkew, tt.want)
+		}
+		if next, err := p.With(Settings{RotationInterval: 10 * time.Hour, MinClockSkew: least}); err != nil || next.ClockSkew != tt.want {
+			t.Errorf("%v after a change of R: %v, %v", tt.want, next.ClockSkew, err)
+		}
+	}
+	tooShort := Settings{ClockSkew: least - 1, MinClockSkew: least, Issuer: testIssuer}
+	for _, err := range []error{tooShort.Validate(), errOf(NewPolicy(tooShort)), errOf(dailyPolicy(t).With(tooShort)), errOf(dailyPolicy(t).With(Settings{MinClockSkew: least}))} {
+		if !errors.Is(err, ErrClockSkew) || !strings.Contains(err.Error(), "must be at least 8s: raise it") {
+			t.Errorf("a clock_skew that is too short for the store: %v", err)
+		}
+	}
+	if err := (Settings{RotationInterval: time.Hour, MinClockSkew: least}).Validate(); err != nil {
+		t.Errorf("no clock_skew is stated: %v", err)
+	}
+}
+
+func errOf(_ Policy, err error) error { return err }

@@ -20,6 +20,8 @@ var (
 	ErrStale = errors.New("the keyset could not be confirmed with the store for too long")
 	// ErrSealingKey: the private keys are sealed under another key.
 	ErrSealingKey = errors.New("this is not the sealing key of the keyset")
+	// ErrClockSkew: clock_skew is shorter than Store.MinClockSkew.
+	ErrClockSkew = errors.New("clock_skew is too short for this store")
 	// ErrUnreadable: a private key is missing or cannot be opened.
 	ErrUnreadable = errors.New("the private key cannot be opened")
 	// ErrNoSpecimen: the policy says expired_tokens false.
@@ -96,7 +98,8 @@ func Read(ctx context.Context, o Options) (Keyset, error) {
 }
 
 // Open reads the keyset and opens the private keys. It never creates anything: an
-// empty store is ErrNoKeyset, another sealing key is ErrSealingKey. A private key
+// empty store is ErrNoKeyset, another sealing key is ErrSealingKey, a clock_skew that is
+// too short for the store is ErrClockSkew. A private key
 // that cannot be opened is no error here: the ring publishes, and SigningKey returns
 // the reason.
 func Open(ctx context.Context, o Options) (*Ring, error) {
@@ -127,7 +130,7 @@ func CreateWithKey(ctx context.Context, o Options, p Policy, first jwk.PrivateKe
 		if !errors.Is(err, ErrNoKeyset) {
 			return nil, err
 		}
-		if err := p.validate(); err != nil {
+		if err := errors.Join(p.validate(), p.checkClockSkew(o.Store.MinClockSkew())); err != nil {
 			return nil, err
 		}
 		// Another process may have created the keyset: the next refresh decides.

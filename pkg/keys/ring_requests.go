@@ -95,6 +95,7 @@ func (r *Ring) Export(kid string) (jwk.PrivateKey, error) {
 // SetPolicy applies the settings to the policy and returns what that changed. Settings
 // that change nothing are never refused.
 func (r *Ring) SetPolicy(ctx context.Context, s Settings) ([]Difference, error) {
+	s.MinClockSkew = r.store.MinClockSkew()
 	var changed []Difference
 	noKey := func(Keyset) (jwk.PrivateKey, error) { return jwk.PrivateKey{}, nil }
 	err := r.change(ctx, noKey, clockTrustedToChange, func(ks Keyset, now time.Time, in StepInput) (Keyset, Effect, error) {

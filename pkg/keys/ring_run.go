@@ -173,7 +173,7 @@ func errorKind(err error) string {
 	if refusal, ok := errors.AsType[*Refusal](err); ok {
 		return string(refusal.Guard)
 	}
-	for _, known := range []error{errOverdue, ErrStale, ErrUnavailable, ErrUnreadable, ErrSealingKey, ErrDocument} {
+	for _, known := range []error{errOverdue, ErrStale, ErrUnavailable, ErrUnreadable, ErrSealingKey, ErrClockSkew, ErrDocument} {
 		if errors.Is(err, known) {
 			return known.Error()
 		}

@@ -21,6 +21,11 @@ type Store interface {
 	// ErrNoPrivateKey.
 	PrivateKey(ctx context.Context, kid string) ([]byte, error)
 
+	// PrivateKeyIDs returns the kid of each sealed private key in the store, in any order:
+	// those that no document names too. Like Load, the read is linearizable. It returns
+	// none if the store has no keyset.
+	PrivateKeyIDs(ctx context.Context) ([]string, error)
+
 	// Swap commits all of c or nothing. ErrConflict says that the keyset is not (or no
 	// longer) at c.Version and that nothing was written. ErrTooLate says that c.Deadline
 	// had passed and that nothing was written. After any other error the change may or
@@ -42,7 +47,7 @@ type Store interface {
 
 // Record is a committed document.
 type Record struct {
-	Version  uint64    // starts at 1 and grows by 1 with each Swap
+	Version  uint64    // starts at 1, or at Change.First, and grows by 1 with each Swap
 	Document []byte    // as given to Swap
 	Now      time.Time // by the engine's own clock during the read; zero if it uses the clock of this machine
 }
@@ -58,6 +63,18 @@ type Change struct {
 	// visible any more: its stamps were computed from an earlier reading of the clock
 	// and are right only if the write lands soon. Zero means no deadline.
 	Deadline time.Time
+
+	// First is the version at which a keyset begins that is created with versions behind
+	// it, in another store; 0 means 1. It has no meaning unless Version is 0.
+	First uint64
+}
+
+// NewVersion is the version of the keyset after the change.
+func (c Change) NewVersion() uint64 {
+	if c.Version == 0 && c.First != 0 {
+		return c.First
+	}
+	return c.Version + 1
 }
 
 // The errors of a Store that callers may match. Any other error means that the store

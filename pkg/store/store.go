@@ -70,6 +70,10 @@ func OpenReader(ctx context.Context, url string) (keys.Store, error) {
 	return s, nil
 }
 
+// MinClockSkew is Store.MinClockSkew of the engine at a URL, so that settings can be
+// checked before the store is opened. sqlite: and memory: work with any clock_skew.
+func MinClockSkew(string) time.Duration { return 0 }
+
 // Path returns the path in url, unchanged, if the store is a file.
 func Path(url string) (path string, ok bool) {
 	scheme, path, _ := strings.Cut(url, ":")

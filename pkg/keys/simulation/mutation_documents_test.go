@@ -21,13 +21,24 @@ func documentMutations() []mutation {
 // The limits of a policy: D + 2M + 2e <= R and D + T + L + 2e <= 8R among them.
 func policyMutations() []mutation {
 	const (
-		ready  = "Policy.validateSums: _ := _.MaxStaleness + 2*_.JWKSMaxAge + 2*_.ClockSkew"
-		pileUp = "Policy.validateSums: _ := _.MaxStaleness + _.TokenTTL + _.Leeway + 2*_.ClockSkew"
-		sums   = "TestSumsOfDurations"
-		why    = "a policy beyond it is late or full, and still safe: the gate and the cap hold"
+		ready   = "Policy.validateSums: _ := _.MaxStaleness + 2*_.JWKSMaxAge + 2*_.ClockSkew"
+		pileUp  = "Policy.validateSums: _ := _.MaxStaleness + _.TokenTTL + _.Leeway + 2*_.ClockSkew"
+		sums    = "TestSumsOfDurations"
+		least   = "TestTheStoresLeastClockSkew"
+		noLeast = "the store of a world works with every clock_skew"
+		why     = "a policy beyond it is late or full, and still safe: the gate and the cap hold"
 	)
 	return []mutation{
 		mutate("durations without limits", "Policy.validateDurations", "*_ < _.least", never).caughtBy("TestDurationsHaveBounds", "worlds are drawn within the limits"),
+		mutate("the default of clock_skew without the store's least", "Policy.fields", "max(_.MinClockSkew, _)", second).caughtBy(least, noLeast),
+		mutate("settings may have a clock_skew that is too short", "Policy.checkStated", "_ != nil", never).caughtBy(least, noLeast),
+		mutate("values by themselves may be too short for the store", "Settings.Validate", "_.checkStated(_)", with("nil")).caughtBy(least, noLeast),
+		mutate("a keyset is created with a clock_skew that is too short", "CreateWithKey", "_.checkClockSkew(_)", with("nil")).
+			caughtBy("TestNoKeysetIsCreatedWithAClockSkewThatIsTooShortForTheStore", noLeast),
+		mutate("a clock_skew that is too short may be set", "Ring.SetPolicy", "_.MinClockSkew = _", removed).
+			caughtBy("TestAClockSkewOfTheStoreIsKeptByAChangeOfThePolicy", noLeast),
+		mutate("a copied keyset may have a clock_skew that is too short", "Ring.openPrivateKeys: if _ := _.checkClockSkew(_); _ != nil { _ }", "_ != nil", never).
+			caughtBy("TestACopiedKeysetWithAClockSkewThatIsTooShortIsNotOpened", noLeast),
 		mutate("max-age in fractions", "Policy.validateDurations", "_.JWKSMaxAge%time.Second != 0", never).caughtBy("TestPolicyRefusals", "worlds are drawn in whole seconds"),
 		mutate("a gate longer than R, by D", ready, "_.MaxStaleness", zero).caughtBy(sums, why),
 		mutate("a gate longer than R, by 2M", ready, "2*_.JWKSMaxAge", once).caughtBy(sums, why),

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -195,6 +196,11 @@ func (p storeClient) PrivateKey(_ context.Context, kid string) ([]byte, error) {
 		return nil, keys.ErrNoPrivateKey
 	}
 	return sealed, nil
+}
+
+// PrivateKeyIDs is for commands. No simulated process lists the private keys.
+func (p storeClient) PrivateKeyIDs(context.Context) ([]string, error) {
+	return slices.Collect(maps.Keys(p.host.world.store.privateKeys)), nil
 }
 
 func (p storeClient) Swap(_ context.Context, c keys.Change) error {

@@ -12,6 +12,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -60,6 +62,16 @@ func (s *Store) PrivateKey(ctx context.Context, kid string) ([]byte, error) {
 	return bytes.Clone(sealed), nil
 }
 
+// PrivateKeyIDs implements keys.Store.
+func (s *Store) PrivateKeyIDs(ctx context.Context) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.sealed)), nil
+}
+
 // Swap implements keys.Store.
 func (s *Store) Swap(ctx context.Context, c keys.Change) error {
 	if err := ctx.Err(); err != nil {
@@ -76,7 +88,7 @@ func (s *Store) Swap(ctx context.Context, c keys.Change) error {
 	case c.Version != s.record.Version:
 		return keys.ErrConflict
 	}
-	s.record = keys.Record{Version: c.Version + 1, Document: bytes.Clone(c.Document)}
+	s.record = keys.Record{Version: c.NewVersion(), Document: bytes.Clone(c.Document)}
 	for kid, sealed := range c.Put {
 		s.sealed[kid] = bytes.Clone(sealed)
 	}

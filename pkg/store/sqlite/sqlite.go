@@ -76,6 +76,31 @@ func (s *Store) PrivateKey(ctx context.Context, kid string) ([]byte, error) {
 	return sealed, nil
 }
 
+// PrivateKeyIDs implements keys.Store.
+func (s *Store) PrivateKeyIDs(ctx context.Context) ([]string, error) {
+	if s.empty {
+		return nil, nil
+	}
+	const doing = "list the private keys"
+	rows, err := s.db.QueryContext(ctx, `SELECT kid FROM private_key`)
+	if err != nil {
+		return nil, s.fail(ctx, doing, err)
+	}
+	defer rows.Close() //nolint:errcheck // Err below has what failed
+	var kids []string
+	for rows.Next() {
+		var kid string
+		if err := rows.Scan(&kid); err != nil {
+			return nil, s.fail(ctx, doing, err)
+		}
+		kids = append(kids, kid)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, s.fail(ctx, doing, err)
+	}
+	return kids, s.checkFile()
+}
+
 // Swap implements keys.Store.
 func (s *Store) Swap(ctx context.Context, c keys.Change) error {
 	if len(c.Document) == 0 {
@@ -160,7 +185,7 @@ func (s *Store) apply(ctx context.Context, tx *sql.Tx, c keys.Change) error {
 func write(ctx context.Context, tx *sql.Tx, c keys.Change) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO keyset (id, version, document) VALUES (1, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET version = excluded.version, document = excluded.document`,
-		c.Version+1, c.Document)
+		c.NewVersion(), c.Document)
 	if err != nil {
 		return err
 	}

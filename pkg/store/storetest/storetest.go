@@ -15,6 +15,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -39,6 +41,7 @@ func Run(t *testing.T, engine Engine) {
 		{"EmptyStore", testEmptyStore},
 		{"SwapReplacesTheDocument", testSwap},
 		{"SwapStoresPrivateKeys", testPrivateKeys},
+		{"FirstVersion", testFirstVersion},
 		{"ConflictWritesNothing", testConflict},
 		{"EmptyDocumentIsRefused", testEmptyDocument},
 		{"DeadlineIsChecked", testDeadline},
@@ -126,10 +129,24 @@ func (h handle) wantNoPrivateKey(kid string) {
 	}
 }
 
+// wantPrivateKeyIDs compares the kids of all private keys in the store.
+func (h handle) wantPrivateKeyIDs(want ...string) {
+	h.t.Helper()
+	got, err := h.PrivateKeyIDs(h.t.Context())
+	if err != nil {
+		h.t.Fatalf("PrivateKeyIDs: %v", err)
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		h.t.Errorf("PrivateKeyIDs = %q, want %q", got, want)
+	}
+}
+
 func testEmptyStore(_ *testing.T, open func() handle) {
 	s := open()
 	s.wantNoKeyset()
 	s.wantNoPrivateKey("a")
+	s.wantPrivateKeyIDs()
 }
 
 func testSwap(_ *testing.T, open func() handle) {
@@ -147,6 +164,7 @@ func testPrivateKeys(_ *testing.T, open func() handle) {
 	writer.swap(change(0, "one", sealed{"a": "key a", "b": "key b"}))
 	reader.wantPrivateKey("a", "key a")
 	reader.wantPrivateKey("b", "key b")
+	reader.wantPrivateKeyIDs("a", "b")
 
 	// One key is new, one is replaced, one is deleted, and one was never there.
 	writer.swap(change(1, "two", sealed{"c": "key c", "b": "key b, sealed again"}, "a", "unknown"))
@@ -156,6 +174,25 @@ func testPrivateKeys(_ *testing.T, open func() handle) {
 
 	writer.swap(change(2, "three", nil))
 	reader.wantPrivateKey("c", "key c")
+	reader.wantPrivateKeyIDs("b", "c")
+}
+
+// A keyset that has versions in another store begins behind them.
+func testFirstVersion(_ *testing.T, open func() handle) {
+	s := open()
+	first := change(0, "forty-two", sealed{"a": "key a"})
+	first.First = 42
+	s.swap(first)
+	open().wantKeyset(42, "forty-two")
+	s.wantSwapError(first, keys.ErrConflict)
+	s.wantSwapError(change(0, "no", nil), keys.ErrConflict)
+	s.wantSwapError(change(1, "no", nil), keys.ErrConflict)
+
+	later := change(42, "forty-three", nil)
+	later.First = 7 // without a meaning here
+	s.swap(later)
+	open().wantKeyset(43, "forty-three")
+	s.wantPrivateKeyIDs("a")
 }
 
 func testConflict(_ *testing.T, open func() handle) {
@@ -173,6 +210,7 @@ func testConflict(_ *testing.T, open func() handle) {
 	s.wantKeyset(2, "two")
 	s.wantNoPrivateKey("new")
 	s.wantPrivateKey("old", "old key")
+	s.wantPrivateKeyIDs("old")
 }
 
 func testEmptyDocument(t *testing.T, open func() handle) {
@@ -226,6 +264,7 @@ func testAnyBytes(_ *testing.T, open func() handle) {
 	open().swap(change(0, document, put))
 	s := open()
 	s.wantKeyset(1, document)
+	s.wantPrivateKeyIDs(slices.Sorted(maps.Keys(put))...)
 	for kid, key := range put {
 		s.wantPrivateKey(kid, key)
 	}
@@ -259,11 +298,13 @@ func testCancelledContext(t *testing.T, open func() handle) {
 	cancel()
 	_, loadErr := s.Load(ctx)
 	_, privateKeyErr := s.PrivateKey(ctx, "a")
+	_, listErr := s.PrivateKeyIDs(ctx)
 	for method, err := range map[string]error{
-		"Load":       loadErr,
-		"PrivateKey": privateKeyErr,
-		"Swap":       s.Swap(ctx, change(1, "no", nil)),
-		"Wait":       s.Wait(ctx, 1),
+		"Load":          loadErr,
+		"PrivateKey":    privateKeyErr,
+		"PrivateKeyIDs": listErr,
+		"Swap":          s.Swap(ctx, change(1, "no", nil)),
+		"Wait":          s.Wait(ctx, 1),
 	} {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%s with a cancelled context = %v", method, err)
