@@ -82,6 +82,9 @@ func (r *Ring) decide(v *view, fresh jwk.PublicKey, rule clockRule, decide decis
 // change carries a decision out: read, decide, swap, and again if another process was
 // first.
 func (r *Ring) change(ctx context.Context, newKey newKeyFunc, rule clockRule, decide decision) error {
+	if r.reader {
+		return ErrReader
+	}
 	r.updates.Lock()
 	defer r.updates.Unlock()
 	var failed, unclear error
@@ -89,6 +92,9 @@ func (r *Ring) change(ctx context.Context, newKey newKeyFunc, rule clockRule, de
 		v, err := r.refresh(ctx)
 		if errors.Is(err, ErrUnavailable) {
 			failed = err
+			if errors.Is(err, context.DeadlineExceeded) {
+				break // a store that does not answer has kept the caller waiting for long enough
+			}
 			failures++
 			continue
 		}
@@ -125,6 +131,9 @@ func (r *Ring) change(ctx context.Context, newKey newKeyFunc, rule clockRule, de
 	if failed == nil {
 		failed = context.Cause(ctx)
 	}
+	if errors.Is(failed, ErrUnavailable) {
+		return failed
+	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, failed)
 }
 
@@ -158,5 +167,5 @@ func (r *Ring) swap(ctx context.Context, from, next Keyset, effect Effect, fresh
 			return err
 		}
 	}
-	return r.store.Swap(ctx, c)
+	return r.commit(ctx, c)
 }
