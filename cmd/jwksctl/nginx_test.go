@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/store/postgrestest"
 )
 
 const (
@@ -32,10 +34,7 @@ const (
 // every JWK Set that nginx sends, and no set is older than jwks_max_age.
 func TestNginxExample(t *testing.T) {
 	if _, err := exec.LookPath("nginx"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("nginx is not installed")
-		}
-		t.Skip("nginx is not installed: configs/nginx.conf was not run: apt-get install nginx-light")
+		postgrestest.Missing(t, "nginx is not installed: configs/nginx.conf was not run: apt-get install nginx-light")
 	}
 	replicas := startReplicas(t, 2)
 	site := startNginx(t, replicas)
@@ -68,7 +67,7 @@ type replica struct {
 
 func startReplicas(t *testing.T, n int) []*replica {
 	dir := t.TempDir()
-	store := "sqlite:" + dir + "/keyset.db"
+	store := postgrestest.Start(t).CreateDatabase(t)
 	var all []*replica
 	for range n {
 		r := &replica{dir: dir, store: store, port: freePort(t)}
@@ -87,7 +86,7 @@ func startReplicas(t *testing.T, n int) []*replica {
 // command runs jwksctl with the store of the replica.
 func (r *replica) command(args ...string) *exec.Cmd {
 	c := exec.CommandContext(context.Background(), "jwksctl", args...)
-	c.Env = append(os.Environ(), "HOME="+r.dir, "XDG_STATE_HOME="+r.dir, "JWKSCTL_STORE="+r.store, "GORACE=atexit_sleep_ms=0")
+	c.Env = append(os.Environ(), "HOME="+r.dir, "XDG_STATE_HOME="+r.dir, "JWKSCTL_STORE="+r.store, "JWKSCTL_SEAL_KEY_FILE="+r.dir+"/seal.key", "GORACE=atexit_sleep_ms=0")
 	return c
 }
 
@@ -105,6 +104,11 @@ func (r *replica) start(t *testing.T) {
 	if err := r.serve.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if text, err := os.ReadFile(log.Name()); err == nil && t.Failed() {
+			t.Logf("log of the replica on port %s:\n%s", r.port, text)
+		}
+	})
 	waitFor(t, "the replica to be ready", func() bool {
 		_, err := os.Stat(ready)
 		return err == nil

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,7 +74,7 @@ func TestReadmeTour(t *testing.T) {
 // PostgreSQL.
 func TestReadmeReplicas(t *testing.T) {
 	tour := newTour(t)
-	tour.real[documentedStore] = postgrestest.Start(t).URL()
+	tour.real[documentedStore] = postgrestest.Start(t).CreateDatabase(t)
 	tour.follow("console replicas")
 }
 
@@ -84,10 +83,7 @@ func needTourTools(t *testing.T) {
 	t.Helper()
 	for _, tool := range []string{"bash", "curl", "jq", "openssl"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			if runtime.GOOS == "linux" && os.Getenv("CI") != "" {
-				t.Fatalf("%s is not installed", tool)
-			}
-			t.Skipf("the README's tour was not run: install %s (on Debian: apt-get install %[1]s)", tool)
+			postgrestest.Missing(t, tool+" is not installed: the README's tour was not run: apt-get install "+tool)
 		}
 	}
 }
@@ -124,9 +120,11 @@ func readmeParts(text, fence string) []string {
 	var parts []string
 	inside, fresh := false, true
 	for line := range strings.Lines(text) {
+		first := false // of a block
 		switch {
 		case strings.HasPrefix(line, "```"):
-			inside = line == fence
+			first = !inside && line == fence
+			inside = first
 			fresh = true
 		case inside && strings.HasPrefix(line, "$ "):
 			fresh = true
@@ -135,7 +133,7 @@ func readmeParts(text, fence string) []string {
 			parts = append(parts, "")
 		}
 		parts[len(parts)-1] += line
-		fresh = strings.HasPrefix(line, "```")
+		fresh = first
 	}
 	return parts
 }
