@@ -33,6 +33,8 @@ build: ## build .build/jwksctl
 test: ## run every test
 	$(GO) test $(TESTFLAGS) ./...
 	$(GO) -C $(ETCDTEST) test $(TESTFLAGS) ./...
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null \
+		|| echo 'PostgreSQL is not installed: its tests did not run. On Debian: apt-get install postgresql'
 
 .PHONY: race
 race: ## run every test under the race detector (needs a C compiler)
