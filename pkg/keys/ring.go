@@ -77,6 +77,7 @@ type view struct {
 	privateKeys map[string]privateKey
 	active      privateKey // of privateKeys, the one that signs
 	publication *Publication
+	late        []lateLanding // which ks has yet to allow for
 }
 
 // privateKey is a private key that this process opened, or why it could not.
@@ -176,7 +177,7 @@ func (r *Ring) create(ctx context.Context, p Policy, first jwk.PrivateKey) error
 		ks.ID = pending.KeyID() // other keysets may begin with the same key
 	}
 	put := map[string]jwk.PrivateKey{active.KeyID(): active, pending.KeyID(): pending}
-	if err := r.swap(ctx, Keyset{Policy: p}, ks, effect, put, now); err != nil {
+	if err := r.swap(ctx, Keyset{Policy: p}, ks, effect, put, now.wall); err != nil {
 		return err
 	}
 	r.countCommitted(ctx, effect)

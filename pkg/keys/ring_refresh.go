@@ -17,8 +17,14 @@ func (r *Ring) Refresh(ctx context.Context) error {
 	return err
 }
 
-func (r *Ring) refresh(ctx context.Context) (_ *view, err error) {
-	defer func() { r.access.noteRead(r.view.Load(), err) }()
+func (r *Ring) refresh(ctx context.Context) (*view, error) {
+	v, err := r.replaceView(ctx)
+	r.access.noteRead(v, err)
+	return v, err
+}
+
+// replaceView makes what the store has now the current view.
+func (r *Ring) replaceView(ctx context.Context) (*view, error) {
 	for range maxAttempts {
 		v, err := r.readView(ctx)
 		if errors.Is(err, errChangedDuringRead) {
@@ -56,6 +62,19 @@ func (r *Ring) loadDocument(ctx context.Context) (*view, error) {
 	return v, err
 }
 
+// loadUsable is loadDocument, except that it refuses a keyset that was moved to another
+// store. The process then confirms its view no more, and stops after max_staleness.
+func (r *Ring) loadUsable(ctx context.Context) (*view, error) {
+	v, err := r.loadDocument(ctx)
+	if err == nil {
+		err = v.ks.checkMoved()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
 // readView reads the document and makes a view of it.
 func (r *Ring) readView(ctx context.Context) (*view, error) {
 	next, err := r.loadChecked(ctx)
@@ -81,7 +100,9 @@ func (r *Ring) readView(ctx context.Context) (*view, error) {
 // setView makes a view the current one.
 func (r *Ring) setView(ctx context.Context, v *view) {
 	r.spare.dropUsed(v.ks)
-	if old := r.view.Load(); old != nil && !bytes.Equal(old.document, v.document) {
+	old := r.view.Load()
+	v.late = r.lateLandings(ctx, old, v)
+	if old != nil && !bytes.Equal(old.document, v.document) {
 		r.counters.countChanges(old.ks, v.ks)
 		if old.ks.ClockEpoch < v.ks.ClockEpoch {
 			r.log.WarnContext(ctx, "an operator moved stamps from the future back", "newest_was", formatTime(old.ks.ChangedAt), "newest_is", formatTime(v.ks.ChangedAt))

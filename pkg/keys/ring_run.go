@@ -72,6 +72,9 @@ func (r *Ring) refreshAndStep(ctx context.Context) (refreshed, stepped error) {
 	if err := r.Refresh(poll); err != nil || r.reader {
 		return err, nil
 	}
+	if err := r.postponeStamps(poll); err != nil {
+		return nil, err
+	}
 	ks, now := r.Keyset(), r.clock.read().wall
 	if _, ok := r.spare.get(ks.Policy); !isDue(ks.Next(), now) || (isDue(ks.NewKeyNeededAt(), now) && !ok) {
 		return nil, nil

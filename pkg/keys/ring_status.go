@@ -22,10 +22,12 @@ type Status struct {
 	Unreadable map[string]error // the private keys that could not be opened, by kid
 	Overdue    time.Duration    // how long the active key has signed past its rotation; 0 if it has not
 
-	Rotations   uint64           // seen since this process started, by any process
-	Revocations uint64           // likewise
-	Steps       map[Step]uint64  // taken by this process
-	Refused     map[Guard]uint64 // steps that a guard refused in this process
+	Rotations   uint64 // seen since this process started, by any process
+	Revocations uint64 // likewise
+
+	LateLandings uint64           // versions of which this process has proof that they landed late
+	Steps        map[Step]uint64  // taken by this process
+	Refused      map[Guard]uint64 // steps that a guard refused in this process
 }
 
 // Status returns the status now.
@@ -97,17 +99,18 @@ func (s Status) Ready() error {
 
 // counters count what a process did and saw.
 type counters struct {
-	mu          sync.Mutex
-	rotations   uint64
-	revocations uint64
-	steps       map[Step]uint64
-	refused     map[Guard]uint64
+	mu           sync.Mutex
+	rotations    uint64
+	revocations  uint64
+	lateLandings uint64
+	steps        map[Step]uint64
+	refused      map[Guard]uint64
 }
 
 func (c *counters) copyTo(s *Status) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.Rotations, s.Revocations = c.rotations, c.revocations
+	s.Rotations, s.Revocations, s.LateLandings = c.rotations, c.revocations, c.lateLandings
 	s.Steps, s.Refused = maps.Clone(c.steps), maps.Clone(c.refused)
 }
 
@@ -128,6 +131,12 @@ func (c *counters) countChanges(before, after Keyset) {
 			c.revocations++
 		}
 	}
+}
+
+func (c *counters) countLateLanding() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lateLandings++
 }
 
 // countCommitted counts and logs the steps of a change that was committed.

@@ -53,7 +53,7 @@ type storeAccess struct {
 	version    uint64 // the one that this write would have replaced
 }
 
-// noteRead keeps the outcome of a refresh. v is the view after it.
+// noteRead keeps the outcome of a refresh: the new view or an error.
 func (a *storeAccess) noteRead(v *view, err error) {
 	if errors.Is(err, context.Canceled) { // it says nothing about the store
 		return

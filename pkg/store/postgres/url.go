@@ -1,0 +1,172 @@
+package postgres
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const (
+	defaultSchema = "jwksctl"
+	defaultPort   = "5432"
+)
+
+// location is what a URL says.
+type location struct {
+	dsn          string   // the URL for pgx, without the parameters that only we know
+	hosts        []string // host:port, or the path of a socket
+	database     string
+	schema       string
+	passwordFile string
+}
+
+// CheckURL returns an error if url is not the URL of a PostgreSQL store. The error does
+// not contain the password.
+func CheckURL(url string) error {
+	_, err := parseURL(url)
+	return err
+}
+
+// Name returns what identifies the store at url: hosts, database and schema. It is the
+// same for each URL of the store that names the same hosts, and "" if url is not valid.
+func Name(url string) string {
+	l, err := parseURL(url)
+	if err != nil {
+		return ""
+	}
+	return l.name()
+}
+
+func (l location) name() string {
+	authority, query := "", ""
+	if hosts := strings.Join(l.hosts, ","); strings.Contains(hosts, "/") {
+		query = "host=" + strings.ReplaceAll(url.QueryEscape(hosts), "%2F", "/") + "&"
+	} else {
+		authority = hosts
+	}
+	return "postgres://" + authority + "/" + url.PathEscape(l.database) + "?" + query + "schema=" + l.schema
+}
+
+// parseURL reads a URL without any I/O. Its errors contain no value of the URL that may be
+// a part of the password.
+func parseURL(s string) (location, error) {
+	scheme, rest, _ := strings.Cut(s, "://")
+	if scheme != "postgres" && scheme != "postgresql" {
+		return location{}, errors.New("it does not begin with postgres://")
+	}
+	rest, rawQuery, _ := strings.Cut(rest, "?")
+	authority, path, _ := strings.Cut(rest, "/")
+	if strings.ContainsAny(path, "/@") || strings.Contains(rawQuery, "@") {
+		return location{}, errors.New("a / ? or @ in the user or the password has to be written as %2F %3F or %40")
+	}
+	userinfo, netloc := "", authority
+	if at := strings.LastIndex(authority, "@"); at >= 0 {
+		userinfo, netloc = authority[:at], authority[at+1:]
+	}
+	rawUser, rawPassword, _ := strings.Cut(userinfo, ":")
+	user, err1 := url.PathUnescape(rawUser)
+	_, err2 := url.PathUnescape(rawPassword)
+	database, err3 := url.PathUnescape(path)
+	query, err4 := url.ParseQuery(rawQuery)
+	if errors.Join(err1, err2, err3, err4) != nil {
+		return location{}, errors.New("a % is not followed by two hexadecimal digits: write it as %25")
+	}
+	if err := checkParameters(query); err != nil {
+		return location{}, err
+	}
+	l := location{schema: cmp.Or(query.Get("schema"), defaultSchema), passwordFile: query.Get("password_file")}
+	l.database = cmp.Or(query.Get("dbname"), database, os.Getenv("PGDATABASE"), query.Get("user"), user, os.Getenv("PGUSER"))
+	var err error
+	l.hosts, err = hosts(cmp.Or(query.Get("host"), netloc, os.Getenv("PGHOST")), cmp.Or(query.Get("port"), os.Getenv("PGPORT"), defaultPort))
+	if err != nil {
+		return location{}, err
+	}
+	if len(l.hosts) > 1 && !query.Has("target_session_attrs") {
+		query.Set("target_session_attrs", "primary")
+	}
+	query.Del("schema")
+	query.Del("password_file")
+	l.dsn = scheme + "://" + authority + "/" + path + "?" + query.Encode()
+	return l, nil
+}
+
+// checkParameters refuses parameters that pgx would send to the server, where a pooler
+// refuses them, and values that cannot work.
+func checkParameters(query url.Values) error {
+	for key, values := range query {
+		if len(values) > 1 {
+			return fmt.Errorf("parameter %s is given twice", key)
+		}
+		switch value := values[0]; key {
+		case "host", "port", "dbname", "user", "passfile", "password_file", "application_name",
+			"sslcert", "sslkey", "sslrootcert", "sslsni", "sslcertmode", "sslnegotiation", "channel_binding", "require_auth":
+		case "connect_timeout":
+			if n, err := strconv.Atoi(value); err != nil || n < 1 {
+				return errors.New("connect_timeout has to be a number of seconds, at least 1")
+			}
+		case "sslmode":
+			if !slices.Contains([]string{"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}, value) {
+				return errors.New("sslmode has to be disable, allow, prefer, require, verify-ca or verify-full")
+			}
+		case "target_session_attrs":
+			if !slices.Contains([]string{"any", "primary", "read-write"}, value) {
+				return errors.New("target_session_attrs has to be primary, read-write or any: a standby may be behind")
+			}
+		case "schema":
+			if !regexp.MustCompile(`^[a-z_][a-z0-9_]{0,49}$`).MatchString(value) || strings.HasPrefix(value, "pg_") {
+				return errors.New("schema has to be lower-case letters, digits and _, at most 50, and not begin with pg_ or a digit")
+			}
+		case "password", "sslpassword":
+			return fmt.Errorf("parameter %s is not taken: name a file with password_file or passfile", key)
+		default:
+			return fmt.Errorf("unknown parameter %q", key)
+		}
+	}
+	return nil
+}
+
+// hosts returns the hosts with their ports, in one order.
+func hosts(names, ports string) ([]string, error) {
+	if names == "" {
+		return nil, nil
+	}
+	var out []string
+	list, portList := strings.Split(names, ","), strings.Split(ports, ",")
+	if len(portList) > 1 && len(portList) != len(list) {
+		return nil, errors.New("there have to be as many ports as hosts, or one")
+	}
+	for i, host := range list {
+		port := portList[min(i, len(portList)-1)]
+		if strings.HasPrefix(host, "/") { // the folder of a socket
+			if err := checkPort(port); err != nil {
+				return nil, err
+			}
+			out = append(out, strings.TrimRight(host, "/")+"/.s.PGSQL."+port)
+			continue
+		}
+		host = strings.ToLower(host)
+		if h, p, err := net.SplitHostPort(host); err == nil {
+			host, port = h, cmp.Or(p, port)
+		}
+		if err := checkPort(port); err != nil || strings.Contains(strings.Trim(host, "[]"), ":") && net.ParseIP(strings.Trim(host, "[]")) == nil {
+			return nil, errors.New("a host or port is not valid: use host:port, and [address]:port for IPv6")
+		}
+		out = append(out, net.JoinHostPort(strings.Trim(host, "[]"), port))
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
+func checkPort(s string) error {
+	if n, err := strconv.ParseUint(s, 10, 16); err != nil || n == 0 {
+		return errors.New("port has to be a number from 1 to 65535")
+	}
+	return nil
+}
