@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/jwksctl/jwksctl/pkg/keys"
@@ -54,3 +55,5 @@ func wantVersion(t *testing.T, s *Store, want uint64) {
 		t.Errorf("Load = version %d, %v, want version %d", record.Version, err, want)
 	}
 }
+
+func sprintf(format string, args ...any) string { return fmt.Sprintf(format, args...) }
