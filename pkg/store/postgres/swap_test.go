@@ -66,8 +66,8 @@ func (h *hook) once(text string, do func(conn *pgx.Conn)) (done <-chan struct{})
 	return returned
 }
 
-// database returns the name of the database in a URL of postgrestest.
-func database(t *testing.T, url string) string {
+// databaseName returns the name of the database in a URL of postgrestest.
+func databaseName(t *testing.T, url string) string {
 	t.Helper()
 	l, err := parseURL(url)
 	if err != nil {
@@ -178,7 +178,7 @@ func TestLockPastTheDeadline(t *testing.T) {
 		"SELECT FROM jwksctl.private_key FOR UPDATE",
 		"LOCK TABLE jwksctl.keyset",
 	} {
-		other := server.Connect(t, database(t, url))
+		other := server.Connect(t, databaseName(t, url))
 		if _, err := other.Exec(t.Context(), "BEGIN; "+lock); err != nil {
 			t.Fatal(err)
 		}
@@ -219,10 +219,10 @@ func TestDeadlinePassesInsideTheTransaction(t *testing.T) {
 func TestDeadlineIsComparedWithTheClockOfTheServer(t *testing.T) {
 	server := postgrestest.Start(t)
 	url := server.CreateDatabase(t)
-	server.Exec(t, database(t, url),
+	server.Exec(t, databaseName(t, url),
 		"CREATE SCHEMA ahead",
 		"CREATE FUNCTION ahead.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS 'SELECT pg_catalog.clock_timestamp() + interval ''1 hour'''",
-		"ALTER DATABASE "+database(t, url)+" SET search_path = ahead, pg_catalog")
+		"ALTER DATABASE "+databaseName(t, url)+" SET search_path = ahead, pg_catalog")
 	s := openStore(t, url)
 	if err := s.Swap(t.Context(), keys.Change{Document: []byte("no"), Deadline: time.Now().Add(time.Minute)}); !errors.Is(err, keys.ErrTooLate) {
 		t.Errorf("Swap = %v, want ErrTooLate", err)
@@ -240,7 +240,7 @@ func TestSynchronousCommit(t *testing.T) {
 	s, h := openHooked(t, url)
 	version := uint64(0)
 	for configured, want := range map[string]string{"on": "on", "off": "on", "local": "on", "remote_write": "on", "remote_apply": "remote_apply"} {
-		server.Exec(t, database(t, url), "ALTER DATABASE "+database(t, url)+" SET synchronous_commit = "+configured)
+		server.Exec(t, databaseName(t, url), "ALTER DATABASE "+databaseName(t, url)+" SET synchronous_commit = "+configured)
 		s.pool.Reset()
 		var got string
 		h.once("COMMIT", func(conn *pgx.Conn) {
@@ -255,11 +255,11 @@ func TestSynchronousCommit(t *testing.T) {
 		}
 	}
 	// The setting has no effect, and the value that is read back shows it.
-	server.Exec(t, database(t, url),
+	server.Exec(t, databaseName(t, url),
 		"CREATE SCHEMA fake",
 		"CREATE FUNCTION fake.set_config(text, text, boolean) RETURNS text LANGUAGE sql AS 'SELECT $2'",
-		"ALTER DATABASE "+database(t, url)+" SET search_path = fake, pg_catalog",
-		"ALTER DATABASE "+database(t, url)+" SET synchronous_commit = off")
+		"ALTER DATABASE "+databaseName(t, url)+" SET search_path = fake, pg_catalog",
+		"ALTER DATABASE "+databaseName(t, url)+" SET synchronous_commit = off")
 	s.pool.Reset()
 	err := s.Swap(t.Context(), keys.Change{Version: version, Document: []byte("no")})
 	if err == nil || !strings.Contains(err.Error(), "synchronous_commit = off") {

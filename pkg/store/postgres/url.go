@@ -20,8 +20,8 @@ const (
 
 // location is what a URL says.
 type location struct {
-	dsn          string   // the URL for pgx, without the parameters that only we know
-	hosts        []host   // in one order
+	dsn          string // the URL for pgx, without the parameters that only we know
+	hosts        []host // in one order
 	database     string
 	schema       string
 	passwordFile string
