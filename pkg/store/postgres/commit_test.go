@@ -134,7 +134,7 @@ func TestStandbyIsRefused(t *testing.T) {
 	swap(t, writer, keys.Change{Document: []byte("one"), Put: map[string][]byte{"a": []byte("a")}})
 	standby := primary.Standby(t)
 	const want = "the store is read-only: it is a standby"
-	for name, open := range map[string]func(context.Context, string) (*Store, error){"Open": Open, "OpenReader": OpenReader} {
+	for name, open := range openers {
 		_, err := open(t.Context(), standby.URL(databaseName(t, url)))
 		if got := problem(t, err); got != want {
 			t.Errorf("%s = %v: %s", name, err, got)

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -57,3 +58,6 @@ func wantVersion(t *testing.T, s *Store, want uint64) {
 }
 
 func sprintf(format string, args ...any) string { return fmt.Sprintf(format, args...) }
+
+// opener is Open or OpenReader.
+type opener = func(ctx context.Context, url string) (*Store, error)

@@ -100,7 +100,12 @@ func parseURL(s string) (location, error) {
 	l := location{schema: cmp.Or(query.Get("schema"), defaultSchema), passwordFile: query.Get("password_file")}
 	l.database = cmp.Or(query.Get("dbname"), database, os.Getenv("PGDATABASE"), query.Get("user"), user, os.Getenv("PGUSER"))
 	var err error
-	l.hosts, err = parseHosts(cmp.Or(query.Get("host"), netloc, os.Getenv("PGHOST")), cmp.Or(query.Get("port"), os.Getenv("PGPORT"), defaultPort))
+	ports := cmp.Or(query.Get("port"), os.Getenv("PGPORT"), defaultPort)
+	if names := query.Get("host"); names != "" || netloc == "" {
+		l.hosts, err = parseHosts(cmp.Or(names, os.Getenv("PGHOST")), ports, parseName)
+	} else {
+		l.hosts, err = parseHosts(netloc, ports, parseAddress)
+	}
 	if err != nil {
 		return location{}, err
 	}
@@ -149,7 +154,7 @@ func checkParameters(query url.Values) error {
 }
 
 // parseHosts returns the hosts with their ports, in one order.
-func parseHosts(names, ports string) ([]host, error) {
+func parseHosts(names, ports string, parse func(name, port string) host) ([]host, error) {
 	if names == "" {
 		return nil, nil
 	}
@@ -159,19 +164,35 @@ func parseHosts(names, ports string) ([]host, error) {
 		return nil, errors.New("there have to be as many ports as hosts, or one")
 	}
 	for i, name := range list {
-		h := host{strings.ToLower(name), portList[min(i, len(portList)-1)]}
-		if strings.HasPrefix(name, "/") {
-			h.name = strings.TrimRight(name, "/")
-		} else if name, port, err := net.SplitHostPort(h.name); err == nil {
-			h = host{name, cmp.Or(port, h.port)}
-		}
-		h.name = strings.TrimSuffix(strings.TrimPrefix(h.name, "["), "]")
-		if n, err := strconv.ParseUint(h.port, 10, 16); err != nil || n == 0 ||
-			!h.isSocket() && strings.Contains(h.name, ":") && net.ParseIP(h.name) == nil {
+		h := parse(name, portList[min(i, len(portList)-1)])
+		n, err := strconv.ParseUint(h.port, 10, 16)
+		if err != nil || n == 0 || h.name == "" || !h.isSocket() && strings.ContainsAny(h.name, ":[]") && net.ParseIP(h.name) == nil {
 			return nil, errors.New("a host or port is not valid: use host:port, and [address]:port for IPv6")
 		}
 		out = append(out, h)
 	}
 	slices.SortFunc(out, func(a, b host) int { return cmp.Or(strings.Compare(a.name, b.name), strings.Compare(a.port, b.port)) })
 	return slices.Compact(out), nil
+}
+
+// parseName reads an element of the parameter host.
+func parseName(name, port string) host {
+	if strings.HasPrefix(name, "/") {
+		return host{strings.TrimRight(name, "/"), port}
+	}
+	return host{strings.ToLower(name), port}
+}
+
+// parseAddress reads an element of the part between // and /, with or without a port.
+func parseAddress(address, port string) host {
+	if name, given, err := net.SplitHostPort(address); err == nil {
+		return parseName(name, cmp.Or(given, port))
+	}
+	if name, ok := strings.CutPrefix(address, "["); ok {
+		return parseName(strings.TrimSuffix(name, "]"), port)
+	}
+	if strings.Contains(address, ":") {
+		return host{} // an IPv6 address without brackets
+	}
+	return parseName(address, port)
 }
