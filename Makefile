@@ -6,6 +6,9 @@ SIMSEEDS    ?= 100000
 COVER_FLOOR ?= 85
 TESTFLAGS   ?=
 
+# A module of its own: the tests that need the server of etcd.
+ETCDTEST = pkg/store/etcd/etcdtest
+
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
 # The binary is static, so the tests run what ships. Only the race detector
@@ -29,15 +32,20 @@ build: ## build .build/jwksctl
 .PHONY: test
 test: ## run every test
 	$(GO) test $(TESTFLAGS) ./...
+	$(GO) -C $(ETCDTEST) test $(TESTFLAGS) ./...
 
 .PHONY: race
 race: ## run every test under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) ./...
+	CGO_ENABLED=1 $(GO) -C $(ETCDTEST) test -race $(TESTFLAGS) .
 
 .PHONY: cover
 cover: ## run every test and hold the coverage of pkg/ above the floor
 	@mkdir -p .build
 	$(GO) test $(TESTFLAGS) -coverpkg=./pkg/... -coverprofile=.build/cover.out ./...
+	$(GO) -C $(ETCDTEST) test $(TESTFLAGS) -coverpkg=github.com/jwksctl/jwksctl/pkg/store/etcd \
+		-coverprofile=$(CURDIR)/.build/cover-etcd.out .
+	@tail -n +2 .build/cover-etcd.out >>.build/cover.out
 	@$(GO) tool cover -func=.build/cover.out | awk -v floor=$(COVER_FLOOR) ' \
 		/^total:/ { total = $$NF + 0 } \
 		END { printf "coverage of pkg/: %.1f%%, must be above %s%%\n", total, floor; exit !(total > floor) }'
@@ -83,6 +91,7 @@ vet: ## go vet, on each system that we build for
 	$(GO) vet ./...
 	GOOS=darwin $(GO) vet ./...
 	GOOS=windows $(GO) vet ./...
+	$(GO) -C $(ETCDTEST) vet ./...
 
 .PHONY: lint
 lint: ## golangci-lint, at the version that .ci/lint/go.mod names
@@ -98,6 +107,7 @@ fmt: ## format the code
 tidy: ## check that go.mod and go.sum are tidy
 	$(GO) mod tidy -diff
 	$(GO) mod verify
+	$(GO) -C $(ETCDTEST) mod tidy -diff
 
 .PHONY: vuln
 vuln: ## look for known vulnerabilities in what we call

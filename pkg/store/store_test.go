@@ -82,9 +82,12 @@ func TestOpenErrors(t *testing.T) {
 		"keys.db":                        "sqlite:PATH",
 		"sqlite:":                        "use sqlite:PATH",
 		"memory:mine":                    "nothing after the colon",
-		"mysql://me:secret@db.example/k": "sqlite:PATH, postgres",
+		"mysql://me:secret@db.example/k": "sqlite:PATH, postgres://HOST/DATABASE, etcd",
 		"postgres://me:secret@db/k?x=1":  `unknown parameter "x"`,
 		"postgresql://me:sec/ret@db/k":   "%2F",
+		"etcd:h1":                        "etcd://HOST1,HOST2,HOST3/PREFIX",
+		"etcd://me:secret@h1/p":          "password_file=FILE",
+		"etcd://h1/p?password=secret":    "use password_file=FILE",
 		"SQLITE:keys.db":                 "unknown scheme",
 		"sqlite:" + t.TempDir():          "folder",
 	} {
@@ -123,9 +126,27 @@ func TestName(t *testing.T) {
 		"postgres://me:secret@db/k":    "postgres://db:5432/k?schema=jwksctl",
 		"postgres://me:secret@db/k?x=": "",
 		"sqlite:":                      "", "redis://me:hunter2@cache": "", "": "",
+		"etcd://h2,h1:2379/keys?user=me&password_file=f": "etcd://h1:2379,h2:2379/keys",
+		"etcd:keys": "",
 	} {
 		if got := store.Name(url); got != want {
 			t.Errorf("Name(%q) = %q, want %q", url, got, want)
+		}
+	}
+}
+
+// A setting can be checked before the store is opened.
+func TestMinClockSkew(t *testing.T) {
+	for _, url := range []string{"memory:", "sqlite:" + filepath.Join(t.TempDir(), "keys.db"), "etcd://127.0.0.1"} {
+		s, err := store.Open(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := store.MinClockSkew(url), s.MinClockSkew(); got != want {
+			t.Errorf("MinClockSkew(%q) = %v, want %v, that of the open store", url, got, want)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }
