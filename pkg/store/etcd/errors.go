@@ -62,14 +62,14 @@ func diagnoseConnection(text string) (problem, hint string) {
 	switch {
 	case strings.Contains(text, unusableFile):
 		return "a file with credentials for the store cannot be used", "check the file"
-	case strings.Contains(text, "first record does not look like a TLS handshake"):
-		return "the store does not use TLS", "remove the parameters for TLS, or turn TLS on in etcd"
 	case strings.Contains(text, "remote error: tls:"):
 		return "the store refuses our certificate", "check cert= and key="
-	case strings.Contains(text, "x509:"), strings.Contains(text, "tls:"):
+	case strings.Contains(text, "x509:"):
 		return "the certificate of the store is not trusted", "check cacert= and the names of the hosts"
+	case strings.Contains(text, "authentication handshake failed"):
+		return "the TLS handshake with the store fails", "check that its members use TLS"
 	}
-	return "the store does not answer", "check that its members run and can be reached, and whether they use TLS"
+	return "the store does not answer", "check that its members run and can be reached, and how they use TLS"
 }
 
 // codeOf returns the code of an error of gRPC, of etcd or of a context.

@@ -36,6 +36,7 @@ const patience = time.Minute
 type Options struct {
 	Members int      // 0 means 3
 	Args    []string // more arguments of each member: see the program member
+	Program string   // what Build returned, to build only once; "" builds it
 
 	// CACert, Cert and Key are files in PEM for TLS with clients. Cert must be valid for
 	// 127.0.0.1, for a server and for a client. Members talk to each other without TLS.
@@ -55,13 +56,19 @@ func Start(t testing.TB, options Options) *Cluster {
 	if options.Members == 0 {
 		options.Members = 3
 	}
-	program := build(t)
+	if options.Program == "" {
+		program, err := Build(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		options.Program = program
+	}
 	c := &Cluster{t: t, options: options}
 	ports := freePorts(t, 2*options.Members)
 	var peers []string
 	for i := range options.Members {
 		m := &Member{
-			t: t, program: program, name: fmt.Sprintf("m%d", i), dir: t.TempDir(),
+			t: t, program: options.Program, name: fmt.Sprintf("m%d", i), dir: t.TempDir(),
 			endpoint: ports[2*i], peer: "http://" + ports[2*i+1],
 		}
 		peers = append(peers, m.name+"="+m.peer)
@@ -77,23 +84,26 @@ func Start(t testing.TB, options Options) *Cluster {
 	return c
 }
 
-// build builds the program of a member and returns its path in the cache of the go command.
-func build(t testing.TB) string {
-	t.Helper()
-	module := func(arg ...string) string {
-		t.Helper()
-		var stderr bytes.Buffer
-		command := exec.CommandContext(t.Context(), "go", arg...) //nolint:gosec // the arguments are those below
-		command.Env = append(os.Environ(), "CGO_ENABLED=0")       // one build, also for tests under the race detector
-		command.Stderr = &stderr
-		out, err := command.Output()
-		if err != nil {
-			t.Fatalf("build a member of etcd: go %s: %v\n%s", strings.Join(arg, " "), err, stderr.String())
-		}
-		return strings.TrimSpace(string(out))
+// Build builds the program of a member and returns its path in the cache of the go command.
+func Build(ctx context.Context) (program string, err error) {
+	root, err := goCommand(ctx, "list", "-m", "-f", "{{.Dir}}", "github.com/jwksctl/jwksctl")
+	if err != nil {
+		return "", err
 	}
-	root := module("list", "-m", "-f", "{{.Dir}}", "github.com/jwksctl/jwksctl")
-	return module("-C", filepath.Join(root, "pkg", "store", "etcd", "etcdtest"), "tool", "-n", "member")
+	return goCommand(ctx, "-C", filepath.Join(root, "pkg", "store", "etcd", "etcdtest"), "tool", "-n", "member")
+}
+
+// goCommand runs the go command and returns the line that it prints.
+func goCommand(ctx context.Context, args ...string) (string, error) {
+	var stderr bytes.Buffer
+	command := exec.CommandContext(ctx, "go", args...)  //nolint:gosec // the arguments are those of Build
+	command.Env = append(os.Environ(), "CGO_ENABLED=0") // one build, also for tests under the race detector
+	command.Stderr = &stderr
+	out, err := command.Output()
+	if err != nil {
+		return "", fmt.Errorf("build a member of etcd: go %s: %v\n%s", strings.Join(args, " "), err, stderr.String())
+	}
+	return strings.TrimSpace(string(out)), nil
 }
 
 // freePorts returns addresses on loopback at which nothing listens now.
