@@ -5,17 +5,7 @@ import (
 	"testing"
 
 	"github.com/jwksctl/jwksctl/pkg/keys"
-	"github.com/jwksctl/jwksctl/pkg/store/postgrestest"
-	"github.com/jwksctl/jwksctl/pkg/store/storetest"
 )
-
-func TestConformance(t *testing.T) {
-	server := postgrestest.Start(t)
-	storetest.Run(t, func(t *testing.T) func() keys.Store {
-		url := server.CreateDatabase(t)
-		return func() keys.Store { return openStore(t, url) }
-	})
-}
 
 func openStore(t *testing.T, url string) *Store {
 	t.Helper()
