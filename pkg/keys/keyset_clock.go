@@ -1,6 +1,9 @@
 package keys
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // AcceptClock takes now as right although the newest stamp of the document is later,
 // because a clock that was far ahead wrote it. Until then no process takes a step.
@@ -37,6 +40,11 @@ func (ks Keyset) AcceptClock(now time.Time, _ StepInput) (Keyset, Effect, error)
 	}
 	for i := range d.ks.History {
 		a.gone(&d.ks.History[i])
+	}
+	d.ks.Writes = slices.Clone(ks.Writes)
+	for i := range d.ks.Writes {
+		w := &d.ks.Writes[i]
+		w.Deadline, w.LandedAfter = a.past(w.Deadline), a.past(w.LandedAfter)
 	}
 	if ks.Specimen != nil {
 		specimen := *ks.Specimen

@@ -32,7 +32,8 @@ const (
 //	  "acts_until": …, "docs_until": …, "tokens_until": …,
 //	  "keys": [{"jwk": {"kty": "RSA", "kid": …}, "created_at": …, "ready_at": …}, …],
 //	  "specimen": {"jwk": …, "expires_at": …},
-//	  "history": [{"jwk": …, "revoked_at": …, "reason": …}, …]
+//	  "history": [{"jwk": …, "revoked_at": …, "reason": …}, …],
+//	  "writes": [{"version": 7, "deadline": …}, {"version": 6, "deadline": …, "landed_after": …}, …]
 //	}
 //
 // A Keyset is a value: a step returns a changed copy and leaves the original as it
@@ -40,11 +41,12 @@ const (
 type Keyset struct {
 	Schema     int       `json:"schema"`
 	ID         string    `json:"id"`                    // the kid of the first key that was generated for it: tells keysets apart
-	Epoch      uint64    `json:"epoch,omitempty"`       // how often an operator accepted a restored backup
+	Epoch      uint64    `json:"epoch,omitempty"`       // how often an operator accepted a restored backup or copied it to another store
 	ClockEpoch uint64    `json:"clock_epoch,omitempty"` // how often an operator moved stamps from the future back
 	Version    uint64    `json:"version"`
-	ChangedAt  time.Time `json:"changed_at"`  // the latest time on any clock that changed it
-	SealingKey string    `json:"sealing_key"` // the name of the key that seals the private keys
+	ChangedAt  time.Time `json:"changed_at"`         // the latest time on any clock that changed it
+	SealingKey string    `json:"sealing_key"`        // the name of the key that seals the private keys
+	MovedTo    string    `json:"moved_to,omitempty"` // the store to which the keyset was copied; nobody may use it here
 	Policy     Policy    `json:"policy"`
 
 	// The limits of what earlier policies allowed: until when a process may act on
@@ -54,9 +56,10 @@ type Keyset struct {
 	DocsUntil   time.Time `json:"docs_until,omitzero"`
 	TokensUntil time.Time `json:"tokens_until,omitzero"`
 
-	Keys     []Key `json:"keys"`               // pending, active and retired keys
-	Specimen *Key  `json:"specimen,omitempty"` // created expired, never published
-	History  []Key `json:"history,omitempty"`  // expired and revoked keys, newest first, at most maxHistory
+	Keys     []Key   `json:"keys"`               // pending, active and retired keys
+	Specimen *Key    `json:"specimen,omitempty"` // created expired, never published
+	History  []Key   `json:"history,omitempty"`  // expired and revoked keys, newest first, at most maxHistory
+	Writes   []Write `json:"writes,omitempty"`   // of the newest versions, newest first, at most maxWrites
 }
 
 // ErrDocument says that the store's document is not a keyset that this program can
@@ -137,7 +140,7 @@ func (ks Keyset) validate() error {
 	if active != 1 || pending > 1 {
 		return fmt.Errorf("%d active and %d pending keys, not one and at most one", active, pending)
 	}
-	return nil
+	return ks.validateWrites()
 }
 
 // allKeys lists every key of the document.

@@ -10,7 +10,7 @@ import (
 // Step is a kind of change to a keyset.
 type Step string
 
-// The steps. Timed steps fall due by the clock; an operator asks for the others.
+// The steps. Timed steps fall due by the clock; an operator asks for most others.
 const (
 	StepCreate        Step = "create"
 	StepPublish       Step = "publish"  // timed
@@ -23,11 +23,15 @@ const (
 	StepAcceptRestore Step = "accept" // of a restored backup
 	StepSetPolicy     Step = "policy"
 	StepAcceptClock   Step = "clock" // after another clock wrote stamps from the future
+
+	// StepPostpone moves the stamps of a version that landed late to later times. It is
+	// due at once for a process that has proof of that.
+	StepPostpone Step = "postpone"
 )
 
 // Steps lists all steps.
 func Steps() []Step {
-	return []Step{StepCreate, StepPublish, StepActivate, StepDestroy, StepExpire, StepSpecimen, StepRevoke, StepImport, StepAcceptRestore, StepSetPolicy, StepAcceptClock}
+	return []Step{StepCreate, StepPublish, StepActivate, StepDestroy, StepExpire, StepSpecimen, StepRevoke, StepImport, StepAcceptRestore, StepSetPolicy, StepAcceptClock, StepPostpone}
 }
 
 // Event is one step on one key: it was taken at At, or is due from At on.
@@ -170,7 +174,7 @@ func (ks Keyset) Advance(now time.Time, in StepInput) (Keyset, Effect, []*Refusa
 			}
 		case StepSpecimen:
 			fresh = d.replaceSpecimen(fresh)
-		case StepCreate, StepRevoke, StepImport, StepAcceptRestore, StepSetPolicy, StepAcceptClock:
+		case StepCreate, StepRevoke, StepImport, StepAcceptRestore, StepSetPolicy, StepAcceptClock, StepPostpone:
 		}
 	}
 	next, effect := d.finish()

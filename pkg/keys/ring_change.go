@@ -54,34 +54,43 @@ func (r *Ring) newKeyIf(needed func(Keyset) bool) newKeyFunc {
 	}
 }
 
-// decide applies a decision to a view, by one reading of the clock.
-func (r *Ring) decide(v *view, fresh jwk.PublicKey, rule clockRule, decide decision) (Keyset, Effect, reading, error) {
+// decide applies a decision to a view, by one reading of the clock. decidedAt is the
+// time by which its stamps were computed; zero if the clock cannot be trusted, in which
+// case no stamp depends on when the decision is committed.
+func (r *Ring) decide(
+	v *view, fresh jwk.PublicKey, rule clockRule, decide decision,
+) (next Keyset, effect Effect, decidedAt time.Time, err error) {
 	now, in := r.clock.read(), StepInput{Fresh: fresh, Opened: v.opened}
-	at := now.wall
+	at, decidedAt := now.wall, now.wall
 	checked := v.ks
 	if rule == clockDespiteStamps {
 		checked.ChangedAt = time.Time{}
 	}
 	refusal := r.clock.check(now, checked, v.storeTime)
 	if refusal != nil && (rule == clockTrusted || rule == clockDespiteStamps) {
-		return v.ks, Effect{}, now, refusal
+		return v.ks, Effect{}, at, refusal
 	}
 	if refusal != nil && rule == clockAny {
+		decidedAt = time.Time{}
 		if in.Safe = v.storeTime.safe(now); now.jumped {
 			at = in.Safe // a time of the future would keep every right clock from taking steps
 		}
 		at = latest(at, v.ks.ChangedAt)
 	}
-	next, effect, err := decide(v.ks, at, in)
+	next, effect, err = decide(v.ks, at, in)
 	if refusal != nil && rule == clockTrustedToChange && !effect.Empty() {
-		return v.ks, Effect{}, now, refusal
+		return v.ks, Effect{}, at, refusal
 	}
-	return next, effect, now, err
+	return next, effect, decidedAt, err
 }
 
 // change carries a decision out: read, decide, swap, and again if another process was
-// first.
+// first. Late landings are corrected before the decision, so that no decision is based
+// on a stamp that is too early.
 func (r *Ring) change(ctx context.Context, newKey newKeyFunc, rule clockRule, decide decision) error {
+	if r.reader {
+		return ErrReader
+	}
 	r.updates.Lock()
 	defer r.updates.Unlock()
 	var failed, unclear error
@@ -89,24 +98,33 @@ func (r *Ring) change(ctx context.Context, newKey newKeyFunc, rule clockRule, de
 		v, err := r.refresh(ctx)
 		if errors.Is(err, ErrUnavailable) {
 			failed = err
+			if errors.Is(err, context.DeadlineExceeded) {
+				break // a store that does not answer has kept the caller waiting for long enough
+			}
 			failures++
 			continue
 		}
 		if err != nil {
 			return orUnclear(unclear, err)
 		}
+		if len(v.late) > 0 {
+			if failed = r.postpone(ctx, v); failed != nil && !errors.Is(failed, ErrConflict) {
+				failures++
+			}
+			continue
+		}
 		key, err := newKey(v.ks)
 		if err != nil {
 			return orUnclear(unclear, err)
 		}
-		next, effect, now, err := r.decide(v, key.Public(), rule, decide)
+		next, effect, decidedAt, err := r.decide(v, key.Public(), rule, decide)
 		if err != nil {
 			return orUnclear(unclear, r.countRefused(err))
 		}
 		if effect.Empty() {
 			return nil
 		}
-		err = r.swap(ctx, v.ks, next, effect, map[string]jwk.PrivateKey{key.KeyID(): key}, now)
+		err = r.swap(ctx, v.ks, next, effect, map[string]jwk.PrivateKey{key.KeyID(): key}, decidedAt)
 		if err == nil {
 			r.countCommitted(ctx, effect)
 			if _, err = r.refresh(ctx); err != nil {
@@ -125,6 +143,9 @@ func (r *Ring) change(ctx context.Context, newKey newKeyFunc, rule clockRule, de
 	if failed == nil {
 		failed = context.Cause(ctx)
 	}
+	if errors.Is(failed, ErrUnavailable) {
+		return failed
+	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, failed)
 }
 
@@ -137,16 +158,20 @@ func orUnclear(unclear, err error) error {
 	return fmt.Errorf("%w: the change may have been made: %v; then: %v", ErrUnavailable, unclear, err)
 }
 
-// swap seals the new private keys and commits a decision.
-func (r *Ring) swap(ctx context.Context, from, next Keyset, effect Effect, fresh map[string]jwk.PrivateKey, now reading) error {
-	document, err := next.encode()
-	if err != nil {
-		return err
-	}
+// swap seals the new private keys and commits a decision. decidedAt is zero if the
+// decision may land at any time.
+func (r *Ring) swap(ctx context.Context, from, next Keyset, effect Effect, fresh map[string]jwk.PrivateKey, decidedAt time.Time) error {
 	// Half of e is for the write to land, the other half is for the clocks. A policy
 	// change computes its stamps with the old e.
 	e := min(from.Policy.ClockSkew, next.Policy.ClockSkew)
-	c := Change{Version: from.Version, Document: document, Delete: effect.Delete, Deadline: now.wall.Add(e / 2)}
+	c := Change{Version: from.Version, Delete: effect.Delete}
+	if !decidedAt.IsZero() {
+		c.Deadline = decidedAt.Add(e / 2)
+	}
+	var err error
+	if c.Document, err = next.withWrite(c.Deadline).encode(); err != nil {
+		return err
+	}
 	c.Put = make(map[string][]byte, len(effect.Put))
 	for _, kid := range effect.Put {
 		key := fresh[kid]
@@ -158,5 +183,5 @@ func (r *Ring) swap(ctx context.Context, from, next Keyset, effect Effect, fresh
 			return err
 		}
 	}
-	return r.store.Swap(ctx, c)
+	return r.commit(ctx, c)
 }

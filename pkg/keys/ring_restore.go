@@ -41,7 +41,7 @@ func acceptRestore(ctx context.Context, o Options, acceptClock bool) (*Ring, err
 }
 
 func (r *Ring) acceptOnce(ctx context.Context, acceptClock bool) error {
-	restored, err := r.loadDocument(ctx)
+	restored, err := r.loadUsable(ctx)
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (r *Ring) commitMerge(ctx context.Context, restored, seen Keyset, acceptClo
 		}
 	}
 	next, effect := restored.merge(seen, now.wall, StepInput{Fresh: fresh.Public(), Opened: v.opened})
-	if err := r.swap(ctx, restored, next, effect, map[string]jwk.PrivateKey{fresh.KeyID(): fresh}, now); err != nil {
+	if err := r.swap(ctx, restored, next, effect, map[string]jwk.PrivateKey{fresh.KeyID(): fresh}, now.wall); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	r.countCommitted(ctx, effect)

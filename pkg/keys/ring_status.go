@@ -17,13 +17,17 @@ type Status struct {
 	Age        time.Duration    // since the keyset was last confirmed with the store
 	Stale      error            // ErrStale, or nil
 	Clock      *Refusal         // why the clock is not trusted, or nil
+	StoreError error            // why the newest read of the store failed, or nil
+	WriteError error            // why the newest write failed, or nil; nil again if the keyset has changed since
 	Unreadable map[string]error // the private keys that could not be opened, by kid
 	Overdue    time.Duration    // how long the active key has signed past its rotation; 0 if it has not
 
-	Rotations   uint64           // seen since this process started, by any process
-	Revocations uint64           // likewise
-	Steps       map[Step]uint64  // taken by this process
-	Refused     map[Guard]uint64 // steps that a guard refused in this process
+	Rotations   uint64 // seen since this process started, by any process
+	Revocations uint64 // likewise
+
+	LateLandings uint64           // versions of which this process has proof that they landed late
+	Steps        map[Step]uint64  // taken by this process
+	Refused      map[Guard]uint64 // steps that a guard refused in this process
 }
 
 // Status returns the status now.
@@ -35,7 +39,39 @@ func (r *Ring) Status() Status {
 		Overdue: max(0, at.wall.Sub(v.ks.Active().ActiveAt.Add(v.ks.Policy.RotationInterval))),
 	}
 	r.counters.copyTo(&s)
+	r.access.copyTo(&s)
 	return s
+}
+
+// StoreProblem says in one sentence, without addresses, names and secrets, what is wrong
+// with the store; "" if nothing is. Any client of a server may read it.
+func (s Status) StoreProblem() string {
+	err, other := s.StoreError, "the store cannot be read"
+	if err == nil {
+		err, other = s.WriteError, "the store cannot be written"
+	}
+	if err == nil {
+		return ""
+	}
+	if failure, ok := errors.AsType[*StoreError](err); ok {
+		return failure.Problem
+	}
+	if refusal, ok := errors.AsType[*Refusal](err); ok && refusal.Guard == GuardRestored {
+		return "the store lacks changes that this machine has seen"
+	}
+	switch {
+	case errors.Is(err, ErrNoKeyset):
+		return "the store is empty"
+	case errors.Is(err, ErrDocument):
+		return "the keyset in the store cannot be used"
+	case errors.Is(err, ErrSealingKey):
+		return "the private keys in the store are sealed under another key"
+	case errors.Is(err, ErrClockSkew):
+		return ErrClockSkew.Error()
+	case errors.Is(err, ErrTooLate):
+		return "the store is too slow to write"
+	}
+	return other
 }
 
 // overdue is an error if the active key signs well past its rotation. Steps are
@@ -63,17 +99,18 @@ func (s Status) Ready() error {
 
 // counters count what a process did and saw.
 type counters struct {
-	mu          sync.Mutex
-	rotations   uint64
-	revocations uint64
-	steps       map[Step]uint64
-	refused     map[Guard]uint64
+	mu           sync.Mutex
+	rotations    uint64
+	revocations  uint64
+	lateLandings uint64
+	steps        map[Step]uint64
+	refused      map[Guard]uint64
 }
 
 func (c *counters) copyTo(s *Status) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.Rotations, s.Revocations = c.rotations, c.revocations
+	s.Rotations, s.Revocations, s.LateLandings = c.rotations, c.revocations, c.lateLandings
 	s.Steps, s.Refused = maps.Clone(c.steps), maps.Clone(c.refused)
 }
 
@@ -94,6 +131,12 @@ func (c *counters) countChanges(before, after Keyset) {
 			c.revocations++
 		}
 	}
+}
+
+func (c *counters) countLateLanding() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lateLandings++
 }
 
 // countCommitted counts and logs the steps of a change that was committed.

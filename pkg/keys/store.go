@@ -93,5 +93,5 @@ type StoreError struct {
 	Err     error  // the details, for the log
 }
 
-func (e *StoreError) Error() string { return e.Err.Error() }
+func (e *StoreError) Error() string { return e.Problem + ": " + e.Err.Error() }
 func (e *StoreError) Unwrap() error { return e.Err }

@@ -4,6 +4,7 @@
 //	sqlite:PATH          a file on a local disk; the path may be relative, and is not
 //	                     percent-decoded
 //	postgres://HOST/DB   a PostgreSQL database, for many hosts; postgresql:// too
+//	etcd://HOSTS/PREFIX  a prefix in an etcd cluster, for many hosts
 //	memory:              in this process only, lost when it ends
 package store
 
@@ -11,16 +12,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/jwksctl/jwksctl/pkg/keys"
+	"github.com/jwksctl/jwksctl/pkg/store/etcd"
 	"github.com/jwksctl/jwksctl/pkg/store/memory"
 	"github.com/jwksctl/jwksctl/pkg/store/postgres"
 	"github.com/jwksctl/jwksctl/pkg/store/sqlite"
 )
 
-const schemes = "sqlite:PATH, postgres://HOST/DATABASE or memory:"
+const schemes = "sqlite:PATH, postgres://HOST/DATABASE, etcd://HOST,HOST,HOST/PREFIX or memory:"
 
 // ErrURL means that the URL is not one of a store.
 var ErrURL = errors.New("not the URL of a store")
@@ -35,6 +38,8 @@ func Open(ctx context.Context, url string) (keys.Store, error) {
 		return opened(sqlite.Open(ctx, rest, time.Now))
 	case "postgres", "postgresql":
 		return opened(postgres.Open(ctx, url))
+	case "etcd":
+		return opened(etcd.Open(ctx, url))
 	}
 	return memory.New(time.Now), nil
 }
@@ -50,6 +55,8 @@ func OpenReader(ctx context.Context, url string) (keys.Store, error) {
 		return opened(sqlite.OpenReader(ctx, rest, time.Now))
 	case "postgres", "postgresql":
 		return opened(postgres.OpenReader(ctx, url))
+	case "etcd":
+		return opened(etcd.OpenReader(ctx, url))
 	}
 	return memory.New(time.Now), nil
 }
@@ -77,6 +84,11 @@ func CheckURL(url string) error {
 			return fmt.Errorf("%w: %s: %v", ErrURL, scheme, err)
 		}
 		return nil
+	case scheme == "etcd":
+		if err := etcd.CheckURL(url); err != nil {
+			return fmt.Errorf("%w: %v", ErrURL, err)
+		}
+		return nil
 	case scheme == url:
 		return fmt.Errorf("%w: %q: use %s", ErrURL, url, schemes)
 	}
@@ -93,19 +105,30 @@ func Path(url string) (path string, ok bool) {
 	return path, true
 }
 
-// Name says which store is at url: two URLs of one server that name the same store have
-// the same one. It contains no password. It is "" if url is not one of a store.
+// Name says which store is at url: two URLs that name the same store have the same one.
+// It contains no password. It is "" if url is not one of a store.
 func Name(url string) string {
 	if CheckURL(url) != nil {
 		return ""
 	}
-	switch scheme, _, _ := strings.Cut(url, ":"); scheme {
+	switch scheme, rest, _ := strings.Cut(url, ":"); scheme {
+	case "sqlite":
+		if absolute, err := filepath.Abs(rest); err == nil {
+			return "sqlite:" + absolute
+		}
 	case "postgres", "postgresql":
 		return postgres.Name(url)
+	case "etcd":
+		return etcd.Name(url)
 	}
 	return url
 }
 
 // MinClockSkew is Store.MinClockSkew of the engine at a URL, so that settings can be
-// checked before the store is opened. These engines work with any clock_skew.
-func MinClockSkew(string) time.Duration { return 0 }
+// checked before the store is opened. 0 means that the engine works with any clock_skew.
+func MinClockSkew(url string) time.Duration {
+	if scheme, _, _ := strings.Cut(url, ":"); scheme == "etcd" {
+		return etcd.MinClockSkew
+	}
+	return 0
+}

@@ -64,20 +64,6 @@ func TestOpenPostgres(t *testing.T) {
 	}
 }
 
-func TestName(t *testing.T) {
-	for url, want := range map[string]string{
-		"memory:":                      "memory:",
-		"sqlite:keys.db":               "sqlite:keys.db",
-		"postgres://me:secret@db/k":    "postgres://db:5432/k?schema=jwksctl",
-		"postgres://me:secret@db/k?x=": "",
-		"mysql://me:secret@db/k":       "",
-	} {
-		if got := store.Name(url); got != want {
-			t.Errorf("Name(%q) = %q, want %q", url, got, want)
-		}
-	}
-}
-
 func TestMemoryStoresAreSeparate(t *testing.T) {
 	for range 2 {
 		s, err := store.Open(t.Context(), "memory:")
@@ -99,6 +85,9 @@ func TestOpenErrors(t *testing.T) {
 		"mysql://me:secret@db.example/k": "sqlite:PATH, postgres",
 		"postgres://me:secret@db/k?x=1":  `unknown parameter "x"`,
 		"postgresql://me:sec/ret@db/k":   "%2F",
+		"etcd:h1":                        "etcd://HOST1,HOST2,HOST3/PREFIX",
+		"etcd://me:secret@h1/p":          "password_file=FILE",
+		"etcd://h1/p?password=secret":    "use password_file=FILE",
 		"SQLITE:keys.db":                 "unknown scheme",
 		"sqlite:" + t.TempDir():          "folder",
 	} {
@@ -122,6 +111,42 @@ func TestPath(t *testing.T) {
 	} {
 		if path, ok := store.Path(url); path != want || ok != (want != "") {
 			t.Errorf("Path(%q) = %q, %v, want %q", url, path, ok, want)
+		}
+	}
+}
+
+func TestName(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	want := "sqlite:" + filepath.Join(dir, "keys.db")
+	for url, want := range map[string]string{
+		"sqlite:keys.db": want, "sqlite:./keys.db": want, "sqlite:" + filepath.Join(dir, "sub", "..", "keys.db"): want,
+		"sqlite:other.db":              "sqlite:" + filepath.Join(dir, "other.db"),
+		"memory:":                      "memory:",
+		"postgres://me:secret@db/k":    "postgres://db:5432/k?schema=jwksctl",
+		"postgres://me:secret@db/k?x=": "",
+		"etcd://h2,h1:2379/keys?user=me&password_file=f": "etcd://h1:2379,h2:2379/keys",
+		"etcd:keys": "",
+		"sqlite:":   "", "redis://me:hunter2@cache": "", "": "",
+	} {
+		if got := store.Name(url); got != want {
+			t.Errorf("Name(%q) = %q, want %q", url, got, want)
+		}
+	}
+}
+
+// A setting can be checked before the store is opened.
+func TestMinClockSkew(t *testing.T) {
+	for _, url := range []string{"memory:", "sqlite:" + filepath.Join(t.TempDir(), "keys.db"), "etcd://127.0.0.1"} {
+		s, err := store.Open(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := store.MinClockSkew(url), s.MinClockSkew(); got != want {
+			t.Errorf("MinClockSkew(%q) = %v, want %v, that of the open store", url, got, want)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }

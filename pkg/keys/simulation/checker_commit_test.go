@@ -14,6 +14,7 @@ func (c *checker) checkCommit(by *process, operation action, ks keys.Keyset, cha
 	if ks.Version != uint64(len(c.versions))+1 {
 		w.violate(identity, "%s commits version %d after %d", by.name, ks.Version, len(c.versions))
 	}
+	c.checkCorrection(by, was, ks, change)
 	c.checkKeys(by, ks, change)
 	this := version{Keyset: ks}
 	if was != nil {
@@ -79,22 +80,25 @@ func (c *checker) checkKeys(by *process, ks keys.Keyset, change keys.Change) {
 	}
 }
 
-// checkStamps checks that the stamps of a key are written once.
+// checkStamps checks that the stamps of a key are written once. The correction of a late
+// landing may move those that fall due.
 func (c *checker) checkStamps(by *process, k *trackedKey, now keys.Key) {
 	for _, stamp := range []struct {
 		name     string
 		was, now time.Time
+		moves    time.Duration // by how long it may move, at most
 	}{
-		{"created_at", k.CreatedAt, now.CreatedAt},
-		{"ready_at", k.ReadyAt, now.ReadyAt},
-		{"active_at", k.ActiveAt, now.ActiveAt},
-		{"retired_at", k.RetiredAt, now.RetiredAt},
-		{"destroy_at", k.DestroyAt, now.DestroyAt},
-		{"destroyed_at", k.DestroyedAt, now.DestroyedAt},
-		{"expires_at", k.ExpiresAt, now.ExpiresAt},
-		{"revoked_at", k.RevokedAt, now.RevokedAt},
+		{"created_at", k.CreatedAt, now.CreatedAt, 0},
+		{"ready_at", k.ReadyAt, now.ReadyAt, c.moves},
+		{"active_at", k.ActiveAt, now.ActiveAt, 0},
+		{"retired_at", k.RetiredAt, now.RetiredAt, 0},
+		{"destroy_at", k.DestroyAt, now.DestroyAt, c.moves},
+		{"destroyed_at", k.DestroyedAt, now.DestroyedAt, 0},
+		{"expires_at", k.ExpiresAt, now.ExpiresAt, c.moves},
+		{"revoked_at", k.RevokedAt, now.RevokedAt, 0},
 	} {
-		if !stamp.was.IsZero() && !stamp.now.Equal(stamp.was) {
+		moved := stamp.now.Sub(stamp.was)
+		if !stamp.was.IsZero() && (moved < 0 || moved > stamp.moves) {
 			c.world.violate(stamps, "%s moves %s of %s from %v to %v", by.name, stamp.name, k, since(stamp.was), since(stamp.now))
 		}
 	}
@@ -179,7 +183,8 @@ func (c *checker) checkRemovals(by *process, was *version, ks keys.Keyset) {
 		case !k.removed:
 		case !k.RevokedAt.IsZero():
 			b := ks.RevocationBounds(c.revokedAt(by, k))
-			k.revoked, k.bounds = true, revocationBounds{since(b.Served), since(b.Cached), since(b.CachedWithNoAge)}
+			late := w.store.lateBy // the bounds that an operator is told assume that the revocation lands in time
+			k.revoked, k.bounds = true, revocationBounds{since(b.Served) + late, since(b.Cached) + late, since(b.CachedWithNoAge) + late}
 			if was != nil {
 				w.counters["revocations of "+string(w.stateIn(was.Keyset, k.KeyID()))+" keys"]++
 			}
@@ -238,11 +243,16 @@ func (c *checker) policyChanged(was *version, ks keys.Keyset) {
 	if l := ks.Policy.Leeway; l > c.leeway && l != c.nextLeeway {
 		c.nextLeeway, c.leewayFrom = l, since(ks.LeewayValidFrom(ks.ChangedAt))
 	}
-	if was == nil || was.Policy == ks.Policy {
+	if c.moves > 0 && c.nextLeeway > c.leeway { // what an operator was told assumes that no rotation landed late
+		c.leewayFrom = max(c.leewayFrom, since(ks.LeewayValidFrom(ks.ChangedAt)))
+	}
+	if was == nil || (was.Policy == ks.Policy && c.moves == 0) {
 		return
 	}
-	c.world.counters.policyChange(was.Policy, ks.Policy)
-	c.clockSkew, c.clockSkewFrom = ks.Policy.ClockSkew, c.world.now
+	if was.Policy != ks.Policy {
+		c.world.counters.policyChange(was.Policy, ks.Policy)
+		c.clockSkew, c.clockSkewFrom = ks.Policy.ClockSkew, c.world.now
+	}
 	for _, k := range ks.Keys {
 		c.clockSkewFrom = max(c.clockSkewFrom, since(k.ReadyAt), since(k.ExpiresAt))
 	}

@@ -63,6 +63,8 @@ type checker struct {
 	clockSkew     time.Duration // of the newest version
 	clockSkewFrom time.Duration // after this, no stamp that was computed from a lower one counts
 
+	moves time.Duration // by how long the version that is being committed may move stamps
+
 	canceled    context.Context // for calls that must not wait
 	damaged     map[string]bool // kids of the private keys that were damaged in the store
 	activatedBy kind            // what changed the active key last

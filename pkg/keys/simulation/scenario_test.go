@@ -81,7 +81,30 @@ func newScenario(seed uint64) scenario {
 		w.scene()
 	}
 	s.actions = w.out
+	if late := (random{rand.New(rand.NewPCG(seed, 0x6c617465))}); late.chance(0.5) { // drawn apart, so that the scenario is the same otherwise
+		late.makeWritesLate(s.actions, len(s.clockOffsets))
+	}
 	return s
+}
+
+// makeWritesLate makes some writes land late.
+func (r random) makeWritesLate(actions []action, hosts int) {
+	for i := range actions {
+		a := &actions[i]
+		if len(a.swap) == 0 || !r.chance(0.3) {
+			continue
+		}
+		f := &a.swap[0]
+		f.late = lateness{by: oneOf(r, 0.2, 1, 3, 3*r.Float64()), early: r.IntN(1 << hosts), detectors: r.IntN(1 << hosts)}
+		if f.readers&^f.late.early == 0 {
+			f.readers, f.late.early = 1<<hosts-1, 0
+		}
+		if r.chance(0.4) {
+			f.late.between = &action{kind: oneOf(r, doRotate, doStep, doSetPolicy), host: r.IntN(hosts), cli: true}
+			drawn := r.settings()
+			f.late.between.policy = oneOf(r, keys.Settings{TokenTTL: drawn.TokenTTL}, keys.Settings{MaxStaleness: drawn.MaxStaleness}, keys.Settings{JWKSMaxAge: drawn.JWKSMaxAge})
+		}
+	}
 }
 
 // scenarioWriter writes the actions of a scenario in scenes, which are a few actions

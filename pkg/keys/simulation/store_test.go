@@ -23,6 +23,7 @@ type simStore struct {
 	records     []keys.Record
 	privateKeys map[string][]byte
 	delayed     []*delayedWrite
+	lateBy      time.Duration // how late the write lands that is being committed
 }
 
 // delayedWrite is a write that takes effect after its process got an error.
@@ -31,7 +32,7 @@ type delayedWrite struct {
 	change    keys.Change
 	by        *process
 	operation action
-	readers   int
+	fault     fault
 }
 
 func (s *simStore) firstDelayed() *delayedWrite {
@@ -46,8 +47,13 @@ func (s *simStore) firstDelayed() *delayedWrite {
 
 func (s *simStore) applyDelayed(write *delayedWrite) {
 	s.delayed = slices.DeleteFunc(s.delayed, func(other *delayedWrite) bool { return other == write })
-	s.world.refreshReaders(write.readers, write.by)
-	err := s.commit(write.by, write.operation, write.change)
+	var err error
+	if write.fault.late.by > 0 {
+		err = s.landLate(write.by, write.operation, write.change, write.fault)
+	} else {
+		s.world.refreshReaders(write.fault.readers, write.by)
+		err = s.commit(write.by, write.operation, write.change)
+	}
 	s.world.logf("a delayed write of %s takes effect: %v", write.by.name, errText(err))
 	if err == nil {
 		s.world.counters["delayed writes"]++
@@ -83,6 +89,7 @@ type fault struct {
 	after   float64 // time from then until the answer arrives, as a multiple of e
 	outcome outcome
 	readers int // bit set of the hosts that read the store just before a Swap takes effect
+	late    lateness
 }
 
 type outcome int
@@ -101,7 +108,11 @@ func (f fault) String() string {
 	name := [...]string{
 		"success", "request lost", "answer lost", "write delayed", "process crashes before", "process crashes after", "old version",
 	}[f.outcome]
-	return fmt.Sprintf("{%s, before %.2f, after %.2f, readers %03b}", name, f.before, f.after, f.readers)
+	text := fmt.Sprintf("%s, before %.2f, after %.2f, readers %03b", name, f.before, f.after, f.readers)
+	if f.late.by > 0 {
+		text += fmt.Sprintf(", late by %.2f e, early readers %03b, detectors %03b", f.late.by, f.late.early, f.late.detectors)
+	}
+	return "{" + text + "}"
 }
 
 // faults are those of an operation's calls to the store, in order. Further calls succeed.
@@ -177,6 +188,9 @@ func (p storeClient) Load(context.Context) (keys.Record, error) {
 	err := p.receive(f)
 	if err == nil {
 		p.confirmed = p.loadStarted
+		if p.confirmations[r.Version] = p.loadStarted.wall; s.clock != nil {
+			p.confirmations[r.Version] = r.Now
+		}
 	}
 	return r, err
 }
@@ -211,11 +225,14 @@ func (p storeClient) Swap(_ context.Context, c keys.Change) error {
 	}
 	left, start := 4*w.clockSkew, w.now
 	if !c.Deadline.IsZero() {
-		left = p.host.until(c.Deadline)
+		left = w.store.deadlineClock(p.host).until(c.Deadline)
+	}
+	if f.late.by > 0 && c.Version > 0 && !c.Deadline.IsZero() {
+		return p.swapLate(c, f, left)
 	}
 	delay := time.Duration(f.before * float64(left))
 	if f.outcome == writeDelayed && delay <= left {
-		w.store.delayed = append(w.store.delayed, &delayedWrite{w.now + delay, c, p.process, p.operation, f.readers})
+		w.store.delayed = append(w.store.delayed, &delayedWrite{w.now + delay, c, p.process, p.operation, f})
 		return errNoConnection
 	}
 	if err := p.send(f, min(delay, left)); err != nil {
@@ -245,7 +262,8 @@ func (p storeClient) Swap(_ context.Context, c keys.Change) error {
 // checkMayWrite checks that the process may try to write at all.
 func (p storeClient) checkMayWrite(c keys.Change) {
 	kind := p.operation.kind
-	if p.host.clockJump != 0 && kind != doServe && kind != doRevoke {
+	corrects := c.Version > 0 && p.host.world.checker.correction(p.host.world.checker.newest(), parse(c.Document)) > 0
+	if p.host.clockJump != 0 && kind != doServe && kind != doRevoke && !corrects {
 		p.host.world.violate(clockFence, "%s tries to write although its clock is wrong by %v", p.name, p.host.clockJump)
 	}
 	if !kind.writes() || (c.Version == 0 && kind != doServe) {

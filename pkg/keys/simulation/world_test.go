@@ -80,6 +80,8 @@ type process struct {
 	servedKeys  keySet // the keys of served
 	version     uint64 // the newest version that it acted on
 
+	confirmations map[uint64]time.Time // when it confirmed each version last, by the store's clock or the host's
+
 	loadStarted, confirmed clockReading // when the last Load began, and the last successful one
 }
 
@@ -301,7 +303,7 @@ func errText(err error) string {
 }
 
 func (w *world) newProcess(h *host, name string) *process {
-	return &process{name: name, host: h, privateKeys: map[string]bool{}}
+	return &process{name: name, host: h, privateKeys: map[string]bool{}, confirmations: map[uint64]time.Time{}}
 }
 
 // open opens the keyset. With create, it creates the keyset if there is none.

@@ -19,6 +19,5 @@
 // The server does not fsync, so that tests are fast. A kill of its processes loses
 // nothing, because the system keeps what was written. It is no test of a power failure.
 //
-// Without PostgreSQL the test is skipped. If JWKSCTL_TEST_POSTGRES=required is set, it
-// fails.
+// Without PostgreSQL the test is skipped. If the variable CI is set, it fails on Linux.
 package postgrestest

@@ -298,3 +298,28 @@ func TestRemovedOrReplacedFile(t *testing.T) {
 	}
 	wantVersion(t, s, 1)
 }
+
+// The errors name the problem without the path of the file, for clients of a server.
+func TestErrorsNameTheProblem(t *testing.T) {
+	want := func(err error, problem string) {
+		t.Helper()
+		if failure, ok := errors.AsType[*keys.StoreError](err); !ok || failure.Problem != problem {
+			t.Errorf("%v names no problem, want %q", err, problem)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "keys.db")
+	s := openStore(t, path)
+	swap(t, s, keys.Change{Document: []byte("one")})
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.Load(t.Context())
+	want(err, "the file of the store was removed or replaced")
+
+	other := filepath.Join(t.TempDir(), "other.db")
+	if err := os.WriteFile(other, bytes.Repeat([]byte("no database "), 500), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(t.Context(), other, time.Now)
+	want(err, "the file of the store is damaged or no store")
+}

@@ -1,0 +1,66 @@
+package keys
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/jwk"
+)
+
+// lastConfirmed is the time at which the process confirmed a view last, as far as the
+// next view can tell. It is the store's time of that read. If the store has no clock, it
+// is the time before the read was sent, by this machine's clock as it is now: that clock
+// may have been corrected since. If both are known the earlier one counts, because a
+// clock that is far ahead must not prove anything.
+//
+// Without a store's clock, the time may be up to e/2 later than the writer's clock would
+// say, so that a write that landed in time can look late. The time is still the right
+// one to move the stamps by. They have to be right for a process that acts on this view
+// for D, by any clock that differs from this one by up to e/2; and that e/2 is in every
+// stamp, beside the e/2 until the deadline.
+func (v *view) lastConfirmed(next *view) time.Time {
+	now := next.confirmedAt
+	return earliest(v.storeTime.at, now.safe.Add(v.confirmedAt.up-now.up))
+}
+
+// lateLandings lists what the document of the next view has yet to allow for. It raises
+// an alarm if that document proves a late landing. If the process has skipped versions,
+// the first of them counts: the others were made by processes that knew that one.
+func (r *Ring) lateLandings(ctx context.Context, old, next *view) []lateLanding {
+	if old == nil || old.ks.ID != next.ks.ID {
+		return nil
+	}
+	late := slices.Clone(old.late)
+	l := lateLanding{old.ks, old.lastConfirmed(next)}
+	if w, ok := next.ks.write(l.version()); ok && w.landedLate(l.confirmed) {
+		r.counters.countLateLanding()
+		r.log.ErrorContext(ctx, "a write landed late: its stamps are moved later", "version", w.Version,
+			"deadline", w.Deadline.UTC().Format(time.RFC3339Nano), "late_by_at_least", l.confirmed.Sub(w.Deadline).String())
+		late = append(late, l)
+	}
+	return slices.DeleteFunc(late, func(l lateLanding) bool { return l.corrected(next.ks) })
+}
+
+// postponeStamps commits the correction of late landings, if there are any. No clock
+// can keep it from doing so.
+func (r *Ring) postponeStamps(ctx context.Context) error {
+	if len(r.view.Load().late) == 0 {
+		return nil
+	}
+	noKey := func(Keyset) (jwk.PrivateKey, error) { return jwk.PrivateKey{}, nil }
+	return r.change(ctx, noKey, clockAny, func(ks Keyset, _ time.Time, _ StepInput) (Keyset, Effect, error) {
+		return ks, Effect{}, nil
+	})
+}
+
+// postpone tries once to commit the correction of a view's late landings. The write has
+// no deadline: no stamp that it moves depends on when it lands.
+func (r *Ring) postpone(ctx context.Context, v *view) error {
+	next, effect := v.ks.postpone(v.late)
+	if err := r.swap(ctx, v.ks, next, effect, nil, time.Time{}); err != nil {
+		return err
+	}
+	r.countCommitted(ctx, effect)
+	return nil
+}

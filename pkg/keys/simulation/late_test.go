@@ -1,0 +1,189 @@
+package simulation
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/keys"
+)
+
+// lateness says that a write lands late: after its deadline, which no store can exclude.
+//
+// What holds then is proved for worlds that give the Ring a chance: at least one process
+// that confirmed the version before as late as any other meets the late version, or one
+// that follows it, and takes a step before a stamp of the late version falls due. That
+// is why these processes step as soon as the write has landed. All other processes may
+// do anything. A write that could not land late under this rule does not land.
+type lateness struct {
+	by        float64 // how long after the deadline it lands, as a multiple of e; 0 for in time
+	early     int     // bit set of the hosts that read the store between the deadline and the landing
+	detectors int     // bit set of the hosts that step after the landing, as far as they have proof
+	between   *action // what another process does between the landing and these steps
+}
+
+// deadlineClock is the clock that a store compares deadlines with: its own, or that of
+// the host.
+func (s *simStore) deadlineClock(h *host) *host {
+	if s.clock != nil {
+		return s.clock
+	}
+	return h
+}
+
+// swapLate is a Swap that lands late.
+func (p storeClient) swapLate(c keys.Change, f fault, left time.Duration) error {
+	w := p.host.world
+	after := time.Duration(f.late.by * float64(w.clockSkew))
+	if f.outcome == writeDelayed {
+		w.store.delayed = append(w.store.delayed, &delayedWrite{w.now + left + after, c, p.process, p.operation, f})
+		return errNoConnection
+	}
+	if err := p.send(f, left+after/2); err != nil {
+		return err
+	}
+	w.refreshReaders(f.late.early, p.process)
+	p.sleep(after - after/2)
+	if err := w.store.landLate(p.process, p.operation, c, f); err != nil {
+		return err
+	}
+	return p.receive(f)
+}
+
+// landLate commits a write whose deadline has passed.
+func (s *simStore) landLate(by *process, operation action, c keys.Change, f fault) error {
+	w := s.world
+	w.refreshReaders(f.readers&^f.late.early, by)
+	detectors := w.detectors(f, by, c.Version)
+	s.lateBy = -s.deadlineClock(by.host).until(c.Deadline)
+	defer func() { s.lateBy = 0 }()
+	if len(detectors) == 0 || s.lateBy <= 0 || w.fallsDue(c) {
+		w.counters["writes after their deadline"]++
+		return keys.ErrTooLate
+	}
+	if err := s.commit(by, operation, c); err != nil {
+		return err
+	}
+	s.lateBy = 0
+	w.counters["late landings"]++
+	w.counters["late landings: "+operation.kind.String()]++
+	w.logf("%s commits version %d late: %s", by.name, c.NewVersion(), w.checker.describe())
+	if f.late.between != nil {
+		w.do(*f.late.between)
+	}
+	if s.version() > c.NewVersion() {
+		w.counters["late landings: skipped versions"]++
+	}
+	if len(detectors) > 1 {
+		w.counters["late landings: several detectors"]++
+	}
+	for _, kind := range []kind{doStep, doRefresh} {
+		for _, h := range detectors {
+			w.do(action{kind: kind, host: h.id})
+		}
+	}
+	return nil
+}
+
+// detectors returns the hosts that step after a late landing. The last one confirmed the
+// version before at the landing, and no error of its clock can make that look earlier.
+// Without such a host there is none.
+func (w *world) detectors(f fault, writer *process, version uint64) (hosts []*host) {
+	able := func(h *host) bool {
+		s := h.server
+		return !h.disconnected && s != nil && s != writer && s.ring != nil && !s.busy && s.ring.Keyset().Version == version
+	}
+	var last *host
+	for _, h := range w.hosts {
+		switch {
+		case !able(h):
+		case h.server.confirmed.uptime == w.now && h.clockJump == 0 && h.server.ring.Status().Clock == nil:
+			if last == nil || f.late.detectors&(1<<h.id) != 0 {
+				last = h
+			}
+		}
+	}
+	if last == nil {
+		return nil
+	}
+	for _, h := range w.hosts {
+		if h != last && able(h) && f.late.detectors&(1<<h.id) != 0 {
+			hosts = append(hosts, h)
+		}
+	}
+	slices.SortStableFunc(hosts, func(a, b *host) int { return int(a.server.confirmed.uptime - b.server.confirmed.uptime) })
+	return append(hosts, last)
+}
+
+// fallsDue reports whether a stamp that a write adds is due by the fastest clock, so
+// that processes may act on it before it is corrected.
+func (w *world) fallsDue(c keys.Change) bool {
+	was, next := w.checker.newest(), parse(c.Document)
+	fastest := epoch.Add(w.now + w.clockSkew/4)
+	due := func(stamp, old time.Time) bool { return !stamp.IsZero() && !stamp.Equal(old) && !stamp.After(fastest) }
+	for _, k := range next.Keys {
+		var old keys.Key
+		if i := indexOf(was.Keys, k.KeyID()); i >= 0 {
+			old = was.Keys[i]
+		}
+		if due(k.ReadyAt, old.ReadyAt) || due(k.DestroyAt, old.DestroyAt) || due(k.ExpiresAt, old.ExpiresAt) {
+			return true
+		}
+	}
+	return false
+}
+
+// parse reads a document without checking it.
+func parse(document []byte) (ks keys.Keyset) {
+	_ = json.Unmarshal(document, &ks)
+	return ks
+}
+
+// correction is what a version says of late landings that the version before does not:
+// by how long it moves stamps in all, at most; 0 if it is not a correction. A correction
+// changes nothing else.
+func (c *checker) correction(was *version, ks keys.Keyset) (by time.Duration) {
+	if was == nil {
+		return 0
+	}
+	for _, w := range ks.Writes {
+		i := slices.IndexFunc(was.Writes, func(old keys.Write) bool { return old.Version == w.Version })
+		if i >= 0 && !w.LandedAfter.Equal(was.Writes[i].LandedAfter) {
+			by += w.LandedAfter.Sub(later(w.Deadline, was.Writes[i].LandedAfter))
+		}
+	}
+	return by
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// checkCorrection checks that a correction moves stamps and does nothing else, and that
+// the process has confirmed the version before the late one when it says so.
+func (c *checker) checkCorrection(by *process, was *version, ks keys.Keyset, change keys.Change) {
+	w := c.world
+	if c.moves = c.correction(was, ks); c.moves == 0 {
+		return
+	}
+	w.counters["corrections"]++
+	if by.ring != nil && by.ring.Status().Clock != nil {
+		w.counters["corrections by a wrong clock"]++
+	}
+	if len(change.Put) > 0 || len(change.Delete) > 0 || !change.Deadline.IsZero() || ks.Policy != was.Policy || len(ks.Keys) != len(was.Keys) || len(ks.History) != len(was.History) {
+		w.violate(stamps, "%s corrects a late landing and makes another change", by.name)
+	}
+	for _, write := range ks.Writes {
+		i := slices.IndexFunc(was.Writes, func(old keys.Write) bool { return old.Version == write.Version })
+		if i < 0 || write.LandedAfter.Equal(was.Writes[i].LandedAfter) {
+			continue
+		}
+		if confirmed, ok := by.confirmations[write.Version-1]; !ok || write.LandedAfter.After(confirmed.Add(w.highestClockSkew()/2)) {
+			w.violate(stamps, "%s says that version %d landed after %v, and confirmed the version before at %v",
+				by.name, write.Version, since(write.LandedAfter), since(confirmed))
+		}
+	}
+}
