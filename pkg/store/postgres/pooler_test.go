@@ -43,13 +43,13 @@ auth_type = any
 pool_mode = transaction
 default_pool_size = 4
 `, server.Folder, server.Port, port)
-	file := filepath.Join(server.Folder, "pgbouncer.ini")
+	file := filepath.Join(server.Folder, fmt.Sprintf("pgbouncer-%d.ini", port))
 	if err := os.WriteFile(file, []byte(settings), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	pooler := server.Command(ctx, program, file)
-	log, err := os.Create(filepath.Join(server.Folder, "pgbouncer.log"))
+	log, err := os.Create(filepath.Join(server.Folder, fmt.Sprintf("pgbouncer-%d.log", port)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,18 +82,13 @@ func exists(path string) bool {
 
 func TestConformanceBehindAPooler(t *testing.T) {
 	server := postgrestest.Start(t)
-	url := startPooler(t, server, "postgres")
-	schema := 0
 	storetest.Run(t, func(t *testing.T) storetest.Fixture {
-		schema++
-		mine := fmt.Sprintf("%s&schema=schema_%d", url, schema)
-		return storetest.Fixture{Open: func() keys.Store {
-			s, err := Open(t.Context(), mine)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return s
-		}}
+		name := databaseName(t, server.CreateDatabase(t))
+		url := startPooler(t, server, name)
+		return storetest.Fixture{
+			Open:   func() keys.Store { return openForSuite(t, url) },
+			Backup: func() func() { return server.Backup(t, name) },
+		}
 	})
 }
 
