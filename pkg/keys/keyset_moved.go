@@ -13,7 +13,7 @@ func (ks Keyset) checkMoved() error {
 	if ks.MovedTo == "" {
 		return nil
 	}
-	return &Refusal{Guard: GuardMoved, Text: fmt.Sprintf("the keyset was moved to %s: use that store, and delete this one", ks.MovedTo)}
+	return &Refusal{Guard: GuardMoved, Text: fmt.Sprintf("the keyset was moved to %s: use that store; if the copy to it was interrupted, run 'jwksctl store copy' again", ks.MovedTo)}
 }
 
 // marked is the last version in the old store, which says where the keyset is.

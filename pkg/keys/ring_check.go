@@ -108,6 +108,8 @@ func (r *Ring) checkWitness(results *checkResults, v *view) {
 	}
 	seen, document, err := loadWitness(r.witness, v)
 	switch refused := v.ks.checkNotRestored(seen); {
+	case v.ks.MovedTo != "":
+		results.add(name, CheckNotRun, "the keyset was moved to another store")
 	case err != nil:
 		results.add(name, CheckFinding, err.Error())
 	case refused != nil:

@@ -97,6 +97,7 @@ func (c *ringCollector) Collect(out chan<- prometheus.Metric) {
 	send(gauge, "jwksctl_rotation_overdue_seconds", "Seconds by which the active key has exceeded its rotation interval.", status.Overdue.Seconds())
 	send(counter, "jwksctl_rotations_total", "Changes of the active key that this process has seen, made by any process.", float64(status.Rotations))
 	send(counter, "jwksctl_revocations_total", "Revocations that this process has seen, made by any process.", float64(status.Revocations))
+	send(counter, "jwksctl_late_landings_total", "Versions of the keyset of which this process has proof that they became visible after their deadline.", float64(status.LateLandings))
 	for _, step := range keys.Steps() {
 		send(counter, "jwksctl_steps_total", "Steps of the lifecycle that this process took.", float64(status.Steps[step]), "step", string(step))
 	}

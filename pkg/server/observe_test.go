@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,9 @@ import (
 
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 	"github.com/jwksctl/jwksctl/pkg/keys"
+	"github.com/jwksctl/jwksctl/pkg/keys/keystest"
+	"github.com/jwksctl/jwksctl/pkg/seal"
+	"github.com/jwksctl/jwksctl/pkg/store/memory"
 )
 
 // lines returns the log lines so far.
@@ -271,6 +275,7 @@ func TestMetrics(t *testing.T) {
 		`jwksctl_rotation_overdue_seconds`:                                       "0",
 		`jwksctl_rotations_total`:                                                "1",
 		`jwksctl_revocations_total`:                                              "0",
+		`jwksctl_late_landings_total`:                                            "0",
 		`jwksctl_steps_total{step="activate"}`:                                   "1",
 		`jwksctl_steps_total{step="revoke"}`:                                     "0",
 		`jwksctl_steps_refused_total{guard="gate"}`:                              "1",
@@ -280,6 +285,49 @@ func TestMetrics(t *testing.T) {
 	}
 	srv.clock.Advance(time.Minute)
 	wantMetrics(t, srv, map[string]string{`jwksctl_ready`: "0", `jwksctl_snapshot_age_seconds`: "62"})
+}
+
+func TestLateLandingsAreCounted(t *testing.T) {
+	srv := newTestServer(t, keys.Settings{})
+	late := &lateStore{Store: memory.New(srv.clock.Now)}
+	sealer, err := seal.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := keys.Options{Store: late, Sealer: sealer, Clock: keys.Clock{Now: srv.clock.Now}}
+	writer, err := keys.Create(t.Context(), o, keystest.Policy(24*time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Store = late.Store
+	if srv.o.Ring, err = keys.Open(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	late.land = func(c keys.Change) error {
+		srv.clock.Advance(time.Minute)
+		c.Deadline = time.Time{}
+		return errors.Join(srv.o.Ring.Refresh(t.Context()), late.Store.Swap(t.Context(), c))
+	}
+	if err := errors.Join(writer.Rotate(t.Context(), keys.StepRequest{}), srv.o.Ring.Step(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	wantMetrics(t, srv, map[string]string{
+		`jwksctl_late_landings_total`:          "1",
+		`jwksctl_steps_total{step="postpone"}`: "1",
+	})
+}
+
+// lateStore has a Swap that a test replaces.
+type lateStore struct {
+	keys.Store
+	land func(keys.Change) error
+}
+
+func (s *lateStore) Swap(ctx context.Context, c keys.Change) error {
+	if s.land == nil {
+		return s.Store.Swap(ctx, c)
+	}
+	return s.land(c)
 }
 
 func TestMetricsError(t *testing.T) {

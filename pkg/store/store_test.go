@@ -82,7 +82,7 @@ func TestOpenErrors(t *testing.T) {
 		"keys.db":                        "sqlite:PATH",
 		"sqlite:":                        "use sqlite:PATH",
 		"memory:mine":                    "nothing after the colon",
-		"mysql://me:secret@db.example/k": "sqlite:PATH, postgres",
+		"mysql://me:secret@db.example/k": "sqlite:PATH, postgres://HOST/DATABASE, etcd",
 		"postgres://me:secret@db/k?x=1":  `unknown parameter "x"`,
 		"postgresql://me:sec/ret@db/k":   "%2F",
 		"etcd:h1":                        "etcd://HOST1,HOST2,HOST3/PREFIX",

@@ -80,7 +80,7 @@ func TestFleet(t *testing.T) {
 	}
 	results := &table{}
 	t.Cleanup(func() { t.Logf("\n%s", results) })
-	for _, e := range []engine{sqliteEngine(), postgresEngine()} {
+	for _, e := range []engine{sqliteEngine(), postgresEngine(), etcdEngine()} {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
 			f := newFleet(t, binary, wrongClock, e)

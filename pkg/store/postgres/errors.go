@@ -72,7 +72,7 @@ func code(err error) string {
 	return ""
 }
 
-func hasCode(err error, codes string) bool { return code(err) == codes }
+func hasCode(err error, want string) bool { return code(err) == want }
 
 // isUndefined reports whether the schema or one of its tables does not exist.
 func isUndefined(err error) bool {

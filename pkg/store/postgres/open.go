@@ -31,20 +31,21 @@ const (
 // Open opens the store at url. It creates the schema if there is none, and upgrades an
 // older one; any number of processes may do so at once.
 func Open(ctx context.Context, url string) (*Store, error) {
-	return open(ctx, url, func(s *Store) error { return s.migrate(ctx) })
+	return open(ctx, url, nil, (*Store).migrate)
 }
 
 // OpenReader opens the store at url for a process that only reads. It changes nothing in
 // the database.
 func OpenReader(ctx context.Context, url string) (*Store, error) {
-	return open(ctx, url, func(s *Store) error {
+	return open(ctx, url, nil, func(s *Store, ctx context.Context) error {
 		s.readOnly = true
 		_, err := s.checkSchemaVersion(ctx)
 		return err
 	})
 }
 
-func open(ctx context.Context, url string, prepare func(*Store) error) (*Store, error) {
+// open opens a store. The tracer sees each statement.
+func open(ctx context.Context, url string, tracer pgx.QueryTracer, prepare func(*Store, context.Context) error) (*Store, error) {
 	l, err := parseURL(url)
 	if err != nil {
 		return nil, err
@@ -54,11 +55,12 @@ func open(ctx context.Context, url string, prepare func(*Store) error) (*Store, 
 	if err != nil {
 		return nil, err
 	}
+	config.ConnConfig.Tracer = tracer
 	s.pool, err = pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, s.fail(ctx, "open", err)
 	}
-	if err := prepare(s); err != nil {
+	if err := prepare(s, ctx); err != nil {
 		s.pool.Close()
 		return nil, err
 	}

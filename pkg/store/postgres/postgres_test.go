@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/jwksctl/jwksctl/pkg/keys"
@@ -54,3 +56,8 @@ func wantVersion(t *testing.T, s *Store, want uint64) {
 		t.Errorf("Load = version %d, %v, want version %d", record.Version, err, want)
 	}
 }
+
+func sprintf(format string, args ...any) string { return fmt.Sprintf(format, args...) }
+
+// opener is Open or OpenReader.
+type opener = func(ctx context.Context, url string) (*Store, error)

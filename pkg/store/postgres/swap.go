@@ -43,23 +43,12 @@ func (s *Store) Swap(ctx context.Context, c keys.Change) error {
 	}
 	if err := s.apply(ctx, conn.Conn(), c); err != nil {
 		s.rollback(ctx, conn)
-		return s.swapFailed(ctx, err, c)
+		if errors.Is(err, keys.ErrConflict) || errors.Is(err, keys.ErrTooLate) {
+			return err
+		}
+		return s.fail(ctx, "write the keyset", err)
 	}
 	return s.commit(ctx, conn, c)
-}
-
-// swapFailed returns the error of a change that was not committed.
-func (s *Store) swapFailed(ctx context.Context, err error, c keys.Change) error {
-	if errors.Is(err, keys.ErrConflict) || errors.Is(err, keys.ErrTooLate) {
-		return err
-	}
-	// The server waits for a lock, and for our next statement, no longer than until the
-	// deadline.
-	late := hasCode(err, codeIdleInTransaction) || hasCode(err, codeLockNotAvailable) && !time.Now().Round(0).Before(c.Deadline.Round(0))
-	if late && !c.Deadline.IsZero() && ctx.Err() == nil {
-		return keys.ErrTooLate
-	}
-	return s.fail(ctx, "write the keyset", err)
 }
 
 // begin starts a transaction. If the connection turns out to be lost, it takes a new one.
@@ -99,9 +88,19 @@ func (s *Store) apply(ctx context.Context, conn *pgx.Conn, c keys.Change) error 
 	if !c.Deadline.IsZero() {
 		deadline = &c.Deadline
 	}
-	if err := setBounds(ctx, conn, deadline); err != nil {
+	untilDeadline, err := setBounds(ctx, conn, deadline)
+	if err != nil {
 		return err
 	}
+	err = s.write(ctx, conn, c, deadline)
+	if untilDeadline && hasCode(err, codeLockNotAvailable) {
+		return keys.ErrTooLate
+	}
+	return err
+}
+
+// write locks the row of the keyset and writes c.
+func (s *Store) write(ctx context.Context, conn *pgx.Conn, c keys.Change, deadline *time.Time) error {
 	locked, err := s.lock(ctx, conn, c, deadline)
 	if err != nil {
 		return err
@@ -127,24 +126,26 @@ func (s *Store) apply(ctx context.Context, conn *pgx.Conn, c keys.Change) error 
 }
 
 // setBounds makes the transaction durable, and bounds its waits by the deadline. Everything
-// uses the clock of the server.
-func setBounds(ctx context.Context, conn *pgx.Conn, deadline *time.Time) error {
-	var inRecovery, late bool
-	err := conn.QueryRow(ctx, `SELECT pg_is_in_recovery(), wait.ms <= 0,
+// uses the clock of the server. A wait for a lock lasts until the deadline, or until
+// lockTimeout if that is sooner.
+func setBounds(ctx context.Context, conn *pgx.Conn, deadline *time.Time) (untilDeadline bool, err error) {
+	var inRecovery bool
+	var wait int64
+	err = conn.QueryRow(ctx, `SELECT pg_is_in_recovery(), wait.ms,
 			set_config('lock_timeout', greatest(1, wait.ms)::text, true),
 			set_config('idle_in_transaction_session_timeout', greatest(1, least(1000, wait.ms / 2))::text, true),
 			set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true)
-		FROM (SELECT least($2, coalesce(ceil(extract(epoch FROM $1::timestamptz - clock_timestamp()) * 1000), $2))::int AS ms) AS wait`,
-		deadline, lockTimeout.Milliseconds()).Scan(&inRecovery, &late, nil, nil, nil)
+		FROM (SELECT least($2, coalesce(ceil(extract(epoch FROM $1::timestamptz - clock_timestamp()) * 1000), $2))::bigint AS ms) AS wait`,
+		deadline, lockTimeout.Milliseconds()).Scan(&inRecovery, &wait, nil, nil, nil)
 	switch {
 	case err != nil:
-		return err
+		return false, err
 	case inRecovery:
-		return errStandby
-	case late:
-		return keys.ErrTooLate
+		return false, errStandby
+	case wait <= 0:
+		return false, keys.ErrTooLate
 	}
-	return nil
+	return wait < lockTimeout.Milliseconds(), nil
 }
 
 // lock waits for other writers and locks the row of the keyset. It returns the version

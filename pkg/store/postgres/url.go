@@ -20,12 +20,17 @@ const (
 
 // location is what a URL says.
 type location struct {
-	dsn          string   // the URL for pgx, without the parameters that only we know
-	hosts        []string // host:port, or the path of a socket
+	dsn          string // the URL for pgx, without the parameters that only we know
+	hosts        []host // in one order
 	database     string
 	schema       string
 	passwordFile string
 }
+
+// host is the name of a server, or the folder of its socket, and the port.
+type host struct{ name, port string }
+
+func (h host) isSocket() bool { return strings.HasPrefix(h.name, "/") }
 
 // CheckURL returns an error if url is not the URL of a PostgreSQL store. The error does
 // not contain the password.
@@ -45,13 +50,24 @@ func Name(url string) string {
 }
 
 func (l location) name() string {
-	authority, query := "", ""
-	if hosts := strings.Join(l.hosts, ","); strings.Contains(hosts, "/") {
-		query = "host=" + strings.ReplaceAll(url.QueryEscape(hosts), "%2F", "/") + "&"
-	} else {
-		authority = hosts
+	var authority, names, ports []string
+	sockets := false
+	for _, h := range l.hosts {
+		authority = append(authority, net.JoinHostPort(h.name, h.port))
+		names, ports = append(names, h.name), append(ports, h.port)
+		sockets = sockets || h.isSocket()
 	}
-	return "postgres://" + authority + "/" + url.PathEscape(l.database) + "?" + query + "schema=" + l.schema
+	query := ""
+	if sockets {
+		authority = nil
+		query = "host=" + escape(names) + "&port=" + escape(ports) + "&"
+	}
+	return "postgres://" + strings.Join(authority, ",") + "/" + url.PathEscape(l.database) + "?" + query + "schema=" + l.schema
+}
+
+// escape writes a list as the value of a parameter that a person can read.
+func escape(list []string) string {
+	return strings.NewReplacer("%2F", "/", "%2C", ",").Replace(url.QueryEscape(strings.Join(list, ",")))
 }
 
 // parseURL reads a URL without any I/O. Its errors contain no value of the URL that may be
@@ -84,7 +100,12 @@ func parseURL(s string) (location, error) {
 	l := location{schema: cmp.Or(query.Get("schema"), defaultSchema), passwordFile: query.Get("password_file")}
 	l.database = cmp.Or(query.Get("dbname"), database, os.Getenv("PGDATABASE"), query.Get("user"), user, os.Getenv("PGUSER"))
 	var err error
-	l.hosts, err = hosts(cmp.Or(query.Get("host"), netloc, os.Getenv("PGHOST")), cmp.Or(query.Get("port"), os.Getenv("PGPORT"), defaultPort))
+	ports := cmp.Or(query.Get("port"), os.Getenv("PGPORT"), defaultPort)
+	if names := query.Get("host"); names != "" || netloc == "" {
+		l.hosts, err = parseHosts(cmp.Or(names, os.Getenv("PGHOST")), ports, parseName)
+	} else {
+		l.hosts, err = parseHosts(netloc, ports, parseAddress)
+	}
 	if err != nil {
 		return location{}, err
 	}
@@ -132,41 +153,46 @@ func checkParameters(query url.Values) error {
 	return nil
 }
 
-// hosts returns the hosts with their ports, in one order.
-func hosts(names, ports string) ([]string, error) {
+// parseHosts returns the hosts with their ports, in one order.
+func parseHosts(names, ports string, parse func(name, port string) host) ([]host, error) {
 	if names == "" {
 		return nil, nil
 	}
-	var out []string
+	var out []host
 	list, portList := strings.Split(names, ","), strings.Split(ports, ",")
 	if len(portList) > 1 && len(portList) != len(list) {
 		return nil, errors.New("there have to be as many ports as hosts, or one")
 	}
-	for i, host := range list {
-		port := portList[min(i, len(portList)-1)]
-		if strings.HasPrefix(host, "/") { // the folder of a socket
-			if err := checkPort(port); err != nil {
-				return nil, err
-			}
-			out = append(out, strings.TrimRight(host, "/")+"/.s.PGSQL."+port)
-			continue
-		}
-		host = strings.ToLower(host)
-		if h, p, err := net.SplitHostPort(host); err == nil {
-			host, port = h, cmp.Or(p, port)
-		}
-		if err := checkPort(port); err != nil || strings.Contains(strings.Trim(host, "[]"), ":") && net.ParseIP(strings.Trim(host, "[]")) == nil {
+	for i, name := range list {
+		h := parse(name, portList[min(i, len(portList)-1)])
+		n, err := strconv.ParseUint(h.port, 10, 16)
+		if err != nil || n == 0 || h.name == "" || !h.isSocket() && strings.ContainsAny(h.name, ":[]") && net.ParseIP(h.name) == nil {
 			return nil, errors.New("a host or port is not valid: use host:port, and [address]:port for IPv6")
 		}
-		out = append(out, net.JoinHostPort(strings.Trim(host, "[]"), port))
+		out = append(out, h)
 	}
-	slices.Sort(out)
+	slices.SortFunc(out, func(a, b host) int { return cmp.Or(strings.Compare(a.name, b.name), strings.Compare(a.port, b.port)) })
 	return slices.Compact(out), nil
 }
 
-func checkPort(s string) error {
-	if n, err := strconv.ParseUint(s, 10, 16); err != nil || n == 0 {
-		return errors.New("port has to be a number from 1 to 65535")
+// parseName reads an element of the parameter host.
+func parseName(name, port string) host {
+	if strings.HasPrefix(name, "/") {
+		return host{strings.TrimRight(name, "/"), port}
 	}
-	return nil
+	return host{strings.ToLower(name), port}
+}
+
+// parseAddress reads an element of the part between // and /, with or without a port.
+func parseAddress(address, port string) host {
+	if name, given, err := net.SplitHostPort(address); err == nil {
+		return parseName(name, cmp.Or(given, port))
+	}
+	if name, ok := strings.CutPrefix(address, "["); ok {
+		return parseName(strings.TrimSuffix(name, "]"), port)
+	}
+	if strings.Contains(address, ":") {
+		return host{} // an IPv6 address without brackets
+	}
+	return parseName(address, port)
 }

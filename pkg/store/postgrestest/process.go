@@ -34,10 +34,34 @@ func (s *Server) Kill(t testing.TB) {
 		return
 	default:
 	}
-	// A server that is stopped starts no process after the list has been made.
+	// A server that is stopped starts no process after the list has been made. The list
+	// comes before its end, after which they are no longer its children.
 	_ = s.process.Process.Signal(syscall.SIGSTOP)
-	s.signal(syscall.SIGKILL)
+	pids := children(s.process.Process.Pid)
+	for _, pid := range append(pids, s.process.Process.Pid) {
+		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
+	}
 	s.waitForExit(t)
+	for _, pid := range pids { // a new server refuses to start while one of them is there
+		waitForEnd(t, pid)
+	}
+}
+
+// waitForEnd waits until a process that is not a child of ours has ended. In a container
+// it may remain as a zombie.
+func waitForEnd(t testing.TB, pid int) {
+	t.Helper()
+	for end := time.Now().Add(patience); ; {
+		state, _ := exec.CommandContext(context.Background(), "ps", "-o", "stat=", "-p", strconv.Itoa(pid)).Output() //nolint:usetesting // it also runs after the test
+		if len(state) == 0 || state[0] == 'Z' {
+			return
+		}
+		if time.Now().After(end) {
+			t.Errorf("process %d of the server does not end", pid)
+			return
+		}
+		<-time.After(5 * time.Millisecond)
+	}
 }
 
 // Pause stops every process of the server by SIGSTOP: connections stay, and nothing
