@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/jwksctl/jwksctl/pkg/config"
 	"github.com/jwksctl/jwksctl/pkg/jwk"
@@ -23,10 +24,16 @@ func openStore(ctx context.Context, p places) (keys.Store, error) {
 
 type storeOpener = func(ctx context.Context, url string) (keys.Store, error)
 
+// openTimeout is how long a command waits until its store is open. A ring limits the calls
+// that follow.
+const openTimeout = 10 * time.Second
+
 func openStoreWith(ctx context.Context, p places, open storeOpener) (keys.Store, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
 	s, err := open(ctx, p.store)
 	if errors.Is(err, store.ErrURL) {
 		return nil, usageError{err}
@@ -226,7 +233,9 @@ func openRingIn(
 		}
 	}()
 	o := keys.Options{Store: s, Witness: c.places.witness, Log: c.log, Generate: newKey}
-	switch _, err := s.Load(ctx); {
+	first, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	switch _, err := s.Load(first); {
 	case errors.Is(err, keys.ErrNoKeyset):
 		ring, err := ifEmpty(o)
 		if err == nil {
