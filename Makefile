@@ -1,10 +1,13 @@
 GO          ?= go
 FUZZTIME    ?= 60s
-SOAKTIME    ?= 10m
+FLEETTIME   ?= 5m
 KILLS       ?= 1000
 SIMSEEDS    ?= 100000
 COVER_FLOOR ?= 85
 TESTFLAGS   ?=
+
+# A module of its own: the tests that need the server of etcd.
+ETCDTEST = pkg/store/etcd/etcdtest
 
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
@@ -16,7 +19,7 @@ export CGO_ENABLED = 0
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## build and serve on http://127.0.0.1:8080
@@ -29,15 +32,22 @@ build: ## build .build/jwksctl
 .PHONY: test
 test: ## run every test
 	$(GO) test $(TESTFLAGS) ./...
+	$(GO) -C $(ETCDTEST) test $(TESTFLAGS) ./...
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null \
+		|| echo 'PostgreSQL is not installed: its tests did not run. On Debian: apt-get install postgresql'
 
 .PHONY: race
 race: ## run every test under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) ./...
+	CGO_ENABLED=1 $(GO) -C $(ETCDTEST) test -race $(TESTFLAGS) .
 
 .PHONY: cover
 cover: ## run every test and hold the coverage of pkg/ above the floor
 	@mkdir -p .build
 	$(GO) test $(TESTFLAGS) -coverpkg=./pkg/... -coverprofile=.build/cover.out ./...
+	$(GO) -C $(ETCDTEST) test $(TESTFLAGS) -coverpkg=github.com/jwksctl/jwksctl/pkg/store/etcd \
+		-coverprofile=$(CURDIR)/.build/cover-etcd.out .
+	@tail -n +2 .build/cover-etcd.out >>.build/cover.out
 	@$(GO) tool cover -func=.build/cover.out | awk -v floor=$(COVER_FLOOR) ' \
 		/^total:/ { total = $$NF + 0 } \
 		END { printf "coverage of pkg/: %.1f%%, must be above %s%%\n", total, floor; exit !(total > floor) }'
@@ -61,9 +71,13 @@ proof: ## 5,000 simulated worlds and the whole exhaustive search
 mutants: ## weaken every guard and term in turn; the simulation, the search or a named test must notice
 	$(GO) test -count=1 -v -run=TestMutations -timeout=1h ./pkg/keys/simulation -mutants
 
-.PHONY: soak
-soak: ## three real servers on one store for SOAKTIME (10m), with kills and a revocation
-	$(GO) test -tags=soak -count=1 -v -run=TestSoak -timeout=2h ./cmd/jwksctl -soak.for=$(SOAKTIME)
+.PHONY: fleet
+fleet: ## three real servers on each engine, or on ENGINE; each fault once, then all together for FLEETTIME (5m)
+	$(GO) test -tags=soak -count=1 -v -timeout=2h ./cmd/jwksctl/fleet -run='^Test(Checker|Judge|Fleet)/^$(ENGINE)' -fleet.together=$(FLEETTIME)
+
+.PHONY: fleet-short
+fleet-short: ## the most telling faults of each engine
+	$(GO) test -tags=soak -count=1 -v -timeout=10m ./cmd/jwksctl/fleet -short -run='^Test(Checker|Judge|Fleet)'
 
 .PHONY: kills
 kills: ## kill servers and commands KILLS (1000) times while they change one store
@@ -83,11 +97,12 @@ vet: ## go vet, on each system that we build for
 	$(GO) vet ./...
 	GOOS=darwin $(GO) vet ./...
 	GOOS=windows $(GO) vet ./...
+	$(GO) -C $(ETCDTEST) vet ./...
 
 .PHONY: lint
 lint: ## golangci-lint, at the version that .ci/lint/go.mod names
 	$(GO) tool -modfile=.ci/lint/go.mod golangci-lint run
-	@! grep -rl --include='*_test.go' --exclude=soak_test.go 'time\.Sleep(' cmd pkg | xargs -r grep -L '"testing/synctest"' | grep . \
+	@! grep -rl --include='*_test.go' 'time\.Sleep(' cmd pkg | xargs -r grep -L '"testing/synctest"' | grep . \
 		|| { echo 'tests above sleep outside of a synctest bubble' >&2; exit 1; }
 
 .PHONY: fmt
@@ -98,6 +113,7 @@ fmt: ## format the code
 tidy: ## check that go.mod and go.sum are tidy
 	$(GO) mod tidy -diff
 	$(GO) mod verify
+	$(GO) -C $(ETCDTEST) mod tidy -diff
 
 .PHONY: vuln
 vuln: ## look for known vulnerabilities in what we call

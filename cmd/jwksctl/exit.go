@@ -43,7 +43,7 @@ func exitCodes() []exitCode {
 		{
 			exitUsage, "usage or settings: nothing was done; of verify: nothing was verified",
 			either(isA[usageError], isA[*config.Error], isA[*token.RequestError], isA[*token.TTLError],
-				is(remote.ErrAddress, keys.ErrSealingKey, keys.ErrClockSkew, keys.ErrWitness)),
+				is(remote.ErrAddress, keys.ErrSealingKey, keys.ErrClockSkew, keys.ErrWitness, keys.ErrBackup)),
 		},
 
 		{10, "rejected: malformed; of inspect: no token at all", isRejection(token.ClassMalformed)},

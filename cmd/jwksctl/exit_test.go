@@ -34,6 +34,7 @@ func TestCodeOf(t *testing.T) {
 		{&token.TTLError{}, 2},
 		{remote.ErrAddress, 2},
 		{keys.ErrSealingKey, 2},
+		{keys.ErrBackup, 2},
 		{keys.ErrClockSkew, 2},
 		{keys.ErrUnavailable, 3},
 		{keys.ErrStale, 3},

@@ -68,8 +68,8 @@ func exitCodeHelp() string {
 A token is rejected if and only if the code of verify is 1 or from 10 to 19. The checks
 come in the order 2, 10, 11, 3, 12, 13, 1, 14, 15, 17, 16, and the first that fails gives
 the code. healthcheck gives 0 or 1 only. 1 is also the code of a batch with a rejected
-token, of 'jwks lint' if it finds an error or a warning, and of 'jwks diff' if the sets
-differ; any other failure of 'jwks diff' gives 2.
+token, of 'jwks lint' if it finds an error or a warning, of 'store check' if it finds
+something, and of 'jwks diff' if the sets differ; any other failure of 'jwks diff' gives 2.
 
 Each reason that 'verify -o json' gives, with the code that it leads to:
 `)

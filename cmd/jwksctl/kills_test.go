@@ -57,6 +57,17 @@ func TestKills(t *testing.T) {
 	}
 }
 
+// buildBinary builds jwksctl and returns its path.
+func buildBinary(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "jwksctl")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", path, ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return path
+}
+
 type kills struct {
 	t                     *testing.T
 	bin                   string
@@ -101,7 +112,7 @@ func (k *kills) kill(next func() []string) {
 
 // serve is a server. Its ready file is left behind if it is killed.
 func (k *kills) serve(i int) []string {
-	return []string{"serve", "--port", "0", "--issuer", soakIssuer, "--log-level", "warn", "--ready-file", filepath.Join(k.ready, fmt.Sprint(i))}
+	return []string{"serve", "--port", "0", "--issuer", "https://kills.example", "--log-level", "warn", "--ready-file", filepath.Join(k.ready, fmt.Sprint(i))}
 }
 
 // command is a command that changes the store.

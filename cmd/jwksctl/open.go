@@ -106,6 +106,26 @@ func openRingToRead(ctx context.Context, c settings) (openedRing, error) {
 	return openRingWith(ctx, c, store.OpenReader)
 }
 
+// openReader opens the keyset for a server that only publishes. It needs no sealing key,
+// and the store may be read-only.
+func openReader(ctx context.Context, c settings) (openedRing, error) {
+	s, err := openStoreToRead(ctx, c.places)
+	if err != nil {
+		return openedRing{}, err
+	}
+	ring, err := keys.OpenReader(ctx, keys.Options{Store: s, Witness: c.places.witness, Log: c.log})
+	if errors.Is(err, keys.ErrNoKeyset) {
+		err = noKeyset(c.places)
+	}
+	if err == nil {
+		err = checkPolicySettings(c.Config, ring.Keyset())
+	}
+	if err != nil {
+		return openedRing{}, errors.Join(err, s.Close())
+	}
+	return openedRing{Ring: ring, Closer: s}, nil
+}
+
 func openRingWith(ctx context.Context, c settings, open storeOpener) (openedRing, error) {
 	s, err := openExistingStoreWith(ctx, c.places, open)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/jwksctl/jwksctl/pkg/config"
+	"github.com/jwksctl/jwksctl/pkg/store/postgrestest"
 )
 
 var updateReadme = flag.Bool("readme.update", false, "replace the output in the README's tour with that of this run")
@@ -64,46 +65,66 @@ func TestReadmeTables(t *testing.T) {
 //
 // pastes the output of a new run.
 func TestReadmeTour(t *testing.T) {
+	tour := newTour(t)
+	text := tour.follow("console")
+	tour.checkRoutes(text)
+}
+
+// TestReadmeReplicas does the same with the console blocks about replicas, which need a
+// PostgreSQL.
+func TestReadmeReplicas(t *testing.T) {
+	tour := newTour(t)
+	tour.real[documentedStore] = postgrestest.Start(t).CreateDatabase(t)
+	tour.follow("console replicas")
+}
+
+// needTourTools skips the test if a program is missing that the README's commands use.
+func needTourTools(t *testing.T) {
+	t.Helper()
 	for _, tool := range []string{"bash", "curl", "jq", "openssl"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			if runtime.GOOS == "linux" && os.Getenv("CI") != "" {
-				t.Fatalf("%s is not installed", tool)
-			}
-			t.Skipf("the README's tour was not run: install %s (on Debian: apt-get install %[1]s)", tool)
+			postgrestest.Missing(t, tool+" is not installed: the README's tour was not run: apt-get install "+tool)
 		}
 	}
-	text := readReadme(t)
-	tour := newTour(t)
+}
+
+// follow runs the commands of one kind of block, compares what they print, and returns the
+// README.
+func (r *tour) follow(kind string) (text string) {
+	text = readReadme(r.t)
 	var shown, printed []string
-	for part := range slices.Values(readmeParts(text)) {
+	for part := range slices.Values(readmeParts(text, "```"+kind+"\n")) {
 		printed = append(printed, part)
 		if strings.HasPrefix(part, "$ ") {
 			command, _, _ := strings.Cut(part, "\n")
-			printed[len(printed)-1] = command + "\n" + tour.run(strings.TrimPrefix(command, "$ "))
+			printed[len(printed)-1] = command + "\n" + r.run(strings.TrimPrefix(command, "$ "))
 		}
 		shown = append(shown, part)
 	}
 	if *updateReadme {
 		if err := os.WriteFile(readmeFile, []byte(strings.Join(printed, "")), 0o644); err != nil {
-			t.Fatal(err)
+			r.t.Fatal(err)
 		}
-		return
+		return text
 	}
 	want, got := withoutChance(strings.Join(shown, "")), withoutChance(strings.Join(printed, ""))
 	if diff := cmp.Diff(strings.Split(want, "\n"), strings.Split(got, "\n")); diff != "" {
-		t.Errorf("the tour prints something else (-README +run):\n%s", diff)
+		r.t.Errorf("the tour prints something else (-README +run):\n%s", diff)
 	}
-	tour.checkRoutes(text)
+	return text
 }
 
-// readmeParts splits the README before each command, and behind its output.
-func readmeParts(text string) []string {
+// readmeParts splits the README before each command in the blocks that begin with fence,
+// and behind its output.
+func readmeParts(text, fence string) []string {
 	var parts []string
 	inside, fresh := false, true
 	for line := range strings.Lines(text) {
+		first := false // of a block
 		switch {
 		case strings.HasPrefix(line, "```"):
-			inside = line == "```console\n"
+			first = !inside && line == fence
+			inside = first
 			fresh = true
 		case inside && strings.HasPrefix(line, "$ "):
 			fresh = true
@@ -112,7 +133,7 @@ func readmeParts(text string) []string {
 			parts = append(parts, "")
 		}
 		parts[len(parts)-1] += line
-		fresh = strings.HasPrefix(line, "```")
+		fresh = first
 	}
 	return parts
 }
@@ -131,19 +152,24 @@ func withoutChance(text string) string {
 	return regexp.MustCompile(`\b[A-Z2-7]{26}\b`).ReplaceAllString(text, "JTI")
 }
 
-// tour is one shell on an empty home, and the server that it starts.
+// tour is one shell on an empty home, and the servers that it starts.
 type tour struct {
-	t     *testing.T
-	dir   string
-	env   []string
-	shell io.Writer
-	out   *bufio.Reader
-	url   string // of the server; the README has documentedURL in its place
+	t       *testing.T
+	dir     string
+	env     []string
+	shell   io.Writer
+	out     *bufio.Reader
+	real    map[string]string // what stands for an address in the README, by that address
+	servers []*exec.Cmd
 }
 
-const documentedURL = "http://127.0.0.1:8080"
+const (
+	documentedURL   = "http://127.0.0.1:8080"
+	documentedStore = "postgres:///jwksctl"
+)
 
 func newTour(t *testing.T) *tour {
+	needTourTools(t)
 	dir := t.TempDir()
 	home := filepath.Join(dir, "home")
 	if err := os.Mkdir(home, 0o700); err != nil {
@@ -167,22 +193,32 @@ func newTour(t *testing.T) *tour {
 	if err := shell.Start(); err != nil {
 		t.Fatal(err)
 	}
+	r := &tour{t: t, dir: dir, env: env, shell: in, out: bufio.NewReader(out), real: map[string]string{}}
 	t.Cleanup(func() {
 		_ = in.Close()
 		_ = shell.Wait() // its exit code is that of the last command
+		for _, server := range r.servers {
+			_ = server.Process.Kill() // the tour has killed some
+			_ = server.Wait()
+		}
 	})
-	return &tour{t: t, dir: dir, env: env, shell: in, out: bufio.NewReader(out), url: documentedURL}
+	return r
 }
 
 // run runs one command and returns what it prints, as a terminal would show it.
 func (r *tour) run(command string) string {
-	if command == "jwksctl serve" {
-		r.serve()
+	for documented, address := range r.real {
+		command = strings.ReplaceAll(command, documented, address)
+	}
+	for i, server := range r.servers { // they are not jobs of this shell
+		command = strings.ReplaceAll(command, fmt.Sprintf("%%%d", i+1), strconv.Itoa(server.Process.Pid))
+	}
+	if flags, ok := strings.CutPrefix(command, "jwksctl serve"); ok {
+		r.serve(strings.Fields(strings.TrimSuffix(flags, "&")))
 		return ""
 	}
 	const end = "-- end of the command --"
-	_, err := fmt.Fprintf(r.shell, "{ %s\n} </dev/null\necho '%s'\n", strings.ReplaceAll(command, documentedURL, r.url), end)
-	if err != nil {
+	if _, err := fmt.Fprintf(r.shell, "{ %s\n} </dev/null\necho '%s'\n", command, end); err != nil {
 		r.t.Fatal(err)
 	}
 	var text strings.Builder
@@ -194,26 +230,37 @@ func (r *tour) run(command string) string {
 		before, found := strings.CutSuffix(line, end+"\n")
 		text.WriteString(before)
 		if found {
-			return strings.ReplaceAll(text.String(), r.url, documentedURL)
+			return r.documented(text.String())
 		}
 	}
 }
 
-// serve starts the server on a free port and waits until it answers.
-func (r *tour) serve() {
-	ready := filepath.Join(r.dir, "ready")
-	server := exec.CommandContext(r.t.Context(), "jwksctl", "serve", "--port", "0", "--ready-file", ready)
+// documented puts the README's addresses in place of the real ones.
+func (r *tour) documented(text string) string {
+	for documented, address := range r.real {
+		text = strings.ReplaceAll(text, address, documented)
+	}
+	return text
+}
+
+// serve starts a server on a free port, whatever port the README gives it, and waits until
+// it answers.
+func (r *tour) serve(flags []string) {
+	documented := documentedURL
+	if i := slices.Index(flags, "--port"); i >= 0 {
+		documented = "http://127.0.0.1:" + flags[i+1]
+		flags = slices.Delete(flags, i, i+2)
+	}
+	ready := filepath.Join(r.dir, fmt.Sprintf("ready-%d", len(r.servers)))
+	server := exec.CommandContext(r.t.Context(), "jwksctl", append([]string{"serve", "--port", "0", "--ready-file", ready}, flags...)...)
 	server.Dir, server.Env = r.dir, r.env
 	if err := server.Start(); err != nil {
 		r.t.Fatal(err)
 	}
-	r.t.Cleanup(func() {
-		_ = server.Process.Kill()
-		_ = server.Wait() // it was killed
-	})
+	r.servers = append(r.servers, server)
 	for deadline := time.After(30 * time.Second); ; {
 		if url, err := os.ReadFile(ready); err == nil {
-			r.url = strings.TrimSpace(string(url))
+			r.real[documented] = strings.TrimSpace(string(url))
 			return
 		}
 		select {
@@ -231,7 +278,7 @@ func (r *tour) checkRoutes(text string) {
 		r.t.Errorf("the README names %d routes, want at least 9", len(routes))
 	}
 	for _, route := range routes {
-		request, err := http.NewRequestWithContext(r.t.Context(), route[1], r.url+route[2], nil)
+		request, err := http.NewRequestWithContext(r.t.Context(), route[1], r.real[documentedURL]+route[2], nil)
 		if err != nil {
 			r.t.Fatal(err)
 		}

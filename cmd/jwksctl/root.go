@@ -126,7 +126,7 @@ them, rotates and revokes them, and verifies tokens.`,
 	}
 	add("issue", a.newServe(), a.newToken())
 	add("check", a.newVerify(), a.newInspect(), a.newThumbprint(), a.newHealthcheck())
-	add("keys", a.newKeys(), a.newJWKS())
+	add("keys", a.newKeys(), a.newJWKS(), a.newStore())
 	add("other", a.newConfig(), a.newCompletion(), a.newVersion(), a.newHelp(root))
 	root.AddCommand(helpTopics()...)
 	return root

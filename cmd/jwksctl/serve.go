@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"os"
@@ -33,6 +34,10 @@ it, so it does not create a keyset without --issuer. With --import-key the first
 signs is one of yours, so that several stores, such as those of CI jobs, begin with the
 same key.
 
+With --auth off the server only publishes: it issues no tokens, takes no step of the
+lifecycle, and needs neither the sealing key nor the right to write to the store or to
+read private keys. Other servers on the store have to do that.
+
 On SIGTERM and SIGINT the server stops being ready, finishes the requests in flight and
 exits with 0. With --drain-delay it goes on answering for that long, so that a load
 balancer notices that it is not ready before the port closes.
@@ -43,6 +48,7 @@ is broken or does not match is reported in the log, and the last one stays.`,
   jwksctl serve --port 0 --ready-file /run/jwksctl.url     # any free port
   jwksctl serve --rotation-interval 10s                    # watch keys rotate
   jwksctl serve --algorithm ES256 --issuer https://auth.example.com
+  jwksctl serve --auth off --host 0.0.0.0                  # only publish
   curl -s http://127.0.0.1:8080/.well-known/jwks.json
   curl -s -X POST http://127.0.0.1:8080/auth -d username=alice`,
 		Args: cobra.NoArgs,
@@ -51,9 +57,13 @@ is broken or does not match is reported in the log, and the last one stays.`,
 	newKeysetFlag(c, &first.confirmed)
 	importKeyFlag(c.Flags(), &importKey)
 	completeAlgorithms(c, "algorithm")
+	complete(c, "auth", config.AuthAnonymous, config.AuthOff)
 	complete(c, "log-format", "text", "json")
 	complete(c, "log-level", "debug", "info", "warn", "error")
 	return a.withSettings(c, func(ctx context.Context, cfg settings, _ []string) error {
+		if cfg.Auth == config.AuthOff && (first.confirmed || c.Flags().Changed("import-key")) {
+			return badUsage("--new-keyset and --import-key are for a server that creates keys: with auth %s it only publishes those of the store", cfg.Auth)
+		}
 		if err := a.importKey(c.Flags(), importKey, cfg.Config, &first); err != nil {
 			return err
 		}
@@ -86,17 +96,14 @@ func (a *app) serve(ctx context.Context, cfg settings, first newKeyset) error {
 	url := baseURL(cfg.Config, portOf(listener))
 
 	first.issuer = ownIssuer(cfg.Config, portOf(listener))
-	first.check = func(keys.Policy) error { return nil }
-	ring, err := openOrCreateRing(ctx, cfg, first)
+	ring, err := a.openServed(ctx, cfg, first)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = ring.Close() }() // each write is committed when it is made
-	if err := a.applyPolicySettings(ctx, ring.Ring, cfg.Config, log, url); err != nil {
-		return err
-	}
+	warnOfIssuer(ctx, ring.Policy().Issuer, cfg.Config, log, url)
 	s := server.New(server.Options{
-		Ring: ring.Ring, Audience: cfg.Audience, RateLimit: cfg.RateLimit, MaxConnections: cfg.MaxConnections,
+		Ring: ring.Ring, Audience: cfg.Audience, NoTokens: cfg.Auth == config.AuthOff, RateLimit: cfg.RateLimit, MaxConnections: cfg.MaxConnections,
 		DrainDelay: cfg.DrainDelay, DrainTimeout: cfg.DrainTimeout, TLS: certificate.tlsConfig(), Log: log, Version: version(),
 	})
 	// The ring runs on while requests in flight are drained, because they need signatures.
@@ -114,6 +121,23 @@ func (a *app) serve(ctx context.Context, cfg settings, first newKeyset) error {
 		return err
 	}
 	return a.serveHTTP(ctx, service{s, listener, certificate, hangups, cfg.Config, url, ring.Ring, log})
+}
+
+// openServed opens the keyset that serve serves. A server that issues tokens creates the
+// keyset if the store is empty, and sets its policy.
+func (a *app) openServed(ctx context.Context, cfg settings, first newKeyset) (openedRing, error) {
+	if cfg.Auth == config.AuthOff {
+		return openReader(ctx, cfg)
+	}
+	first.check = func(keys.Policy) error { return nil }
+	ring, err := openOrCreateRing(ctx, cfg, first)
+	if err != nil {
+		return ring, err
+	}
+	if err := a.applyPolicySettings(ctx, ring.Ring, cfg.Config, cfg.log); err != nil {
+		return openedRing{}, errors.Join(err, ring.Close())
+	}
+	return ring, nil
 }
 
 // service is a server that is ready to serve, and what its command needs meanwhile.
@@ -134,7 +158,7 @@ func (a *app) serveHTTP(ctx context.Context, s service) error {
 	served := make(chan error, 1)
 	go func() { served <- s.server.Serve(ctx, s.listener) }()
 	if a.terminal(a.stderr) && s.cfg.LogFormat == "" {
-		a.printBanner(s.url, s.ring)
+		a.printBanner(s.url, s.ring, s.cfg.Auth != config.AuthOff)
 	}
 	s.log.InfoContext(ctx, "listening", "url", s.url, "issuer", s.ring.Policy().Issuer, "kid", s.ring.Keyset().Active().KeyID())
 	ready := readyFile(s.cfg.ReadyFile)
@@ -196,12 +220,14 @@ func (a *app) logger(c config.Config) *slog.Logger {
 }
 
 // printBanner shows the server's URLs and its key on a terminal.
-func (a *app) printBanner(url string, ring *keys.Ring) {
+func (a *app) printBanner(url string, ring *keys.Ring, issuesTokens bool) {
 	ks := ring.Keyset()
 	active := ks.Active()
 	a.printMessage("%s %s", a.paint(a.stderr, bold, "jwksctl"), version())
 	a.printMessage("  JWK Set    %s", a.paint(a.stderr, bold, url+"/.well-known/jwks.json"))
-	a.printMessage("  tokens     curl -s -X POST %s/auth", url)
+	if issuesTokens {
+		a.printMessage("  tokens     curl -s -X POST %s/auth", url)
+	}
 	a.printMessage("  discovery  %s/.well-known/openid-configuration", url)
 	a.printMessage("  issuer     %s", ks.Policy.Issuer)
 	a.printMessage("  key        %s (%s)", active.KeyID(), active.JWK.Algorithm())

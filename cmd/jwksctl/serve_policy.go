@@ -11,8 +11,8 @@ import (
 )
 
 // applyPolicySettings changes the policy of the keyset to the settings that were
-// given, and logs what changed. url is the server's own.
-func (a *app) applyPolicySettings(ctx context.Context, ring *keys.Ring, c config.Config, log *slog.Logger, url string) error {
+// given, and logs what changed.
+func (a *app) applyPolicySettings(ctx context.Context, ring *keys.Ring, c config.Config, log *slog.Logger) error {
 	given, err := policySettings(c)
 	if err != nil {
 		return err
@@ -37,7 +37,6 @@ func (a *app) applyPolicySettings(ctx context.Context, ring *keys.Ring, c config
 		log.WarnContext(ctx, "this machine's clock cannot be trusted; tokens are signed, and every timed step waits",
 			"reason", clock.Text, "next_step", string(ks.Upcoming()[0].Step), "due", ks.Next().UTC().Format(time.RFC3339))
 	}
-	warnOfIssuer(ctx, ks.Policy.Issuer, c, log, url)
 	return nil
 }
 

@@ -66,3 +66,22 @@ func TestNoKidLooksLikeAFlag(t *testing.T) {
 		}
 	}
 }
+
+// A server that only publishes has no token endpoint to show.
+func TestBannerOfAServerThatOnlyPublishes(t *testing.T) {
+	p, _, stderr := newProcess(t, "")
+	if code := execute(t.Context(), p, []string{"token"}); code != exitDone {
+		t.Fatalf("token gives %d: %s", code, stderr)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	log := &cancelOnText{text: "listening", cancel: cancel}
+	p.stderr = log
+	p.terminal = func(any) bool { return true }
+	if code := execute(ctx, p, []string{"serve", "--port", "0", "--auth", "off", "--no-color"}); code != exitDone {
+		t.Fatalf("serve gives %d: %s", code, log.written.String())
+	}
+	if banner := log.written.String(); strings.Contains(banner, "/auth") || !strings.Contains(banner, "  JWK Set    http://") {
+		t.Errorf("the banner is\n%s", banner)
+	}
+}

@@ -121,7 +121,7 @@ func checkPolicySettings(c config.Config, ks keys.Keyset) error {
 	var problems []error
 	for _, d := range ks.Policy.Differences(wanted) {
 		if c.Given(d.Setting) {
-			problems = append(problems, badUsage("%s is %s in the keyset, not %s: only 'jwksctl serve' changes the policy; leave the setting out, or serve with it",
+			problems = append(problems, badUsage("%s is %s in the keyset, not %s: only 'jwksctl serve', unless auth is off, changes the policy; leave the setting out, or serve with it",
 				d.Setting, d.Old, d.New))
 		}
 	}

@@ -18,6 +18,7 @@ type Config struct {
 	Port              int    // 0 lets the system choose
 	TLSCert           string // path of a PEM file; empty together with TLSKey
 	TLSKey            string // path of a PEM file
+	Auth              string // who may ask for tokens: one of the constants below
 	InsecureAnonymous bool
 	ReadyFile         string // path; empty writes none
 
@@ -49,11 +50,18 @@ type Config struct {
 	environ []string          // for a hint at the path that was probably meant
 }
 
+// The values of Config.Auth.
+const (
+	AuthAnonymous = "anonymous" // anyone who reaches the server
+	AuthOff       = "off"       // nobody: the server only publishes
+)
+
 // Default returns the settings if none is given.
 func Default() Config {
 	return Config{
 		Host:             "127.0.0.1",
 		Port:             8080,
+		Auth:             AuthAnonymous,
 		Algorithm:        "RS256",
 		RotationInterval: 24 * time.Hour,
 		ExpiredTokens:    true,

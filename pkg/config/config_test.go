@@ -26,6 +26,7 @@ func values() map[string][3]string {
 		"port":               {"9001", "9002", "0"},
 		"tls_cert":           {"a.pem", "b.pem", "c.pem"},
 		"tls_key":            {"a.key", "b.key", "c.key"},
+		"auth":               {"off", "anonymous", "off"},
 		"insecure_anonymous": {"true", "false", "true"},
 		"ready_file":         {"a", "b", "c"},
 		"issuer":             {"https://a.example", "b", "urn:c"},
@@ -157,7 +158,7 @@ func TestLoadFillsEachField(t *testing.T) {
 	}
 	want := config.Config{
 		Host: "10.0.0.1", Port: 9001, TLSCert: "a.pem", TLSKey: "a.key",
-		InsecureAnonymous: true, ReadyFile: "a",
+		Auth: "off", InsecureAnonymous: true, ReadyFile: "a",
 		Issuer: "https://a.example", Audience: []string{"a"}, Algorithm: "ES256", KeySize: 2048,
 		RotationInterval: 12 * time.Hour, TokenTTL: time.Minute, JWKSMaxAge: time.Second,
 		MaxStaleness: time.Minute, Leeway: time.Second, ClockSkew: 100 * time.Millisecond,
@@ -228,6 +229,8 @@ func TestValidate(t *testing.T) {
 		{"large pprof port", "pprof_port", func(c *config.Config) { c.PprofPort = 65536 }},
 		{"certificate alone", "tls_key", func(c *config.Config) { c.TLSCert = "x" }},
 		{"TLS key alone", "tls_cert", func(c *config.Config) { c.TLSKey = "x" }},
+		{"no auth", "auth", func(c *config.Config) { c.Auth = "" }},
+		{"auth of a later release", "auth", func(c *config.Config) { c.Auth = "clients" }},
 		{"issuer with space", "issuer", func(c *config.Config) { c.Issuer = " x" }},
 		{"issuer no URI", "issuer", func(c *config.Config) { c.Issuer = ":x" }},
 		{"issuer broken URI", "issuer", func(c *config.Config) { c.Issuer = "http://a b" }},

@@ -49,8 +49,8 @@ func TestDefaultFile(t *testing.T) {
 }
 
 func TestExamples(t *testing.T) {
-	paths, err := filepath.Glob("../../configs/*")
-	if err != nil || len(paths) < 2 {
+	paths, err := filepath.Glob("../../configs/*.yaml")
+	if err != nil || len(paths) < 4 {
 		t.Fatalf("found %q, %v", paths, err)
 	}
 	for _, path := range paths {

@@ -45,6 +45,7 @@ func table() []setting {
 		{"port", GroupListen, false, func(c *Config) any { return &c.Port }, "port to listen on; 0 takes a free one"},
 		{"tls_cert", GroupListen, false, func(c *Config) any { return &c.TLSCert }, "PEM file with the certificate chain to serve HTTPS with; needs tls_key"},
 		{"tls_key", GroupListen, false, func(c *Config) any { return &c.TLSKey }, "PEM file with the private key of tls_cert"},
+		{"auth", GroupListen, false, func(c *Config) any { return &c.Auth }, "who gets tokens: anonymous is anyone who reaches the server, off is nobody: it only publishes"},
 		{"insecure_anonymous", GroupListen, false, func(c *Config) any { return &c.InsecureAnonymous }, "let anyone who reaches a non-loopback address get tokens"},
 		{"ready_file", GroupListen, false, func(c *Config) any { return &c.ReadyFile }, "file that receives the base URL once requests are answered"},
 

@@ -44,6 +44,8 @@ func (s setting) check(c Config) error {
 		return checkPair(c.TLSCert, c.TLSKey)
 	case "tls_key":
 		return checkPair(c.TLSKey, c.TLSCert)
+	case "auth":
+		return oneOf(c.Auth, AuthAnonymous, AuthOff)
 	case "issuer":
 		if c.Issuer != "" {
 			return checkName(c.Issuer)

@@ -8,7 +8,8 @@
 // stamps. A [Store] holds that document and the private keys, sealed by a [Sealer]. It
 // replaces the document by compare-and-swap, and adds and deletes private keys in the
 // same transaction. A [Ring] is one process's live view of the keyset: it signs and
-// publishes from memory and takes the timed steps. A [Witness] keeps a copy of the
+// publishes from memory and takes the timed steps. A Ring of [OpenReader] only publishes:
+// it needs no sealing key and no right to read private keys. A [Witness] keeps a copy of the
 // newest document on a machine, so that a store that was restored from a backup is
 // detected.
 //

@@ -41,11 +41,12 @@ const (
 type Keyset struct {
 	Schema     int       `json:"schema"`
 	ID         string    `json:"id"`                    // the kid of the first key that was generated for it: tells keysets apart
-	Epoch      uint64    `json:"epoch,omitempty"`       // how often an operator accepted a restored backup
+	Epoch      uint64    `json:"epoch,omitempty"`       // how often an operator accepted a restored backup or copied it to another store
 	ClockEpoch uint64    `json:"clock_epoch,omitempty"` // how often an operator moved stamps from the future back
 	Version    uint64    `json:"version"`
-	ChangedAt  time.Time `json:"changed_at"`  // the latest time on any clock that changed it
-	SealingKey string    `json:"sealing_key"` // the name of the key that seals the private keys
+	ChangedAt  time.Time `json:"changed_at"`         // the latest time on any clock that changed it
+	SealingKey string    `json:"sealing_key"`        // the name of the key that seals the private keys
+	MovedTo    string    `json:"moved_to,omitempty"` // the store to which the keyset was copied; nobody may use it here
 	Policy     Policy    `json:"policy"`
 
 	// The limits of what earlier policies allowed: until when a process may act on

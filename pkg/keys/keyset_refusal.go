@@ -18,11 +18,13 @@ const (
 	GuardKnown      Guard = "known"      // a kid must not be used again
 	GuardRestored   Guard = "restored"   // the store lost changes that this machine has seen
 	GuardClock      Guard = "clock"      // this machine's clock cannot be trusted
+	GuardMoved      Guard = "moved"      // the keyset was copied to another store
+	GuardTarget     Guard = "target"     // a store cannot take a keyset from another one
 )
 
 // Guards lists all guards.
 func Guards() []Guard {
-	return []Guard{GuardGate, GuardCap, GuardUnreadable, GuardStandby, GuardKnown, GuardRestored, GuardClock}
+	return []Guard{GuardGate, GuardCap, GuardUnreadable, GuardStandby, GuardKnown, GuardRestored, GuardClock, GuardMoved, GuardTarget}
 }
 
 // Refusal is the error of a step that a guard refused. Nothing was changed.

@@ -24,6 +24,8 @@ var (
 	ErrClockSkew = errors.New("clock_skew is too short for this store")
 	// ErrUnreadable: a private key is missing or cannot be opened.
 	ErrUnreadable = errors.New("the private key cannot be opened")
+	// ErrReader: the process only publishes; see OpenReader.
+	ErrReader = errors.New("this process only publishes: it has no sealing key, neither signs nor changes the keyset")
 	// ErrNoSpecimen: the policy says expired_tokens false.
 	ErrNoSpecimen = errors.New("the policy keeps no expired key (expired_tokens is false)")
 )
@@ -54,12 +56,14 @@ type Ring struct {
 	clock    *clockMonitor
 	log      *slog.Logger
 	generate func(jwk.Algorithm, int) (jwk.PrivateKey, error)
+	reader   bool // it only publishes: see OpenReader
 
 	view        atomic.Pointer[view]
 	viewChanged broadcast  // there is a new view
 	updates     sync.Mutex // is locked during a refresh and during a change
 	spare       spareKey
 	counters    counters
+	access      storeAccess
 
 	witnessFailing bool // the witness could not be read or written; guarded by updates
 }
@@ -111,6 +115,19 @@ func Open(ctx context.Context, o Options) (*Ring, error) {
 	return r, nil
 }
 
+// OpenReader reads the keyset for a process that only publishes. The ring opens no
+// private key, takes no step and generates no key: what would sign or change something
+// returns ErrReader. It does not use the Sealer of the options.
+func OpenReader(ctx context.Context, o Options) (*Ring, error) {
+	o.Sealer = nil
+	r := newRing(o)
+	r.reader = true
+	if err := r.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
 // Create creates the keyset under the policy if the store has none, and opens it. If
 // several processes create it at the same time, one succeeds and the others open
 // that keyset.
@@ -123,6 +140,7 @@ func Create(ctx context.Context, o Options, p Policy) (*Ring, error) {
 func CreateWithKey(ctx context.Context, o Options, p Policy, first jwk.PrivateKey) (*Ring, error) {
 	r := newRing(o)
 	var failed error
+	failures := 0
 	for range maxAttempts {
 		err := r.Refresh(ctx)
 		if err == nil {
@@ -134,9 +152,13 @@ func CreateWithKey(ctx context.Context, o Options, p Policy, first jwk.PrivateKe
 		if err := errors.Join(p.validate(), p.checkClockSkew(o.Store.MinClockSkew())); err != nil {
 			return nil, err
 		}
-		// Another process may have created the keyset: the next refresh decides.
-		if failed = r.create(ctx, p, first); ctx.Err() != nil {
+		if failures == maxFailures || errors.Is(failed, context.DeadlineExceeded) || ctx.Err() != nil {
 			break
+		}
+		// Another process may have created the keyset: the next refresh decides.
+		failed = r.create(ctx, p, first)
+		if !errors.Is(failed, ErrConflict) && !errors.Is(failed, ErrTooLate) {
+			failures++
 		}
 	}
 	return nil, fmt.Errorf("%w: %w", ErrUnavailable, failed)

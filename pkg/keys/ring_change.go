@@ -88,6 +88,9 @@ func (r *Ring) decide(
 // first. Late landings are corrected before the decision, so that no decision is based
 // on a stamp that is too early.
 func (r *Ring) change(ctx context.Context, newKey newKeyFunc, rule clockRule, decide decision) error {
+	if r.reader {
+		return ErrReader
+	}
 	r.updates.Lock()
 	defer r.updates.Unlock()
 	var failed, unclear error
@@ -95,6 +98,9 @@ func (r *Ring) change(ctx context.Context, newKey newKeyFunc, rule clockRule, de
 		v, err := r.refresh(ctx)
 		if errors.Is(err, ErrUnavailable) {
 			failed = err
+			if errors.Is(err, context.DeadlineExceeded) {
+				break // a store that does not answer has kept the caller waiting for long enough
+			}
 			failures++
 			continue
 		}
@@ -137,6 +143,9 @@ func (r *Ring) change(ctx context.Context, newKey newKeyFunc, rule clockRule, de
 	if failed == nil {
 		failed = context.Cause(ctx)
 	}
+	if errors.Is(failed, ErrUnavailable) {
+		return failed
+	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, failed)
 }
 
@@ -174,5 +183,5 @@ func (r *Ring) swap(ctx context.Context, from, next Keyset, effect Effect, fresh
 			return err
 		}
 	}
-	return r.store.Swap(ctx, c)
+	return r.commit(ctx, c)
 }

@@ -18,6 +18,13 @@ func (r *Ring) Refresh(ctx context.Context) error {
 }
 
 func (r *Ring) refresh(ctx context.Context) (*view, error) {
+	v, err := r.replaceView(ctx)
+	r.access.noteRead(v, err)
+	return v, err
+}
+
+// replaceView makes what the store has now the current view.
+func (r *Ring) replaceView(ctx context.Context) (*view, error) {
 	for range maxAttempts {
 		v, err := r.readView(ctx)
 		if errors.Is(err, errChangedDuringRead) {
@@ -39,7 +46,7 @@ var errChangedDuringRead = errors.New("the keyset changed while it was read")
 // loadDocument reads the document into a view that has no private keys yet.
 func (r *Ring) loadDocument(ctx context.Context) (*view, error) {
 	at := r.clock.read() // before the request is sent: the response is at least this fresh
-	rec, err := r.store.Load(ctx)
+	rec, err := r.load(ctx)
 	if errors.Is(err, ErrNoKeyset) {
 		return nil, err
 	}
@@ -53,6 +60,19 @@ func (r *Ring) loadDocument(ctx context.Context) (*view, error) {
 	}
 	v.ks, err = decodeKeyset(rec)
 	return v, err
+}
+
+// loadUsable is loadDocument, except that it refuses a keyset that was moved to another
+// store. The process then confirms its view no more, and stops after max_staleness.
+func (r *Ring) loadUsable(ctx context.Context) (*view, error) {
+	v, err := r.loadDocument(ctx)
+	if err == nil {
+		err = v.ks.checkMoved()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
 }
 
 // readView reads the document and makes a view of it.
@@ -96,6 +116,9 @@ func (r *Ring) setView(ctx context.Context, v *view) {
 // may have deleted one since the document was read. Therefore, if one is missing, the
 // document is read again before the key counts as unreadable.
 func (r *Ring) openPrivateKeys(ctx context.Context, v, old *view) error {
+	if r.reader {
+		return nil
+	}
 	if name := r.sealer.Name(); name != v.ks.SealingKey {
 		return fmt.Errorf("%w: the private keys are sealed under %s, this key is %s; give the key file that was created with the store",
 			ErrSealingKey, v.ks.SealingKey, name)
@@ -115,7 +138,7 @@ func (r *Ring) openPrivateKeys(ctx context.Context, v, old *view) error {
 			return err
 		}
 		if errors.Is(err, ErrNoPrivateKey) {
-			if rec, again := r.store.Load(ctx); again != nil || rec.Version != v.ks.Version {
+			if rec, again := r.load(ctx); again != nil || rec.Version != v.ks.Version {
 				return errChangedDuringRead
 			}
 		}
@@ -126,7 +149,7 @@ func (r *Ring) openPrivateKeys(ctx context.Context, v, old *view) error {
 }
 
 func (r *Ring) openPrivateKey(ctx context.Context, public jwk.PublicKey) (jwk.PrivateKey, error) {
-	sealed, err := r.store.PrivateKey(ctx, public.KeyID())
+	sealed, err := r.sealedKey(ctx, public.KeyID())
 	if errors.Is(err, ErrNoPrivateKey) {
 		return jwk.PrivateKey{}, err
 	}

@@ -84,6 +84,8 @@ func (r *Ring) Import(ctx context.Context, key jwk.PrivateKey) error {
 func (r *Ring) Export(kid string) (jwk.PrivateKey, error) {
 	k, ok := r.view.Load().privateKeys[kid]
 	switch {
+	case r.reader:
+		return jwk.PrivateKey{}, ErrReader
 	case !ok:
 		return jwk.PrivateKey{}, fmt.Errorf("%w with a private key: %s", ErrUnknownKey, kid)
 	case k.err != nil:
@@ -136,6 +138,9 @@ func (r *Ring) PreviewRevocation(kid string, req StepRequest) (Keyset, error) {
 
 func (r *Ring) preview(rule clockRule, decide decision) (Keyset, error) {
 	v := r.view.Load()
+	if r.reader {
+		return v.ks, ErrReader
+	}
 	fresh, err := r.spare.getOrGenerate(v.ks.Policy, r.generate)
 	if err != nil {
 		return v.ks, err

@@ -41,7 +41,7 @@ func acceptRestore(ctx context.Context, o Options, acceptClock bool) (*Ring, err
 }
 
 func (r *Ring) acceptOnce(ctx context.Context, acceptClock bool) error {
-	restored, err := r.loadDocument(ctx)
+	restored, err := r.loadUsable(ctx)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -28,7 +29,7 @@ func (r *Ring) Run(ctx context.Context) {
 		stop()
 		<-done
 	}()
-	log := failureLog{ring: r, last: map[string]string{}}
+	log := failureLog{ring: r, last: map[string][]string{}}
 	for generating := false; ; {
 		refreshed, stepped := r.refreshAndStep(ctx)
 		log.note(ctx, "keyset refresh", refreshed)
@@ -68,7 +69,7 @@ func (r *Ring) Run(ctx context.Context) {
 func (r *Ring) refreshAndStep(ctx context.Context) (refreshed, stepped error) {
 	poll, cancel := context.WithTimeout(ctx, r.storeTimeout())
 	defer cancel()
-	if err := r.Refresh(poll); err != nil {
+	if err := r.Refresh(poll); err != nil || r.reader {
 		return err, nil
 	}
 	if err := r.postponeStamps(poll); err != nil {
@@ -99,6 +100,9 @@ func (r *Ring) untilNextPoll() time.Duration {
 
 // needsSpareKey reports whether a key will be needed soon and there is none.
 func (r *Ring) needsSpareKey() bool {
+	if r.reader {
+		return false
+	}
 	ks := r.Keyset()
 	at := ks.NewKeyNeededAt()
 	lead := min(time.Minute, ks.Policy.RotationInterval/4)
@@ -146,24 +150,26 @@ func (r *Ring) forwardHints(ctx context.Context, hints chan<- struct{}) {
 	}
 }
 
-// failureLog logs when something begins to fail and when it has recovered.
+// failureLog logs when something begins to fail, each kind of error once, and when it
+// has recovered.
 type failureLog struct {
 	ring *Ring
-	last map[string]string // the kind of the last error, by what failed
+	last map[string][]string // the kinds of error that were logged, by what fails now
 }
 
 func (l *failureLog) note(ctx context.Context, what string, err error) {
 	if ctx.Err() != nil || errors.Is(err, context.Canceled) {
 		return
 	}
-	kind := errorKind(err)
-	if l.last[what] == kind {
+	kind, logged := errorKind(err), l.last[what]
+	if slices.Contains(logged, kind) || (err == nil && len(logged) == 0) {
 		return
 	}
-	l.last[what] = kind
 	if err != nil {
+		l.last[what] = append(logged, kind)
 		l.ring.log.ErrorContext(ctx, what+" failed", "error", err.Error()) //nolint:sloglint // what is one of six constants
 	} else {
+		delete(l.last, what)
 		l.ring.log.InfoContext(ctx, what+" recovered") //nolint:sloglint // likewise
 	}
 }
@@ -175,6 +181,9 @@ func errorKind(err error) string {
 	}
 	if refusal, ok := errors.AsType[*Refusal](err); ok {
 		return string(refusal.Guard)
+	}
+	if failure, ok := errors.AsType[*StoreError](err); ok {
+		return failure.Problem
 	}
 	for _, known := range []error{errOverdue, ErrStale, ErrUnavailable, ErrUnreadable, ErrSealingKey, ErrClockSkew, ErrDocument} {
 		if errors.Is(err, known) {

@@ -10,8 +10,11 @@ import (
 
 // SigningKey is the key that signs now, the time that a token minted with it must
 // have as its iat, and the latest exp that the token may have. It satisfies
-// token.Signer. The error is ErrStale or ErrUnreadable.
+// token.Signer. The error is ErrStale, ErrUnreadable or ErrReader.
 func (r *Ring) SigningKey(context.Context) (key jwk.PrivateKey, now, latest time.Time, err error) {
+	if r.reader {
+		return jwk.PrivateKey{}, time.Time{}, time.Time{}, ErrReader
+	}
 	v, at := r.view.Load(), r.clock.read()
 	if err := v.fence(at); err != nil {
 		return jwk.PrivateKey{}, time.Time{}, time.Time{}, err

@@ -26,6 +26,8 @@ func (s *SpecimenSigner) SigningKey(ctx context.Context) (key jwk.PrivateKey, no
 		changed := s.ring.viewChanged.wait()
 		v, at := s.ring.view.Load(), s.ring.clock.read()
 		switch {
+		case s.ring.reader:
+			return key, now, latest, ErrReader
 		case v.fence(at) != nil:
 			return key, now, latest, v.fence(at)
 		case !v.ks.Policy.ExpiredTokens:

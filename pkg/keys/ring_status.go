@@ -17,6 +17,8 @@ type Status struct {
 	Age        time.Duration    // since the keyset was last confirmed with the store
 	Stale      error            // ErrStale, or nil
 	Clock      *Refusal         // why the clock is not trusted, or nil
+	StoreError error            // why the newest read of the store failed, or nil
+	WriteError error            // why the newest write failed, or nil; nil again if the keyset has changed since
 	Unreadable map[string]error // the private keys that could not be opened, by kid
 	Overdue    time.Duration    // how long the active key has signed past its rotation; 0 if it has not
 
@@ -37,7 +39,39 @@ func (r *Ring) Status() Status {
 		Overdue: max(0, at.wall.Sub(v.ks.Active().ActiveAt.Add(v.ks.Policy.RotationInterval))),
 	}
 	r.counters.copyTo(&s)
+	r.access.copyTo(&s)
 	return s
+}
+
+// StoreProblem says in one sentence, without addresses, names and secrets, what is wrong
+// with the store; "" if nothing is. Any client of a server may read it.
+func (s Status) StoreProblem() string {
+	err, other := s.StoreError, "the store cannot be read"
+	if err == nil {
+		err, other = s.WriteError, "the store cannot be written"
+	}
+	if err == nil {
+		return ""
+	}
+	if failure, ok := errors.AsType[*StoreError](err); ok {
+		return failure.Problem
+	}
+	if refusal, ok := errors.AsType[*Refusal](err); ok && refusal.Guard == GuardRestored {
+		return "the store lacks changes that this machine has seen"
+	}
+	switch {
+	case errors.Is(err, ErrNoKeyset):
+		return "the store is empty"
+	case errors.Is(err, ErrDocument):
+		return "the keyset in the store cannot be used"
+	case errors.Is(err, ErrSealingKey):
+		return "the private keys in the store are sealed under another key"
+	case errors.Is(err, ErrClockSkew):
+		return ErrClockSkew.Error()
+	case errors.Is(err, ErrTooLate):
+		return "the store is too slow to write"
+	}
+	return other
 }
 
 // overdue is an error if the active key signs well past its rotation. Steps are

@@ -32,7 +32,7 @@ func loadWitness(w Witness, v *view) (seen Keyset, document []byte, err error) {
 // loadChecked reads the document, and refuses it if it lacks something that this
 // process or this machine has seen.
 func (r *Ring) loadChecked(ctx context.Context) (*view, error) {
-	v, err := r.loadDocument(ctx)
+	v, err := r.loadUsable(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (r *Ring) loadChecked(ctx context.Context) (*view, error) {
 	if v.ks.checkNotRestored(seen) != nil {
 		// Another process may have changed the store and recorded that since the store
 		// was read. Then the store has it now.
-		if v, err = r.loadDocument(ctx); err != nil {
+		if v, err = r.loadUsable(ctx); err != nil {
 			return nil, err
 		}
 		if v.ks.ID != seen.ID {

@@ -57,7 +57,7 @@ type Change struct {
 	Version  uint64            // the version to replace; 0 creates the keyset if there is none
 	Document []byte            // the new document; never empty
 	Put      map[string][]byte // sealed private keys to add, by kid
-	Delete   []string          // kids whose private keys to delete; unknown ones are ignored
+	Delete   []string          // kids whose private keys to delete, also if they are in Put; unknown ones are ignored
 
 	// Deadline is the time by the wall clock after which the change must not become
 	// visible any more: its stamps were computed from an earlier reading of the clock
@@ -93,5 +93,5 @@ type StoreError struct {
 	Err     error  // the details, for the log
 }
 
-func (e *StoreError) Error() string { return e.Err.Error() }
+func (e *StoreError) Error() string { return e.Problem + ": " + e.Err.Error() }
 func (e *StoreError) Unwrap() error { return e.Err }

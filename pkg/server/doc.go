@@ -5,7 +5,8 @@
 //	GET  /.well-known/jwks.json                    the same bytes
 //	GET  /.well-known/openid-configuration         discovery (OpenID Connect Discovery 1.0)
 //	GET  /.well-known/oauth-authorization-server   the same bytes (RFC 8414)
-//	POST /auth                                     a token; ?expired asks for an expired one
+//	POST /auth                                     a token; ?expired asks for an expired one; 404 if
+//	                                               the server only publishes (Options.NoTokens)
 //	GET  /livez /readyz /metrics                   health and Prometheus metrics
 //
 // GET includes HEAD. Scripts of any origin may read the first four, which are the public

@@ -36,6 +36,7 @@ type readiness struct {
 	KeyID        string    `json:"kid"`              // the kid of the active key
 	NextRotation time.Time `json:"next_rotation,omitzero"`
 	SnapshotAge  float64   `json:"snapshot_age_seconds"` // time since the keyset was confirmed with the store
+	Store        string    `json:"store,omitempty"`      // what is wrong with the store, also while the server is ready
 }
 
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) error {
@@ -43,6 +44,7 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) error {
 	answer := readiness{
 		Ready: true, KeyID: status.Keyset.Active().KeyID(),
 		NextRotation: status.Keyset.NextRotation().UTC().Truncate(time.Second), SnapshotAge: status.Age.Seconds(),
+		Store: status.StoreProblem(),
 	}
 	code := http.StatusOK
 	if err := s.ready(status); err != nil {
@@ -90,11 +92,8 @@ func (c *ringCollector) Collect(out chan<- prometheus.Metric) {
 	}
 	send(gauge, "jwksctl_snapshot_age_seconds", "Seconds since the keyset was confirmed with the store.", status.Age.Seconds())
 	send(gauge, "jwksctl_unreadable_keys", "Private keys that cannot be opened.", float64(len(status.Unreadable)))
-	ready := 0.0
-	if c.server.ready(status) == nil {
-		ready = 1
-	}
-	send(gauge, "jwksctl_ready", "1 if /readyz answers 200, else 0.", ready)
+	send(gauge, "jwksctl_store_up", "1 if the newest read of the store succeeded, else 0.", oneIf(status.StoreError == nil))
+	send(gauge, "jwksctl_ready", "1 if /readyz answers 200, else 0.", oneIf(c.server.ready(status) == nil))
 	send(gauge, "jwksctl_rotation_overdue_seconds", "Seconds by which the active key has exceeded its rotation interval.", status.Overdue.Seconds())
 	send(counter, "jwksctl_rotations_total", "Changes of the active key that this process has seen, made by any process.", float64(status.Rotations))
 	send(counter, "jwksctl_revocations_total", "Revocations that this process has seen, made by any process.", float64(status.Revocations))
@@ -116,4 +115,11 @@ func countByState(status keys.Status) map[keys.State]float64 {
 		}
 	}
 	return count
+}
+
+func oneIf(ok bool) float64 {
+	if ok {
+		return 1
+	}
+	return 0
 }

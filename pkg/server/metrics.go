@@ -57,7 +57,10 @@ func newMetrics(s *Server) *metrics {
 		ConstLabels: prometheus.Labels{"version": s.o.Version, "goversion": runtime.Version()},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.requests, m.seconds, m.tokens, m.waits, build, &ringCollector{s},
+	if !s.o.NoTokens {
+		m.registry.MustRegister(m.tokens, m.waits)
+	}
+	m.registry.MustRegister(m.requests, m.seconds, build, &ringCollector{s},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

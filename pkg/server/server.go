@@ -20,6 +20,7 @@ import (
 type Options struct {
 	Ring     *keys.Ring
 	Audience []string // the aud of a token if its request names none
+	NoTokens bool     // /auth answers 404: the server only publishes
 
 	RateLimit      float64       // requests to /auth per second from each client address, from 0.001 to 10000; 0 is no limit
 	MaxConnections int           // open at the same time; 0 means 1024
@@ -83,7 +84,11 @@ func (s *Server) addRoutes() {
 	s.publicRoute("/.well-known/openid-configuration", discovery)
 	s.publicRoute("/.well-known/oauth-authorization-server", discovery)
 
-	s.route("POST "+authRoute, s.auth)
+	if s.o.NoTokens {
+		s.mux.Handle(authRoute, s.problemHandler(&problem{status: http.StatusNotFound, detail: "this server issues no tokens, it only publishes keys (auth is off)"}))
+	} else {
+		s.route("POST "+authRoute, s.auth)
+	}
 	s.route("GET /livez", s.livez)
 	s.route("GET /readyz", s.readyz)
 	s.route("GET /metrics", s.metrics.serve)

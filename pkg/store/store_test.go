@@ -7,6 +7,7 @@ import (
 
 	"github.com/jwksctl/jwksctl/pkg/keys"
 	"github.com/jwksctl/jwksctl/pkg/store"
+	"github.com/jwksctl/jwksctl/pkg/store/postgrestest"
 )
 
 func TestOpen(t *testing.T) {
@@ -37,6 +38,32 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// Both names of the scheme open the same store.
+func TestOpenPostgres(t *testing.T) {
+	server := postgrestest.Start(t)
+	url := server.CreateDatabase(t)
+	writer, err := store.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close() //nolint:errcheck // a test
+	if err := writer.Swap(t.Context(), keys.Change{Document: []byte("one")}); err != nil {
+		t.Fatal(err)
+	}
+	other := "postgresql" + strings.TrimPrefix(url, "postgres")
+	reader, err := store.OpenReader(t.Context(), other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close() //nolint:errcheck // a test
+	if record, err := reader.Load(t.Context()); err != nil || record.Version != 1 {
+		t.Errorf("Load = version %d, %v", record.Version, err)
+	}
+	if store.Name(url) == "" || store.Name(url) != store.Name(other) {
+		t.Errorf("Name = %q and %q, want one name", store.Name(url), store.Name(other))
+	}
+}
+
 func TestMemoryStoresAreSeparate(t *testing.T) {
 	for range 2 {
 		s, err := store.Open(t.Context(), "memory:")
@@ -55,7 +82,12 @@ func TestOpenErrors(t *testing.T) {
 		"keys.db":                        "sqlite:PATH",
 		"sqlite:":                        "use sqlite:PATH",
 		"memory:mine":                    "nothing after the colon",
-		"mysql://me:secret@db.example/k": "sqlite:PATH or memory:",
+		"mysql://me:secret@db.example/k": "sqlite:PATH, postgres://HOST/DATABASE, etcd",
+		"postgres://me:secret@db/k?x=1":  `unknown parameter "x"`,
+		"postgresql://me:sec/ret@db/k":   "%2F",
+		"etcd:h1":                        "etcd://HOST1,HOST2,HOST3/PREFIX",
+		"etcd://me:secret@h1/p":          "password_file=FILE",
+		"etcd://h1/p?password=secret":    "use password_file=FILE",
 		"SQLITE:keys.db":                 "unknown scheme",
 		"sqlite:" + t.TempDir():          "folder",
 	} {
@@ -79,6 +111,42 @@ func TestPath(t *testing.T) {
 	} {
 		if path, ok := store.Path(url); path != want || ok != (want != "") {
 			t.Errorf("Path(%q) = %q, %v, want %q", url, path, ok, want)
+		}
+	}
+}
+
+func TestName(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	want := "sqlite:" + filepath.Join(dir, "keys.db")
+	for url, want := range map[string]string{
+		"sqlite:keys.db": want, "sqlite:./keys.db": want, "sqlite:" + filepath.Join(dir, "sub", "..", "keys.db"): want,
+		"sqlite:other.db":              "sqlite:" + filepath.Join(dir, "other.db"),
+		"memory:":                      "memory:",
+		"postgres://me:secret@db/k":    "postgres://db:5432/k?schema=jwksctl",
+		"postgres://me:secret@db/k?x=": "",
+		"etcd://h2,h1:2379/keys?user=me&password_file=f": "etcd://h1:2379,h2:2379/keys",
+		"etcd:keys": "",
+		"sqlite:":   "", "redis://me:hunter2@cache": "", "": "",
+	} {
+		if got := store.Name(url); got != want {
+			t.Errorf("Name(%q) = %q, want %q", url, got, want)
+		}
+	}
+}
+
+// A setting can be checked before the store is opened.
+func TestMinClockSkew(t *testing.T) {
+	for _, url := range []string{"memory:", "sqlite:" + filepath.Join(t.TempDir(), "keys.db"), "etcd://127.0.0.1"} {
+		s, err := store.Open(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := store.MinClockSkew(url), s.MinClockSkew(); got != want {
+			t.Errorf("MinClockSkew(%q) = %v, want %v, that of the open store", url, got, want)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -56,7 +56,7 @@
 // # What is not covered
 //
 // Invariant 9 (nothing private in logs and responses), restored backups and the witness
-// file, background loops, HTTP and the storage engines: unit tests and `make soak`
+// file, background loops, HTTP and the storage engines: unit tests and `make fleet`
 // cover these. Random worlds are not a proof of absence; the search is, for its sizes.
 //
 // # How to run it

@@ -69,7 +69,7 @@ func witnessMutations() []mutation {
 		mutate("tokens_until may be earlier", check, "_.TokensUntil.Before(_)", never).caughtBy(earlier, notRestored),
 		mutate("an older epoch passes", "Keyset.older", "_.Epoch < _.Epoch", with("ks.Version < other.Version")).caughtBy(refused, notRestored),
 		mutate("the witness is not asked", "Ring.loadChecked", "_.checkNotRestored(_) != nil", never).caughtBy(refused, notRestored),
-		mutate("the store is not read again", "Ring.loadChecked: _, _ = _.loadDocument(_)", "_.loadDocument(_)", with("v, nil")).
+		mutate("the store is not read again", "Ring.loadChecked: _, _ = _.loadUsable(_)", "_.loadUsable(_)", with("v, nil")).
 			caughtBy("TestAChangeBetweenTheTwoReadsIsNoRestore", notRestored),
 		mutate("the witness is not written", "Ring.recordInWitness", "_.witness.Store(_, _)", with("error(nil)")).caughtBy(refused, notRestored),
 		mutate("the witness goes back", "Ring.recordInWitness", "_.checkNotRestored(_) == nil", always).

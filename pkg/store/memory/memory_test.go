@@ -12,9 +12,12 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	storetest.Run(t, func(*testing.T) func() keys.Store {
+	storetest.Run(t, func(*testing.T) storetest.Fixture {
 		s := memory.New(time.Now)
-		return func() keys.Store { return s }
+		return storetest.Fixture{
+			Open:   func() keys.Store { return s },
+			Backup: s.Backup,
+		}
 	})
 }
 

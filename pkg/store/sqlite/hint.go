@@ -9,6 +9,8 @@ import (
 
 	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
+
+	"github.com/jwksctl/jwksctl/pkg/keys"
 )
 
 const (
@@ -84,6 +86,44 @@ func hint(code int) string {
 	return ""
 }
 
+// problem says in one sentence what is wrong with the store, for a result code of SQLite.
+func problem(code int) string {
+	switch code & 0xff {
+	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED:
+		return "another process has locked the store"
+	case lib.SQLITE_READONLY:
+		if hint(code) == hintPermission {
+			return "the store is read-only for this process"
+		}
+	case lib.SQLITE_NOTADB:
+		return "the file of the store is damaged or no store"
+	}
+	switch hint(code) {
+	case hintFreeSpace:
+		return "the disk of the store is full or over its quota"
+	case hintPermission:
+		return "this process lacks the right to use the file of the store"
+	case hintBackup:
+		return "the file of the store is damaged"
+	case hintDisk:
+		return "the disk of the store fails"
+	case hintLocks:
+		return "the filesystem of the store does not support locks"
+	case hintMemory:
+		return "the memory for the store is used up"
+	case hintRestart:
+		return problemGone
+	}
+	return "the store cannot be used"
+}
+
+const problemGone = "the file of the store was removed or replaced"
+
+// gone is the error for a file that is no longer the one that was opened.
+func gone(path string) error {
+	return &keys.StoreError{Problem: problemGone, Err: fmt.Errorf("store %s%s", path, hintRestart)}
+}
+
 // hintForSystem says what to do about an error of the operating system.
 func hintForSystem(err error) string {
 	switch {
@@ -105,5 +145,6 @@ func (s *Store) fail(ctx context.Context, doing string, err error) error {
 	if cause := ctx.Err(); cause != nil {
 		return fmt.Errorf("store %s: %s: %w", s.path, doing, cause)
 	}
-	return &failure{fmt.Sprintf("store %s: %s: %v%s", s.path, doing, err, hint(extendedCode(err))), extendedCode(err)}
+	n := extendedCode(err)
+	return &keys.StoreError{Problem: problem(n), Err: &failure{fmt.Sprintf("store %s: %s: %v%s", s.path, doing, err, hint(n)), n}}
 }

@@ -47,6 +47,27 @@ func TestHint(t *testing.T) {
 	}
 }
 
+func TestProblem(t *testing.T) {
+	for code, want := range map[int]string{
+		lib.SQLITE_FULL:             "disk of the store is full",
+		lib.SQLITE_IOERR_WRITE:      "disk of the store is full",
+		lib.SQLITE_IOERR_READ:       "disk of the store fails",
+		lib.SQLITE_IOERR_LOCK:       "does not support locks",
+		lib.SQLITE_NOMEM:            "memory",
+		lib.SQLITE_BUSY_RECOVERY:    "another process has locked the store",
+		lib.SQLITE_READONLY:         "the store is read-only",
+		lib.SQLITE_READONLY_DBMOVED: "was removed or replaced",
+		lib.SQLITE_CANTOPEN:         "lacks the right to use the file",
+		lib.SQLITE_CORRUPT_INDEX:    "file of the store is damaged",
+		lib.SQLITE_NOTADB:           "damaged or no store",
+		lib.SQLITE_MISUSE:           "cannot be used",
+	} {
+		if got := problem(code); !strings.Contains(got, want) {
+			t.Errorf("code %d: %q, want %q", code, got, want)
+		}
+	}
+}
+
 func TestHintForSystem(t *testing.T) {
 	for err, want := range map[error]string{
 		syscall.ENOSPC:   "free space on the disk",

@@ -28,7 +28,7 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	roles := map[string]func(ctx context.Context, path string) error{"create": create, "write": writeVersions, "read": readOnce}
+	roles := map[string]func(ctx context.Context, path string) error{"create": create, "write": writeVersions, "read": readOnce, "readMany": readMany}
 	role, ok := roles[os.Getenv(roleEnv)]
 	if !ok {
 		os.Exit(m.Run())

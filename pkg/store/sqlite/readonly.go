@@ -14,12 +14,25 @@ import (
 	lib "modernc.org/sqlite/lib"
 
 	"github.com/jwksctl/jwksctl/pkg/fileaccess"
+	"github.com/jwksctl/jwksctl/pkg/keys"
 )
 
 // OpenReader opens the store at path, which must exist, for a process that only reads.
 // If the process may not write the file or its folder, the store is opened read-only:
-// nothing is created, and Swap fails.
-func OpenReader(ctx context.Context, path string, now func() time.Time) (*Store, error) {
+// nothing is created, and Swap fails. Such a store may be read for long while other
+// processes come and go: see reader.
+func OpenReader(ctx context.Context, path string, now func() time.Time) (keys.Store, error) {
+	s, err := openToRead(ctx, path, now)
+	if err != nil {
+		return nil, err
+	}
+	if !s.readOnly {
+		return s, nil
+	}
+	return &reader{now: now, store: s}, nil
+}
+
+func openToRead(ctx context.Context, path string, now func() time.Time) (*Store, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("store %s: %v", path, err)
@@ -67,7 +80,7 @@ func openReadOnly(ctx context.Context, path string, info fs.FileInfo, now func()
 	if err != nil {
 		return nil, fmt.Errorf("store %s: %v", path, err)
 	}
-	s := &Store{path: path, file: info, db: sql.OpenDB(connector), now: now, swapped: make(chan struct{}), immutable: immutable}
+	s := &Store{path: path, file: info, db: sql.OpenDB(connector), now: now, swapped: make(chan struct{}), readOnly: true, immutable: immutable}
 	found, err := s.readSchemaVersion(ctx, s.db)
 	switch {
 	case err != nil:

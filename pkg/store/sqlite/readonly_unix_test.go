@@ -3,6 +3,7 @@
 package sqlite
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -23,10 +24,8 @@ const nobody = 65534 // a user and a group that own nothing
 // readOnce opens the store for reading, as nobody if the process is root, whom no mode
 // refuses. It prints what it reads, and why it cannot write.
 func readOnce(ctx context.Context, path string) error {
-	if os.Geteuid() == 0 {
-		if err := errors.Join(syscall.Setgroups(nil), syscall.Setgid(nobody), syscall.Setuid(nobody)); err != nil {
-			return err
-		}
+	if err := dropRoot(); err != nil {
+		return err
 	}
 	s, err := OpenReader(ctx, path, time.Now)
 	if err != nil {
@@ -41,6 +40,29 @@ func readOnce(ctx context.Context, path string) error {
 		return err
 	}
 	fmt.Printf("%d %s %s; %v\n", record.Version, record.Document, sealed, s.Swap(ctx, keys.Change{Version: record.Version, Document: []byte("x")}))
+	return s.Close()
+}
+
+func dropRoot() error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	return errors.Join(syscall.Setgroups(nil), syscall.Setgid(nobody), syscall.Setuid(nobody))
+}
+
+// readMany is readOnce for a process that reads again for each line that it is given.
+func readMany(ctx context.Context, path string) error {
+	if err := dropRoot(); err != nil {
+		return err
+	}
+	s, err := OpenReader(ctx, path, time.Now)
+	if err != nil {
+		return err
+	}
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		record, err := s.Load(ctx)
+		fmt.Printf("%s %v\n", record.Document, err)
+	}
 	return s.Close()
 }
 
@@ -103,6 +125,99 @@ func TestReadOnlyStore(t *testing.T) {
 	want(read(), "2 two key") // from the file alone
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
 		t.Errorf("the folder contains %v, %v", entries, err)
+	}
+}
+
+// A replica that only publishes reads for months, while other processes come and go.
+func TestReaderFollowsAStoreThatItCannotWrite(t *testing.T) {
+	dir := t.TempDir()
+	t.Cleanup(func() { _ = os.Chmod(dir, 0o700) })
+	path := filepath.Join(dir, "keys.db")
+	version := uint64(0)
+	var s *Store
+	open := func() {
+		t.Helper()
+		err := os.Chmod(dir, 0o700)
+		if version > 0 {
+			err = errors.Join(err, os.Chmod(path, 0o600))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err = Open(t.Context(), path, time.Now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write := func() {
+		t.Helper()
+		swap(t, s, keys.Change{Version: version, Document: fmt.Appendf(nil, "document %d", version+1)})
+		version++
+	}
+	closeStore := func() {
+		t.Helper()
+		if err := errors.Join(os.Chmod(dir, 0o700), s.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open()
+	write()
+	closeStore()
+	readOnly(t, path)
+
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), roleEnv+"=readMany", pathEnv+"="+path)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewReader(out)
+	want := func(when string) {
+		t.Helper()
+		readOnly(t, path)
+		if _, err := in.Write([]byte("\n")); err != nil {
+			t.Fatal(err)
+		}
+		if line, err := lines.ReadString('\n'); err != nil || line != fmt.Sprintf("document %d <nil>\n", version) {
+			t.Errorf("%s: %q, %v, want document %d", when, line, err, version)
+		}
+	}
+	want("without a log")
+	open()
+	write()
+	want("a process has the store open")
+	write()
+	want("the same process wrote again")
+	closeStore()
+	want("the process has ended")
+	open()
+	write()
+	closeStore()
+	want("another one came and went")
+
+	if err := errors.Join(os.Chmod(dir, 0o700), os.Rename(path, path+".old")); err != nil {
+		t.Fatal(err)
+	}
+	version = 0
+	open()
+	write()
+	closeStore()
+	readOnly(t, path)
+	if _, err := in.Write([]byte("\n")); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := lines.ReadString('\n'); err != nil || !strings.Contains(line, "was removed or replaced") {
+		t.Errorf("another file: %q, %v", line, err)
+	}
+	if err := errors.Join(in.Close(), cmd.Wait()); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -31,6 +31,7 @@ type Store struct {
 	db   *sql.DB
 	now  func() time.Time
 
+	readOnly  bool
 	immutable bool // it was opened read-only without any lock: see OpenReader
 	empty     bool // it was opened read-only and has no schema
 
@@ -291,7 +292,7 @@ func (s *Store) wake() {
 func (s *Store) checkFile() error {
 	info, err := os.Stat(s.path)
 	if err != nil || !os.SameFile(info, s.file) {
-		return fmt.Errorf("store %s%s", s.path, hintRestart)
+		return gone(s.path)
 	}
 	if s.immutable {
 		return s.checkUnchanged(info)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,10 +19,45 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) func() keys.Store {
+	storetest.Run(t, func(t *testing.T) storetest.Fixture {
 		path := filepath.Join(t.TempDir(), "keys.db")
-		return func() keys.Store { return openStore(t, path) }
+		return storetest.Fixture{
+			Open: func() keys.Store {
+				s, err := Open(t.Context(), path, time.Now)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return s
+			},
+			Backup: func() func() { return backUp(t, path) },
+		}
 	})
+}
+
+// backUp makes a backup as the package comment says, and returns a function that
+// restores it.
+func backUp(t *testing.T, path string) (restore func()) {
+	t.Helper()
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	db := openSQL(t, path)
+	execute(t, db, "VACUUM INTO '"+backup+"'")
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		for _, name := range []string{path + "-wal", path + "-shm"} {
+			if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				t.Fatal(err)
+			}
+		}
+		data, err := os.ReadFile(backup)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func openStore(t *testing.T, path string) *Store {
@@ -261,4 +297,29 @@ func TestRemovedOrReplacedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantVersion(t, s, 1)
+}
+
+// The errors name the problem without the path of the file, for clients of a server.
+func TestErrorsNameTheProblem(t *testing.T) {
+	want := func(err error, problem string) {
+		t.Helper()
+		if failure, ok := errors.AsType[*keys.StoreError](err); !ok || failure.Problem != problem {
+			t.Errorf("%v names no problem, want %q", err, problem)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "keys.db")
+	s := openStore(t, path)
+	swap(t, s, keys.Change{Document: []byte("one")})
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.Load(t.Context())
+	want(err, "the file of the store was removed or replaced")
+
+	other := filepath.Join(t.TempDir(), "other.db")
+	if err := os.WriteFile(other, bytes.Repeat([]byte("no database "), 500), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(t.Context(), other, time.Now)
+	want(err, "the file of the store is damaged or no store")
 }

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
@@ -16,8 +15,8 @@ import (
 const goroutines = 8
 
 // A read on one handle sees a write that has returned on the other.
-func testReadsSeeEveryWrite(_ *testing.T, open func() handle) {
-	handles := [2]handle{open(), open()}
+func testReadsSeeEveryWrite(_ *testing.T, f *Fixture) {
+	handles := [2]handle{f.open(), f.open()}
 	for version := range uint64(40) {
 		text := fmt.Sprint(version)
 		writer, reader := handles[version%2], handles[(version+1)%2]
@@ -28,8 +27,8 @@ func testReadsSeeEveryWrite(_ *testing.T, open func() handle) {
 }
 
 // Many goroutines create the keyset at the same time, and one succeeds.
-func testOneProcessCreates(t *testing.T, open func() handle) {
-	handles := [2]handle{open(), open()}
+func testOneProcessCreates(t *testing.T, f *Fixture) {
+	handles := [2]handle{f.open(), f.open()}
 	var errs [goroutines]error
 	start := make(chan struct{})
 	var group sync.WaitGroup
@@ -44,7 +43,7 @@ func testOneProcessCreates(t *testing.T, open func() handle) {
 	group.Wait()
 
 	creators := 0
-	s := open()
+	s := f.open()
 	for i, err := range errs {
 		name := fmt.Sprint(i)
 		switch {
@@ -64,9 +63,9 @@ func testOneProcessCreates(t *testing.T, open func() handle) {
 }
 
 // Many goroutines increment the number in the document, and no increment is lost.
-func testNoLostUpdate(t *testing.T, open func() handle) {
+func testNoLostUpdate(t *testing.T, f *Fixture) {
 	const each, total = 8, 8 * goroutines
-	handles := [2]handle{open(), open()}
+	handles := [2]handle{f.open(), f.open()}
 	handles[0].swap(change(0, "0", sealed{"0": "0"}))
 	var group sync.WaitGroup
 	for i := range goroutines {
@@ -105,61 +104,4 @@ func increment(ctx context.Context, s keys.Store) error {
 			return err
 		}
 	}
-}
-
-// A goroutine waits for each version on one handle, while both handles swap in turn.
-func testSwapEndsWait(t *testing.T, open func() handle) {
-	const last = 6
-	handles := [2]handle{open(), open()}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // only a failing test takes so long
-	defer cancel()
-	reached := make(chan uint64, last)
-	var follower sync.WaitGroup
-	defer follower.Wait()
-	follower.Go(func() {
-		defer close(reached)
-		for version := uint64(0); version < last; {
-			if err := handles[0].Wait(ctx, version); err != nil {
-				t.Errorf("Wait at version %d: %v", version, err)
-				return
-			}
-			record, err := handles[0].Load(ctx)
-			if err != nil && !errors.Is(err, keys.ErrNoKeyset) {
-				t.Error(err)
-				return
-			}
-			if record.Version > version {
-				version = record.Version
-				reached <- version
-			}
-		}
-	})
-	for version := range uint64(last) {
-		handles[version%2].swap(change(version, "x", nil))
-		if got := <-reached; got != version+1 {
-			t.Fatalf("the goroutine is at version %d, want %d", got, version+1)
-		}
-	}
-}
-
-// Wait returns the error of its context. Until then it blocks, apart from a few early
-// returns, which the contract allows.
-func testContextEndsWait(t *testing.T, open func() handle) {
-	s := open()
-	s.swap(change(0, "one", nil))
-	if err := s.Wait(t.Context(), 0); err != nil {
-		t.Errorf("Wait for a version that has passed = %v", err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
-	defer cancel()
-	for range 10 {
-		err := s.Wait(ctx, 1)
-		if errors.Is(err, context.DeadlineExceeded) {
-			return
-		}
-		if err != nil {
-			t.Fatalf("Wait = %v, want the error of its context", err)
-		}
-	}
-	t.Fatal("Wait returned 10 times although nothing changed")
 }

@@ -35,10 +35,11 @@ const (
 	CutAfter                // forward the message, then cut
 	Delay                   // forward the message, and all that follow it in its direction, later
 	Hang                    // forward nothing more in either direction, and keep the connection open
+	Call                    // call a function, then forward the message
 )
 
 func (a Action) String() string {
-	return [...]string{"cut before", "cut inside", "cut after", "delay", "hang"}[a]
+	return [...]string{"cut before", "cut inside", "cut after", "delay", "hang", "call"}[a]
 }
 
 // Fault is done to one message.
@@ -47,6 +48,10 @@ type Fault struct {
 	Message   int // counted from 1 since the fault was ordered, over all connections
 	Action    Action
 	Delay     time.Duration // of the action Delay
+
+	// Call is the function of the action Call. It gets the address of the proxy's
+	// connection, by which the server knows it.
+	Call func(client net.Addr)
 
 	// Match, if it is not nil, selects the messages that count.
 	Match func(message []byte) bool
@@ -121,8 +126,16 @@ func (p *Proxy) Refuse() {
 // Hang forwards nothing on any connection, and accepts new ones, until Heal.
 func (p *Proxy) Hang() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.hanging = true
+	p.mu.Unlock()
+	p.HangOpen()
+}
+
+// HangOpen forwards nothing more on the connections that are open. New ones are
+// forwarded.
+func (p *Proxy) HangOpen() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for l := range p.links {
 		l.hanging = true
 	}
@@ -268,6 +281,8 @@ func (l *link) judge(d Direction, message []byte) (forward []byte, last bool) {
 		case <-l.ctx.Done():
 		case <-time.After(f.Delay):
 		}
+	case Call:
+		f.Call(l.server.LocalAddr())
 	}
 	return message, false
 }

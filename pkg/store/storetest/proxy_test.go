@@ -231,6 +231,35 @@ func TestProxyHangs(t *testing.T) {
 	p.wantFlow()
 }
 
+func TestProxyHangsOpenConnections(t *testing.T) {
+	p := newPeers(t, storetest.PostgreSQL)
+	p.proxy.HangOpen()
+	client, server := p.client, p.server
+	p.send(client, startup(196608, "user"))
+	p.wantSilence(server)
+	p.wantFlow()
+	p.proxy.Heal()
+	p.wantEnd(client)
+	p.wantEnd(server)
+}
+
+// The function is called before the message is forwarded.
+func TestProxyCalls(t *testing.T) {
+	p := newPeers(t, storetest.PostgreSQL)
+	called := make(chan struct{})
+	p.proxy.Order(storetest.Fault{Message: 2, Action: storetest.Call, Call: func(client net.Addr) {
+		defer close(called)
+		if client.String() != p.server.RemoteAddr().String() {
+			t.Errorf("called with address %v, the server has %v", client, p.server.RemoteAddr())
+		}
+		p.want(p.server, startup(196608, "user"))
+		p.wantSilence(p.server)
+	}})
+	p.send(p.client, startup(196608, "user"), message('Q', "one"), message('Q', "two"))
+	<-called
+	p.want(p.server, message('Q', "one"), message('Q', "two"))
+}
+
 func TestProxyRefuses(t *testing.T) {
 	p := newPeers(t, storetest.PostgreSQL)
 	p.proxy.Refuse()

@@ -1,0 +1,211 @@
+//go:build unix
+
+// Package etcdcluster starts a cluster of etcd for a test: one process for each member,
+// so that a test can kill, freeze and restart them. It is for tests only.
+//
+//	cluster := etcdcluster.Start(t, etcdcluster.Options{})
+//	s, err := etcd.Open(ctx, cluster.URL("/prefix"))
+//	cluster.Member(cluster.Leader()).Kill()
+//
+// The program of a member is in the nested module pkg/store/etcd/etcdtest, so that the
+// server of etcd is not in our go.mod. The go command builds it once and keeps it in its
+// cache. The members listen on loopback, and end with the test.
+package etcdcluster
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+)
+
+// patience is how long the cluster may take to get healthy: an election takes 2 s on an
+// idle machine.
+const patience = time.Minute
+
+// Options are the settings of a cluster.
+type Options struct {
+	Members int      // 0 means 3
+	Args    []string // more arguments of each member: see the program member
+	Program string   // what Build returned, to build only once; "" builds it
+
+	// CACert, Cert and Key are files in PEM for TLS with clients. Cert must be valid for
+	// 127.0.0.1, for a server and for a client. Members talk to each other without TLS.
+	CACert, Cert, Key string
+}
+
+// Cluster is a running cluster.
+type Cluster struct {
+	t       testing.TB
+	options Options
+	members []*Member
+}
+
+// Start starts a cluster and waits until it has a leader. The test's cleanup ends it.
+func Start(t testing.TB, options Options) *Cluster {
+	t.Helper()
+	if options.Members == 0 {
+		options.Members = 3
+	}
+	if options.Program == "" {
+		program, err := Build(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		options.Program = program
+	}
+	c := &Cluster{t: t, options: options}
+	ports := freePorts(t, 2*options.Members)
+	var peers []string
+	for i := range options.Members {
+		m := &Member{
+			t: t, program: options.Program, name: fmt.Sprintf("m%d", i), dir: t.TempDir(),
+			endpoint: ports[2*i], peer: "http://" + ports[2*i+1],
+		}
+		peers = append(peers, m.name+"="+m.peer)
+		c.members = append(c.members, m)
+	}
+	for _, m := range c.members {
+		m.args = append(c.arguments(m), "-cluster", strings.Join(peers, ","))
+		m.launch()
+	}
+	for _, m := range c.members {
+		m.waitReady()
+	}
+	return c
+}
+
+// Build builds the program of a member and returns its path in the cache of the go command.
+func Build(ctx context.Context) (program string, err error) {
+	root, err := goCommand(ctx, "list", "-m", "-f", "{{.Dir}}", "github.com/jwksctl/jwksctl")
+	if err != nil {
+		return "", err
+	}
+	return goCommand(ctx, "-C", filepath.Join(root, "pkg", "store", "etcd", "etcdtest"), "tool", "-n", "member")
+}
+
+// goCommand runs the go command and returns the line that it prints.
+func goCommand(ctx context.Context, args ...string) (string, error) {
+	var stderr bytes.Buffer
+	command := exec.CommandContext(ctx, "go", args...)  //nolint:gosec // the arguments are those of Build
+	command.Env = append(os.Environ(), "CGO_ENABLED=0") // one build, also for tests under the race detector
+	command.Stderr = &stderr
+	out, err := command.Output()
+	if err != nil {
+		return "", fmt.Errorf("build a member of etcd: go %s: %v\n%s", strings.Join(args, " "), err, stderr.String())
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// freePorts returns addresses on loopback at which nothing listens now.
+func freePorts(t testing.TB, n int) (addresses []string) {
+	t.Helper()
+	for range n {
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close() //nolint:errcheck // nobody connected
+		addresses = append(addresses, l.Addr().String())
+	}
+	return addresses
+}
+
+func (c *Cluster) arguments(m *Member) []string {
+	args := []string{"-name", m.name, "-data", m.dir, "-peer", m.peer}
+	if c.options.Cert == "" {
+		args = append(args, "-client", "http://"+m.endpoint)
+	} else {
+		args = append(args, "-client", "https://"+m.endpoint,
+			"-cacert", c.options.CACert, "-cert", c.options.Cert, "-key", c.options.Key)
+	}
+	return append(args, c.options.Args...)
+}
+
+// Endpoints are the addresses of the members for clients, HOST:PORT.
+func (c *Cluster) Endpoints() []string {
+	var endpoints []string
+	for _, m := range c.members {
+		endpoints = append(endpoints, m.endpoint)
+	}
+	return endpoints
+}
+
+// URL is the URL of a store in the cluster. The caller appends parameters.
+func (c *Cluster) URL(prefix string) string {
+	return "etcd://" + strings.Join(c.Endpoints(), ",") + prefix
+}
+
+// Members are the members, in the order of Endpoints.
+func (c *Cluster) Members() []*Member { return c.members }
+
+// Client returns a client of the running members for what a test does as an operator. The
+// test's cleanup closes it.
+func (c *Cluster) Client(config clientv3.Config) *clientv3.Client {
+	c.t.Helper()
+	if config.Endpoints == nil {
+		config.Endpoints = c.Endpoints()
+	}
+	config.Logger = zap.NewNop()
+	client, err := clientv3.New(config)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+// Leader waits until the running members agree on a leader, and returns it. It does not
+// work with TLS.
+func (c *Cluster) Leader() *Member {
+	c.t.Helper()
+	client := c.Client(clientv3.Config{})
+	defer client.Close() //nolint:errcheck // it is closed again at the end of the test
+	for end := time.Now().Add(patience); time.Now().Before(end); wait(c.t) {
+		if m := c.agreedLeader(client); m != nil {
+			return m
+		}
+	}
+	c.t.Fatal("the cluster has no leader")
+	return nil
+}
+
+// agreedLeader returns the member that all running members take for the leader, nil if
+// there is none.
+func (c *Cluster) agreedLeader(client *clientv3.Client) (leader *Member) {
+	agreed := uint64(0)
+	for _, m := range c.members {
+		if m.state != running {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(c.t.Context(), time.Second)
+		status, err := client.Status(ctx, m.endpoint)
+		cancel()
+		if err != nil || status.Leader == 0 || (agreed != 0 && status.Leader != agreed) {
+			return nil
+		}
+		agreed = status.Leader
+		if status.Header.MemberId == agreed {
+			leader = m
+		}
+	}
+	return leader
+}
+
+// wait waits a little before a condition is checked again.
+func wait(t testing.TB) {
+	select {
+	case <-t.Context().Done():
+		t.Fatal("the test is over")
+	case <-time.After(20 * time.Millisecond):
+	}
+}

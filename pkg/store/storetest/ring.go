@@ -1,0 +1,259 @@
+package storetest
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/keys"
+	"github.com/jwksctl/jwksctl/pkg/keys/keystest"
+)
+
+// rings is the number of rings in the tests below. Each has a handle of its own, as if
+// it were in a process of its own.
+const rings = 4
+
+// plainSealer seals nothing. It only binds the bytes to their context.
+type plainSealer struct{}
+
+func (plainSealer) Name() string { return "plain" }
+
+func (plainSealer) Seal(plaintext, sealingContext []byte) ([]byte, error) {
+	return slices.Concat(sealingContext, plaintext), nil
+}
+
+func (plainSealer) Open(sealed, sealingContext []byte) ([]byte, error) {
+	plaintext, ok := bytes.CutPrefix(sealed, sealingContext)
+	if !ok {
+		return nil, errors.New("the private key was sealed for another context")
+	}
+	return plaintext, nil
+}
+
+// ringPolicy is a policy under which no step falls due during a test. The engine's
+// clock is the real one, so that the rings need it too.
+func ringPolicy(s keys.Store) keys.Policy {
+	p := keystest.Policy(24 * time.Hour)
+	p.ExpiredTokens = false
+	p.ClockSkew = max(p.ClockSkew, s.MinClockSkew())
+	return p
+}
+
+// createRings creates the keyset with many rings at once.
+func createRings(t *testing.T, f *Fixture) (out []*keys.Ring) {
+	t.Helper()
+	out = make([]*keys.Ring, rings)
+	var options []keys.Options
+	for range rings {
+		options = append(options, keys.Options{Store: f.open(), Sealer: plainSealer{}})
+	}
+	atOnce(t, rings, func(i int) (err error) {
+		out[i], err = keys.Create(t.Context(), options[i], ringPolicy(options[i].Store))
+		return err
+	})
+	if t.Failed() {
+		t.FailNow()
+	}
+	return out
+}
+
+// atOnce calls do in many goroutines that start at the same time.
+func atOnce(t *testing.T, goroutines int, do func(i int) error) {
+	t.Helper()
+	start := make(chan struct{})
+	var group sync.WaitGroup
+	for i := range goroutines {
+		group.Go(func() {
+			<-start
+			if err := do(i); err != nil {
+				t.Errorf("goroutine %d: %v", i, err)
+			}
+		})
+	}
+	close(start)
+	group.Wait()
+}
+
+// wantSame refreshes the rings, and checks that all have one keyset, and can sign with
+// its active key.
+func wantSame(t *testing.T, all []*keys.Ring) keys.Keyset {
+	t.Helper()
+	ks := keys.Keyset{}
+	for i, r := range all {
+		if err := r.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Keyset(); i == 0 {
+			ks = got
+		} else if got.ID != ks.ID || got.Version != ks.Version {
+			t.Errorf("ring %d has version %d of keyset %s, ring 0 version %d of %s", i, got.Version, got.ID, ks.Version, ks.ID)
+		}
+		if key, _, _, err := r.SigningKey(t.Context()); err != nil || key.KeyID() != ks.Active().KeyID() {
+			t.Errorf("ring %d signs with %s, %v, want %s", i, key.KeyID(), err, ks.Active().KeyID())
+		}
+	}
+	if _, ok := ks.Pending(); !ok {
+		t.Error("the keyset has no pending key")
+	}
+	return ks
+}
+
+func testRingsCreate(t *testing.T, f *Fixture) {
+	ks := wantSame(t, createRings(t, f))
+	if ks.Version != 1 || len(ks.Keys) != 2 {
+		t.Errorf("the keyset has version %d and %d keys, want version 1 and 2 keys", ks.Version, len(ks.Keys))
+	}
+}
+
+// Each ring is asked to retire the same key.
+func testRingsRotate(t *testing.T, f *Fixture) {
+	all := createRings(t, f)
+	for rotations := 1; rotations <= 3; rotations++ {
+		before := wantSame(t, all)
+		pending, _ := before.Pending()
+		atOnce(t, rings, func(i int) error {
+			return all[i].Rotate(t.Context(), keys.StepRequest{Force: true})
+		})
+		after := wantSame(t, all)
+		if after.Version != before.Version+1 || len(after.Keys) != 2+rotations || after.Active().KeyID() != pending.KeyID() {
+			t.Errorf("rotation %d: version %d became %d, with %d keys, want one version and one key more, and the pending key active",
+				rotations, before.Version, after.Version, len(after.Keys))
+		}
+	}
+}
+
+// Each ring is asked to revoke the same key.
+func testRingsRevoke(t *testing.T, f *Fixture) {
+	all := createRings(t, f)
+	before := wantSame(t, all)
+	kid := before.Active().KeyID()
+	atOnce(t, rings, func(i int) error {
+		return all[i].Revoke(t.Context(), kid, keys.StepRequest{Force: true})
+	})
+	after := wantSame(t, all)
+	wantRevoked(t, after, kid)
+	if len(after.History) != 1 || len(after.Keys) != 2 {
+		t.Errorf("the keyset has %d keys and %d in its history, want 2 and 1", len(after.Keys), len(after.History))
+	}
+	// The revocation is one version, the new pending key is in it or is another one.
+	if changes := after.Version - before.Version; changes > 2 {
+		t.Errorf("one revocation made %d versions", changes)
+	}
+	f.open().wantNoPrivateKey(kid)
+}
+
+func wantRevoked(t *testing.T, ks keys.Keyset, kid string) {
+	t.Helper()
+	if slices.ContainsFunc(ks.Keys, func(k keys.Key) bool { return k.KeyID() == kid }) {
+		t.Errorf("the keyset still has the revoked key %s", kid)
+	}
+	if !slices.ContainsFunc(ks.History, func(k keys.Key) bool { return k.KeyID() == kid && !k.RevokedAt.IsZero() }) {
+		t.Errorf("the history does not say that key %s is revoked", kid)
+	}
+}
+
+// Some rings rotate while others revoke the key that is active.
+func testRingsRotateAndRevoke(t *testing.T, f *Fixture) {
+	all := createRings(t, f)
+	for range 3 {
+		before := wantSame(t, all)
+		kid := before.Active().KeyID()
+		atOnce(t, rings, func(i int) error {
+			request := keys.StepRequest{Force: true}
+			if i%2 == 0 {
+				return all[i].Rotate(t.Context(), request)
+			}
+			return all[i].Revoke(t.Context(), kid, request)
+		})
+		after := wantSame(t, all)
+		wantRevoked(t, after, kid)
+		if after.Active().KeyID() == kid {
+			t.Errorf("key %s is still active", kid)
+		}
+		for _, k := range after.History {
+			f.open().wantNoPrivateKey(k.KeyID())
+		}
+	}
+}
+
+// memoryWitness is a witness in memory.
+type memoryWitness struct {
+	mu        sync.Mutex
+	documents map[string][]byte
+}
+
+func (w *memoryWitness) Load(id string) ([]byte, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.documents[id], nil
+}
+
+func (w *memoryWitness) Store(id string, document []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.documents[id] = document
+	return nil
+}
+
+// reopened is a store whose handle is replaced when the store is restored.
+type reopened struct{ keys.Store }
+
+// A store that goes back, because a backup was restored, is refused by a process that
+// saw the newer keyset, and by a new process on a machine with a witness.
+func testRestoredBackup(t *testing.T, f *Fixture) {
+	if f.Backup == nil {
+		t.Fatal("the fixture cannot restore a backup")
+	}
+	h := f.open()
+	store := &reopened{h}
+	o := keys.Options{Store: store, Sealer: plainSealer{}, Witness: &memoryWitness{documents: map[string][]byte{}}}
+	r, err := keys.Create(t.Context(), o, ringPolicy(h))
+	if err != nil {
+		t.Fatal(err)
+	}
+	restore := f.Backup()
+	old := r.Keyset()
+	revoked := old.Active().KeyID()
+	for range 2 { // the version of the backup is reached again below, by another change
+		if err := r.Rotate(t.Context(), keys.StepRequest{Force: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.Revoke(t.Context(), revoked, keys.StepRequest{Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	h.close()
+	restore()
+	store.Store = f.open()
+	if record, err := store.Load(t.Context()); err != nil || record.Version != old.Version {
+		t.Fatalf("Load = version %d, %v, want version %d of the backup", record.Version, err, old.Version)
+	}
+	wantRestored(t, "Refresh of the ring", r.Refresh(t.Context()))
+	_, err = keys.Open(t.Context(), o)
+	wantRestored(t, "Open with the witness", err)
+
+	// A process that has seen nothing takes the store as it is. What it makes of it is
+	// refused too.
+	stranger, err := keys.Open(t.Context(), keys.Options{Store: store, Sealer: plainSealer{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 4 {
+		if err := stranger.Rotate(t.Context(), keys.StepRequest{Force: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantRestored(t, "Refresh at a newer version", r.Refresh(t.Context()))
+	_, err = keys.Open(t.Context(), o)
+	wantRestored(t, "Open at a newer version", err)
+}
+
+func wantRestored(t *testing.T, what string, err error) {
+	t.Helper()
+	if refusal, ok := errors.AsType[*keys.Refusal](err); !ok || refusal.Guard != keys.GuardRestored {
+		t.Errorf("%s = %v, want a refusal by guard %q", what, err, keys.GuardRestored)
+	}
+}
