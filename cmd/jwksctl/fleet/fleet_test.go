@@ -26,6 +26,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -80,9 +81,12 @@ func TestFleet(t *testing.T) {
 	}
 	results := &table{}
 	t.Cleanup(func() { t.Logf("\n%s", results) })
-	for _, e := range []engine{sqliteEngine(), postgresEngine(), etcdEngine()} {
+	for _, e := range []engine{sqliteEngine(), postgresEngine(), synchronousEngine(), asynchronousEngine(), etcdEngine()} {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
+			if testing.Short() && !slices.ContainsFunc(e.scenarios, func(s scenario) bool { return s.short }) {
+				t.Skip("not part of the short form")
+			}
 			f := newFleet(t, binary, wrongClock, e)
 			for _, s := range e.scenarios {
 				if testing.Short() && !s.short {
