@@ -5,6 +5,7 @@ package fleet
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"text/tabwriter"
@@ -70,8 +71,12 @@ func (t *table) add(r row) {
 	t.rows = append(t.rows, r)
 }
 
-// String is the table as plain text.
-func (t *table) String() string {
+// text is the table as plain text, in the order of the engines.
+func (t *table) text(engines []engine) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	place := func(r row) int { return slices.IndexFunc(engines, func(e engine) bool { return e.name == r.engine }) }
+	slices.SortStableFunc(t.rows, func(a, b row) int { return place(a) - place(b) })
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "engine\tscenario\ttook\tminted\tverified\tunverifiable\trotations\trevoked\tgone after\tserved late\thelped\tlongest 503\tback after\toperator")
