@@ -82,13 +82,16 @@ func TestOpenErrors(t *testing.T) {
 		"keys.db":                        "sqlite:PATH",
 		"sqlite:":                        "use sqlite:PATH",
 		"memory:mine":                    "nothing after the colon",
-		"mysql://me:secret@db.example/k": "sqlite:PATH, postgres",
+		"mysql://me:secret@db.example/k": "sqlite:PATH, postgres://HOST/DATABASE, etcd",
 		"postgres://me:secret@db/k?x=1":  `unknown parameter "x"`,
 		"postgresql://me:sec/ret@db/k":   "%2F",
 		"etcd:h1":                        "etcd://HOST1,HOST2,HOST3/PREFIX",
 		"etcd://me:secret@h1/p":          "password_file=FILE",
 		"etcd://h1/p?password=secret":    "use password_file=FILE",
 		"SQLITE:keys.db":                 "unknown scheme",
+		"host=db password=secret":        "does not begin with a scheme",
+		"host=db password=secret:x":      "does not begin with a scheme",
+		"me@db:secret":                   "does not begin with a scheme",
 		"sqlite:" + t.TempDir():          "folder",
 	} {
 		s, err := store.Open(t.Context(), url)
