@@ -24,7 +24,7 @@ const (
 
 	// faultsAtOnce is the number of faults that are tested at the same time. Most of them
 	// wait.
-	faultsAtOnce = 20
+	faultsAtOnce = 32
 )
 
 // RunFaults tests an engine with a server through a Proxy. Each operation meets each
