@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/jwksctl/jwksctl/pkg/keys"
+	"github.com/jwksctl/jwksctl/pkg/store/memory"
 )
 
 // landLate has the next swap land late by a given time, just after other processes read
@@ -377,4 +378,23 @@ func TestRunCorrectsALateLanding(t *testing.T) {
 		}
 		b.log.want(t, 1, "a write landed late")
 	})
+}
+
+// The versions of another keyset say nothing about those that the process has read.
+func TestAnotherKeysetDidNotLandLate(t *testing.T) {
+	f := newFixture(t)
+	r := f.create(t)
+	old := f.store.Store
+	f.store.Store = memory.New(f.clock.Now)
+	other := f.create(t)
+	must(t, other.Rotate(t.Context(), keys.StepRequest{}))
+	replacement := f.store.Store
+	f.store.Store = old
+	f.clock.Advance(time.Minute)
+	must(t, r.Refresh(t.Context())) // after the deadline of the other keyset's version 2
+	f.store.Store = replacement
+	must(t, r.Refresh(t.Context()))
+	if n := r.Status().LateLandings; n != 0 || r.Keyset().ID != other.Keyset().ID {
+		t.Errorf("%d late landings", n)
+	}
 }

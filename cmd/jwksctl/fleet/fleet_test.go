@@ -26,6 +26,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -78,17 +79,29 @@ func TestFleet(t *testing.T) {
 	if !testing.Short() {
 		wrongClock = buildWithWrongClock(t)
 	}
+	engines := []engine{sqliteEngine(), postgresEngine(), synchronousEngine(), asynchronousEngine(), etcdEngine()}
 	results := &table{}
-	t.Cleanup(func() { t.Logf("\n%s", results) })
-	for _, e := range []engine{sqliteEngine(), postgresEngine(), etcdEngine()} {
+	t.Cleanup(func() { t.Logf("\n%s", results.text(engines)) })
+	for _, e := range engines {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
+			if testing.Short() && !slices.ContainsFunc(e.scenarios, func(s scenario) bool { return s.short }) {
+				t.Skip("not part of the short form")
+			}
 			f := newFleet(t, binary, wrongClock, e)
 			for _, s := range e.scenarios {
 				if testing.Short() && !s.short {
 					continue
 				}
-				t.Run(s.name, func(t *testing.T) { results.add(f.play(t, s)) })
+				ended := true
+				t.Run(s.name, func(t *testing.T) {
+					ended = false // a scenario that is aborted leaves the fleet broken
+					results.add(f.play(t, s))
+					ended = true
+				})
+				if !ended {
+					return
+				}
 			}
 		})
 	}
@@ -147,6 +160,7 @@ func newFleet(t *testing.T, binary, wrongClock string, e engine) *fleet {
 		running.Wait()
 		for _, r := range f.replicas {
 			r.kill()
+			r.checkLog(t)
 		}
 	})
 	f.awaitNewKey(t, "")

@@ -93,12 +93,13 @@ func (f *fleet) revoked(kid, out string) error {
 	if printed.Served.IsZero() || printed.Cached.Before(printed.Served) {
 		return fmt.Errorf("keys revoke printed no times: %s", out)
 	}
-	f.checker.isRevoked(kid, printed.Served, printed.Cached)
+	f.checker.wasRevoked(kid, printed.Served, printed.Cached)
 	return nil
 }
 
-// The exit codes of jwksctl that no fault of the store explains.
+// The exit codes of jwksctl.
 const (
-	exitUsage = 2
-	exitFault = 70
+	exitUsage   = 2
+	exitRefused = 5
+	exitFault   = 70
 )

@@ -139,20 +139,37 @@ func parse(document []byte) (ks keys.Keyset) {
 	return ks
 }
 
-// correction is what a version says of late landings that the version before does not:
-// by how long it moves stamps in all, at most; 0 if it is not a correction. A correction
-// changes nothing else.
-func (c *checker) correction(was *version, ks keys.Keyset) (by time.Duration) {
-	if was == nil {
-		return 0
-	}
-	for _, w := range ks.Writes {
-		i := slices.IndexFunc(was.Writes, func(old keys.Write) bool { return old.Version == w.Version })
-		if i >= 0 && !w.LandedAfter.Equal(was.Writes[i].LandedAfter) {
-			by += w.LandedAfter.Sub(later(w.Deadline, was.Writes[i].LandedAfter))
+// mayMove returns by how long a correction may move stamps.
+func (c *checker) mayMove(by *process, was *version, ks keys.Keyset) (d time.Duration) {
+	for _, old := range was.Writes {
+		allowed, confirmed := later(old.Deadline, old.LandedAfter), c.mayHaveConfirmed(by, old.Version-1)
+		if i := indexOfWrite(ks, old.Version); i >= 0 {
+			confirmed = ks.Writes[i].LandedAfter
+		} // else it is not among the newest any more
+		if !old.Deadline.IsZero() {
+			d += later(allowed, confirmed).Sub(allowed)
 		}
 	}
-	return by
+	return d
+}
+
+// isCorrection reports whether a change may be the correction of a late landing.
+func isCorrection(c keys.Change) bool {
+	return c.Version > 0 && c.Deadline.IsZero() && len(c.Put) == 0 && len(c.Delete) == 0
+}
+
+func indexOfWrite(ks keys.Keyset, version uint64) int {
+	return slices.IndexFunc(ks.Writes, func(w keys.Write) bool { return w.Version == version })
+}
+
+// mayHaveConfirmed returns the latest time at which a process can say that it confirmed a
+// version. The clock of its host may have moved since.
+func (c *checker) mayHaveConfirmed(by *process, version uint64) time.Time {
+	confirmed, ok := by.confirmations[version]
+	if !ok {
+		return time.Time{}
+	}
+	return confirmed.Add(c.world.highestClockSkew() / 2)
 }
 
 func later(a, b time.Time) time.Time {
@@ -166,22 +183,24 @@ func later(a, b time.Time) time.Time {
 // the process has confirmed the version before the late one when it says so.
 func (c *checker) checkCorrection(by *process, was *version, ks keys.Keyset, change keys.Change) {
 	w := c.world
-	if c.moves = c.correction(was, ks); c.moves == 0 {
+	if c.moves = 0; was == nil {
 		return
 	}
-	w.counters["corrections"]++
-	if by.ring != nil && by.ring.Status().Clock != nil {
-		w.counters["corrections by a wrong clock"]++
+	if isCorrection(change) {
+		c.moves = c.mayMove(by, was, ks)
 	}
-	if len(change.Put) > 0 || len(change.Delete) > 0 || !change.Deadline.IsZero() || ks.Policy != was.Policy || len(ks.Keys) != len(was.Keys) || len(ks.History) != len(was.History) {
-		w.violate(stamps, "%s corrects a late landing and makes another change", by.name)
-	}
-	for _, write := range ks.Writes {
-		i := slices.IndexFunc(was.Writes, func(old keys.Write) bool { return old.Version == write.Version })
-		if i < 0 || write.LandedAfter.Equal(was.Writes[i].LandedAfter) {
+	for _, write := range ks.Writes[1:] {
+		if write == was.Writes[indexOfWrite(was.Keyset, write.Version)] {
 			continue
 		}
-		if confirmed, ok := by.confirmations[write.Version-1]; !ok || write.LandedAfter.After(confirmed.Add(w.highestClockSkew()/2)) {
+		w.counters["corrections"]++
+		if by.ring != nil && by.ring.Status().Clock != nil {
+			w.counters["corrections by a wrong clock"]++
+		}
+		if !isCorrection(change) || ks.Policy != was.Policy || len(ks.Keys) != len(was.Keys) || len(ks.History) != len(was.History) {
+			w.violate(stamps, "%s corrects a late landing and makes another change", by.name)
+		}
+		if confirmed := c.mayHaveConfirmed(by, write.Version-1); write.LandedAfter.After(confirmed) {
 			w.violate(stamps, "%s says that version %d landed after %v, and confirmed the version before at %v",
 				by.name, write.Version, since(write.LandedAfter), since(confirmed))
 		}

@@ -6,7 +6,7 @@ import "slices"
 func mutations() []mutation {
 	return slices.Concat(gateMutations(), retirementMutations(), policyChangeMutations(), revocationMutations(),
 		scheduleMutations(), fenceMutations(), clockMutations(), storeMutations(),
-		documentMutations(), policyMutations(), witnessMutations(), mergeMutations())
+		documentMutations(), policyMutations(), witnessMutations(), mergeMutations(), lateMutations())
 }
 
 // ready_at = max(now + D + 2M + e, docs_until), and the gate that reads it.
@@ -233,8 +233,8 @@ func clockMutations() []mutation {
 // The way to the store and back.
 func storeMutations() []mutation {
 	return []mutation{
-		mutate("no deadline", "Ring.swap", "_.wall.Add(_)", with("now.wall.Add(1000 * e)")),
-		mutate("a deadline of all of e", "Ring.swap", "_.wall.Add(_)", with("now.wall.Add(e)")),
+		mutate("no deadline", "Ring.swap", "_.Add(_)", with("decidedAt.Add(1000 * e)")),
+		mutate("a deadline of all of e", "Ring.swap", "_.Add(_)", with("decidedAt.Add(e)")),
 		mutate("a deadline by the new policy", "Ring.swap", "min(_, _)", second).seeded(156),
 		mutate("a lost swap counts as done", "Ring.change", "err == nil", with("err == nil || errors.Is(err, ErrConflict)")).seeded(21),
 		mutate("a write that came too late counts as done", "Ring.change", "err == nil", with("err == nil || errors.Is(err, ErrTooLate)")),

@@ -262,8 +262,7 @@ func (p storeClient) Swap(_ context.Context, c keys.Change) error {
 // checkMayWrite checks that the process may try to write at all.
 func (p storeClient) checkMayWrite(c keys.Change) {
 	kind := p.operation.kind
-	corrects := c.Version > 0 && p.host.world.checker.correction(p.host.world.checker.newest(), parse(c.Document)) > 0
-	if p.host.clockJump != 0 && kind != doServe && kind != doRevoke && !corrects {
+	if p.host.clockJump != 0 && kind != doServe && kind != doRevoke && !isCorrection(c) {
 		p.host.world.violate(clockFence, "%s tries to write although its clock is wrong by %v", p.name, p.host.clockJump)
 	}
 	if !kind.writes() || (c.Version == 0 && kind != doServe) {

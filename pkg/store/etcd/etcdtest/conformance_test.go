@@ -15,6 +15,7 @@ import (
 
 	"github.com/jwksctl/jwksctl/pkg/keys"
 	"github.com/jwksctl/jwksctl/pkg/store/etcd"
+	"github.com/jwksctl/jwksctl/pkg/store/etcdcluster"
 	"github.com/jwksctl/jwksctl/pkg/store/storetest"
 )
 
@@ -23,13 +24,47 @@ func TestConformance(t *testing.T) {
 	var stores atomic.Int32
 	storetest.Run(t, func(t *testing.T) storetest.Fixture {
 		url := cluster.URL(fmt.Sprintf("/store %d", stores.Add(1)))
-		return storetest.Fixture{Open: func() keys.Store {
-			s, err := etcd.Open(t.Context(), url)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return s
-		}}
+		return storetest.Fixture{
+			Open:     func() keys.Store { return mustOpen(t, url) },
+			Restart:  func() { restart(cluster) },
+			TooLarge: 1536 << 10,
+		}
+	})
+}
+
+// restart kills every member and starts it again.
+func restart(cluster *etcdcluster.Cluster) {
+	for _, m := range cluster.Members() {
+		m.Kill()
+	}
+	for _, m := range cluster.Members() {
+		m.Start()
+	}
+	for _, m := range cluster.Members() {
+		m.WaitReady()
+	}
+}
+
+func TestFaults(t *testing.T) {
+	cluster := three(t)
+	leader := cluster.Leader().Endpoint()
+	var stores atomic.Int32
+	storetest.RunFaults(t, func(t *testing.T) storetest.Fixture {
+		prefix := fmt.Sprintf("/store %d", stores.Add(1))
+		return storetest.Fixture{
+			Open: func() keys.Store { return mustOpen(t, cluster.URL(prefix)) },
+			Network: &storetest.Network{
+				Network: "tcp", Address: leader, Framing: storetest.HTTP2,
+				Open: func(ctx context.Context, address string) (keys.Store, error) {
+					s, err := etcd.Open(ctx, "etcd://"+address+prefix)
+					if err != nil {
+						return nil, err // and not a nil *etcd.Store in a keys.Store
+					}
+					return s, nil
+				},
+				Lateness: 3 * time.Second, // 2 s is the shortest lease
+			},
+		}
 	})
 }
 
