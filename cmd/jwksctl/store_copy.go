@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 
 	"github.com/spf13/cobra"
 
@@ -94,7 +93,7 @@ func copyPlaces(cfg settings, stateFolder, from, to string) (source, target plac
 			return places{}
 		}
 		switch checked := store.CheckURL(url); {
-		case hasPassword(url):
+		case config.HasPassword(url):
 			err = badUsage("%s has a password, which every user of this machine can read in the list of processes: use password_file or a client certificate", argument)
 		case checked != nil:
 			err = badUsage("%s: %v", argument, checked)
@@ -110,16 +109,6 @@ func copyPlaces(cfg settings, stateFolder, from, to string) (source, target plac
 		err = badUsage("FROM and TO are the same store")
 	}
 	return source, target, err
-}
-
-// hasPassword reports whether a URL contains a password.
-func hasPassword(text string) bool {
-	u, err := url.Parse(text)
-	if err != nil {
-		return config.Masked(text) != text
-	}
-	_, ok := u.User.Password()
-	return ok || u.Query().Has("password") || u.Query().Has("sslpassword")
 }
 
 func (a *app) storeCopyUndo(ctx context.Context, o storeCopyOptions, source places, from, to keys.Options, target string) error {
