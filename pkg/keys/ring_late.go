@@ -25,7 +25,8 @@ func (v *view) lastConfirmed(next *view) time.Time {
 }
 
 // lateLandings lists what the document of the next view has yet to allow for. It raises
-// an alarm if that document proves a late landing. If the process has skipped versions,
+// an alarm if that document proves a late landing; a process that only publishes does
+// nothing else about it. If the process has skipped versions,
 // the first of them counts: the others were made by processes that knew that one.
 func (r *Ring) lateLandings(ctx context.Context, old, next *view) []lateLanding {
 	if old == nil || old.ks.ID != next.ks.ID {
@@ -35,7 +36,7 @@ func (r *Ring) lateLandings(ctx context.Context, old, next *view) []lateLanding 
 	l := lateLanding{old.ks, old.lastConfirmed(next)}
 	if w, ok := next.ks.write(l.version()); ok && w.landedLate(l.confirmed) {
 		r.counters.countLateLanding()
-		r.log.ErrorContext(ctx, "a write landed late: its stamps are moved later", "version", w.Version,
+		r.log.ErrorContext(ctx, "a write landed late", "version", w.Version,
 			"deadline", w.Deadline.UTC().Format(time.RFC3339Nano), "late_by_at_least", l.confirmed.Sub(w.Deadline).String())
 		late = append(late, l)
 	}

@@ -351,32 +351,47 @@ func TestARevocationByAWrongClockHasNoDeadline(t *testing.T) {
 	}
 }
 
+// landLateWhile has a process run while another one rotates, which lands late by 5s.
+func (b *bubble) landLateWhile(t *testing.T, open opener) (reader *keys.Ring, late keys.Keyset) {
+	t.Helper()
+	r := b.create(t, time.Minute)
+	o := b.o
+	o.Store = b.store.Store // without the hook
+	reader, err := open(t.Context(), o)
+	must(t, err)
+	startRun(t, reader)
+	b.store.hook(func(s *hookedStore) {
+		s.onSwap = func(c keys.Change, _ func() error) error {
+			time.Sleep(time.Until(c.Deadline) + 5*time.Second)
+			c.Deadline = time.Time{}
+			return b.store.Store.Swap(t.Context(), c)
+		}
+	})
+	must(t, r.Rotate(t.Context(), keys.StepRequest{}))
+	late = r.Keyset()
+	time.Sleep(time.Second)
+	synctest.Wait()
+	b.log.want(t, 1, "a write landed late")
+	return reader, late
+}
+
 // Run corrects a late landing at once, although no step is due.
 func TestRunCorrectsALateLanding(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBubble(t)
-		r := b.create(t, time.Minute)
-		o := b.o
-		o.Store = b.store.Store // without the hook
-		reader, err := keys.Open(t.Context(), o)
-		must(t, err)
-		startRun(t, reader)
-		b.store.hook(func(s *hookedStore) {
-			s.onSwap = func(c keys.Change, _ func() error) error {
-				time.Sleep(time.Until(c.Deadline) + 5*time.Second)
-				c.Deadline = time.Time{}
-				return b.store.Store.Swap(t.Context(), c)
-			}
-		})
-		must(t, r.Rotate(t.Context(), keys.StepRequest{}))
-		late := r.Keyset()
-		time.Sleep(time.Second)
-		synctest.Wait()
+		reader, late := newBubble(t).landLateWhile(t, keys.Open)
 		moved := reader.Keyset().Keys[0].ExpiresAt.Sub(late.Keys[0].ExpiresAt)
 		if reader.Keyset().Version != late.Version+1 || moved < 3*time.Second || moved > 5*time.Second {
 			t.Errorf("version %d after %d; expires_at moved by %v", reader.Keyset().Version, late.Version, moved)
 		}
-		b.log.want(t, 1, "a write landed late")
+	})
+}
+
+func TestAProcessThatOnlyPublishesRaisesTheAlarm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reader, late := newBubble(t).landLateWhile(t, keys.OpenReader)
+		if s := reader.Status(); s.LateLandings != 1 || s.Keyset.Version != late.Version {
+			t.Errorf("%d late landings, version %d after %d", s.LateLandings, s.Keyset.Version, late.Version)
+		}
 	})
 }
 
