@@ -51,6 +51,9 @@
 //   - No process serves a revoked key after max(now + D + e, acts_until).
 //   - A process that has not confirmed the keyset for D neither signs nor publishes. A
 //     process whose clock cannot be trusted takes no step, except that it revokes.
+//   - A version that became visible later than its stamps allow is noticed by the
+//     processes that still confirmed the version before it, and its stamps are moved;
+//     README.md says how far that goes.
 //   - A private key that cannot be opened stops signing. It is never silently replaced.
 //   - A read never creates anything.
 //
