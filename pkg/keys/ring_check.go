@@ -89,6 +89,11 @@ func (r *Ring) checkDocument(results *checkResults, rec Record, v *view) {
 	if err := ks.checkMoved(); err != nil {
 		results.add("moved", CheckFinding, err.Error())
 	}
+	findings = nil
+	if err := ks.Policy.checkClockSkew(r.store.MinClockSkew()); err != nil {
+		findings = append(findings, err.Error()+": raise it with 'jwksctl serve --clock-skew'")
+	}
+	results.addFindings("clock_skew", findings, fmt.Sprintf("%v, long enough for the engine", ks.Policy.ClockSkew))
 	r.checkWitness(results, v)
 	results.addFindings("stamps", ks.findStamps(), "in order")
 	findings = nil
