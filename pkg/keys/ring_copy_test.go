@@ -121,6 +121,9 @@ func TestProcessesOfTheOldStoreStop(t *testing.T) {
 			t.Errorf("%s does not name the new store: %v", name, err)
 		}
 	}
+	if problem := old.Status().StoreProblem(); problem != "the keyset was moved to another store" {
+		t.Errorf("the old process says: %s", problem)
+	}
 	must(t, there.Rotate(t.Context(), keys.StepRequest{}))
 	m.clock.Advance(time.Hour - time.Second)
 	wantSigns(t, old)
