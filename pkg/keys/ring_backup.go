@@ -67,13 +67,21 @@ func Restore(ctx context.Context, o Options, b Backup) error {
 	if err := b.keyset.checkEngine(r.store); err != nil {
 		return err
 	}
-	switch _, err := r.load(ctx); {
+	if err := r.checkEmpty(ctx); err != nil {
+		return err
+	}
+	return r.writeBackup(ctx, b)
+}
+
+func (r *Ring) checkEmpty(ctx context.Context) error {
+	_, err := r.load(ctx)
+	switch {
 	case err == nil:
 		return errOccupied()
 	case !errors.Is(err, ErrNoKeyset):
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	return r.writeBackup(ctx, b)
+	return nil
 }
 
 // errNotWritten says that a store has no keyset after all.
