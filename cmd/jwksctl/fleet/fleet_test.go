@@ -75,10 +75,8 @@ type backend interface {
 // TestFleet prints its table last. `-run 'TestFleet/etcd/the leader is killed'` runs one
 // scenario.
 func TestFleet(t *testing.T) {
-	binary, wrongClock := build(t), ""
-	if !testing.Short() {
-		wrongClock = buildWithWrongClock(t)
-	}
+	binary := build(t)
+	wrongClock := sync.OnceValue(func() string { return buildWithWrongClock(t) })
 	engines := []engine{sqliteEngine(), postgresEngine(), synchronousEngine(), asynchronousEngine(), etcdEngine()}
 	results := &table{}
 	t.Cleanup(func() { t.Logf("\n%s", results.text(engines)) })
@@ -124,14 +122,14 @@ type fleet struct {
 	engine     engine
 	store      backend
 	binary     string
-	wrongClock string // a binary whose clock can be wrong; empty in the short form
+	wrongClock func() string // builds a binary whose clock can be wrong, which takes minutes the first time
 	replicas   []*replica
 	operator   commandLine
 	checker    *checker
 }
 
 // newFleet starts a fleet that mints tokens until the end of the test.
-func newFleet(t *testing.T, binary, wrongClock string, e engine) *fleet {
+func newFleet(t *testing.T, binary string, wrongClock func() string, e engine) *fleet {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	f := &fleet{ctx: ctx, engine: e, store: e.open(t), binary: binary, wrongClock: wrongClock, checker: newChecker(e.policy.leeway)}

@@ -38,7 +38,7 @@ func (m machines) environ(t *testing.T, name, storeURL string) []string {
 	if err := errors.Join(os.MkdirAll(folder, 0o700), os.WriteFile(filepath.Join(folder, "seal.key"), key, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	return []string{"HOME=" + home, "XDG_STATE_HOME=" + home, "JWKSCTL_STORE=" + storeURL, "JWKSCTL_SEAL_KEY_FILE=" + filepath.Join(folder, "seal.key")}
+	return []string{"HOME=" + home, "XDG_STATE_HOME=" + home, "JWKSCTL_STORE=" + storeURL}
 }
 
 // commandLine runs commands on one machine.

@@ -91,7 +91,7 @@ func promotedLagging(t *testing.T, f *fleet, _ *replica, revoke func()) error {
 	if _, code, err := machine.run(f.ctx, "keys", "list"); code != exitRefused {
 		return fmt.Errorf("keys list exits with %d, and not with %d: %v", code, exitRefused, err)
 	}
-	_, _, err := machine.run(f.ctx, "keys", "accept-restore", "--confirm", time.Now().UTC().Format(time.DateOnly))
+	_, _, err := machine.run(f.ctx, "keys", "accept-restore")
 	f.checker.count(func(r *row) { r.note = "keys accept-restore" })
 	return err
 }
