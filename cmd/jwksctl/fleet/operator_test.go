@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +42,11 @@ func (m machines) environ(t *testing.T, name, storeURL string) []string {
 	return []string{"HOME=" + home, "XDG_STATE_HOME=" + home, "JWKSCTL_STORE=" + storeURL}
 }
 
+// ownEnviron has the variables of this process that are not settings of jwksctl.
+func ownEnviron() []string {
+	return slices.DeleteFunc(os.Environ(), func(pair string) bool { return strings.HasPrefix(pair, "JWKSCTL_") })
+}
+
 // commandLine runs commands on one machine.
 type commandLine struct {
 	binary  string
@@ -51,7 +57,7 @@ type commandLine struct {
 func (c commandLine) run(ctx context.Context, args ...string) (stdout string, code int, err error) {
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, c.binary, args...)
-	cmd.Env = append(os.Environ(), c.environ...)
+	cmd.Env = append(ownEnviron(), c.environ...)
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
