@@ -72,25 +72,31 @@ type backend interface {
 	start(t *testing.T)            // brings it back
 }
 
+// allEngines returns the engines with their scenarios, or with those of the short form.
+func allEngines(short bool) []engine {
+	engines := []engine{sqliteEngine(), postgresEngine(), synchronousEngine(), asynchronousEngine(), etcdEngine()}
+	if !short {
+		return engines
+	}
+	for i := range engines {
+		engines[i].scenarios = slices.DeleteFunc(engines[i].scenarios, func(s scenario) bool { return !s.short })
+	}
+	return slices.DeleteFunc(engines, func(e engine) bool { return len(e.scenarios) == 0 })
+}
+
 // TestFleet prints its table last. `-run 'TestFleet/etcd/the leader is killed'` runs one
 // scenario.
 func TestFleet(t *testing.T) {
 	binary := build(t)
 	wrongClock := sync.OnceValue(func() string { return buildWithWrongClock(t) })
-	engines := []engine{sqliteEngine(), postgresEngine(), synchronousEngine(), asynchronousEngine(), etcdEngine()}
+	engines := allEngines(testing.Short())
 	results := &table{}
 	t.Cleanup(func() { t.Logf("\n%s", results.text(engines)) })
 	for _, e := range engines {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
-			if testing.Short() && !slices.ContainsFunc(e.scenarios, func(s scenario) bool { return s.short }) {
-				t.Skip("not part of the short form")
-			}
 			f := newFleet(t, binary, wrongClock, e)
 			for _, s := range e.scenarios {
-				if testing.Short() && !s.short {
-					continue
-				}
 				ended := true
 				t.Run(s.name, func(t *testing.T) {
 					ended = false // a scenario that is aborted leaves the fleet broken
