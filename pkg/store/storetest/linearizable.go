@@ -137,11 +137,36 @@ func describe(op operation, r result) string {
 	return fmt.Sprintf("Swap(version %d, %q, put %q, delete %s): %v", op.from, op.to.document, op.to.sealed, historyKids[op.delete], r.err)
 }
 
+// withoutOvertaken returns the operations without the swaps of an unknown outcome whose
+// version another document has replaced: they had no effect. The time of the check is
+// exponential in their number. If one did have an effect, the read that saw it has no
+// explanation.
+func (hi *history) withoutOvertaken() []porcupine.Operation {
+	documents := make(map[uint64]string)
+	for _, o := range hi.operations {
+		op, _ := o.Input.(operation)
+		switch r, _ := o.Output.(result); {
+		case op.method == "Load":
+			documents[r.state.version] = r.state.document
+		case op.method == "Swap" && r.err == nil:
+			documents[op.from+1] = op.to.document
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(hi.operations), func(o porcupine.Operation) bool {
+		op, _ := o.Input.(operation)
+		if op.method != "Swap" || o.Return != math.MaxInt64 {
+			return false
+		}
+		document, ok := documents[op.from+1]
+		return ok && document != op.to.document
+	})
+}
+
 // check fails the test if no order of the operations explains their results. It draws
 // the history then.
 func (hi *history) check(t *testing.T) {
 	t.Helper()
-	verdict, info := porcupine.CheckOperationsVerbose(model(), hi.operations, checkTimeout)
+	verdict, info := porcupine.CheckOperationsVerbose(model(), hi.withoutOvertaken(), checkTimeout)
 	if verdict == porcupine.Ok {
 		return
 	}

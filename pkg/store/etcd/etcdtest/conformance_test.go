@@ -15,7 +15,6 @@ import (
 
 	"github.com/jwksctl/jwksctl/pkg/keys"
 	"github.com/jwksctl/jwksctl/pkg/store/etcd"
-	"github.com/jwksctl/jwksctl/pkg/store/etcdcluster"
 	"github.com/jwksctl/jwksctl/pkg/store/storetest"
 )
 
@@ -26,23 +25,11 @@ func TestConformance(t *testing.T) {
 		url := cluster.URL(fmt.Sprintf("/store %d", stores.Add(1)))
 		return storetest.Fixture{
 			Open:     func() keys.Store { return mustOpen(t, url) },
-			Restart:  func() { restart(cluster) },
+			Restart:  cluster.Restart,
+			Backup:   cluster.Backup,
 			TooLarge: 1536 << 10,
 		}
 	})
-}
-
-// restart kills every member and starts it again.
-func restart(cluster *etcdcluster.Cluster) {
-	for _, m := range cluster.Members() {
-		m.Kill()
-	}
-	for _, m := range cluster.Members() {
-		m.Start()
-	}
-	for _, m := range cluster.Members() {
-		m.WaitReady()
-	}
 }
 
 func TestFaults(t *testing.T) {
