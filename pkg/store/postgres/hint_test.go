@@ -73,7 +73,7 @@ func TestNotificationEndsWait(t *testing.T) {
 		if version > 1 {
 			server.Exec(t, "postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND pid <> pg_backend_pid()")
 		}
-		w.waitForListener(t, int32(version)) //nolint:gosec // at most 3
+		w.waitForListener(t, int32(version))
 		waitUntil(t, "Wait reads the version, because the listener is new", func() bool { return w.reads.Load() > reads })
 		wantVersion(t, w.Store, version) // the next poll is pollInterval from now
 		reads = w.reads.Load()

@@ -18,7 +18,7 @@ const schemaVersion = 1
 // A migration has a number. Its tables have no schema in their names: search_path says it.
 //
 //go:embed migrations/*.sql
-var migrations embed.FS //nolint:gochecknoglobals // go:embed needs a variable
+var migrations embed.FS
 
 // migrate creates the schema or upgrades an older one, in one transaction. It does
 // nothing if the schema is current, and needs no rights then but to read it.
