@@ -36,8 +36,8 @@ func wantProblem(t *testing.T, what string, err error, want string) {
 		t.Errorf("%s = %v:\nproblem %q, want %q", what, err, got, want)
 	}
 	for _, text := range []string{err.Error(), fmt.Sprintf("%+v", err), fmt.Sprintf("%#v", err)} {
-		if strings.Contains(text, "hunter2") {
-			t.Errorf("%s: the error contains the password: %s", what, text)
+		if strings.Contains(text, "hunter2") || strings.Contains(text, "xxxxx") {
+			t.Errorf("%s: the error contains the password, or the URL with a mask: %s", what, text)
 		}
 	}
 	if strings.Contains(err.Error(), "\n") {

@@ -41,9 +41,6 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err != nil {
 		return s.fail(ctx, doing, err)
 	}
-	if found >= schemaVersion {
-		return nil
-	}
 	statements, err := s.migrationsFrom(found)
 	if err != nil {
 		return err
@@ -60,7 +57,8 @@ func (s *Store) migrate(ctx context.Context) error {
 	return nil
 }
 
-// migrationsFrom returns the statements that change schema version found to the newest.
+// migrationsFrom returns the statements that change schema version found to the newest. They
+// change nothing if another process has done it.
 func (s *Store) migrationsFrom(found int) (string, error) {
 	var all strings.Builder
 	fmt.Fprintf(&all, "SET LOCAL search_path = %s;\n", s.schema)
