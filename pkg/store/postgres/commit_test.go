@@ -54,7 +54,7 @@ func TestCommitWithoutAnAnswer(t *testing.T) {
 	server := postgrestest.Start(t)
 	s := openStore(t, server.CreateDatabase(t))
 	server.RequireSync(t, true)
-	err := s.Swap(t.Context(), keys.Change{Document: []byte("one"), Deadline: time.Now().Add(300 * time.Millisecond)})
+	err := s.Swap(t.Context(), keys.Change{Document: []byte("one"), Deadline: time.Now().Add(3 * time.Second)})
 	if got := problem(t, err); got != "the store did not confirm a change" {
 		t.Errorf("Swap = %v: %s", err, got)
 	}
