@@ -130,7 +130,7 @@ func (r *Ring) replace(ctx context.Context, ks, next Keyset) error {
 		return err
 	}
 	deadline := r.clock.readUnchecked().wall.Add(ks.Policy.ClockSkew / 2)
-	err = r.store.Swap(ctx, Change{Version: ks.Version, Document: document, Deadline: deadline})
+	err = r.commit(ctx, Change{Version: ks.Version, Document: document, Deadline: deadline})
 	switch {
 	case errors.Is(err, ErrConflict):
 		return fmt.Errorf("%w: %w", errChangedDuringRead, err)

@@ -30,7 +30,7 @@ func TestConformance(t *testing.T) {
 
 // TestFaults has one database. Each store is a schema in it.
 func TestFaults(t *testing.T) {
-	server := postgrestest.Start(t)
+	server := postgrestest.Start(t, "max_connections = 400")
 	var schemas atomic.Int32
 	storetest.RunFaults(t, func(t *testing.T) storetest.Fixture {
 		schema := fmt.Sprintf("schema_%d", schemas.Add(1))

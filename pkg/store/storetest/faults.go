@@ -24,7 +24,7 @@ const (
 
 	// faultsAtOnce is the number of faults that are tested at the same time. Most of them
 	// wait.
-	faultsAtOnce = 20
+	faultsAtOnce = 32
 )
 
 // RunFaults tests an engine with a server through a Proxy. Each operation meets each
@@ -34,7 +34,7 @@ const (
 func RunFaults(t *testing.T, engine Engine) {
 	t.Helper()
 	cut := []Action{CutBefore, CutInside, Hang}
-	all := []Action{CutBefore, CutInside, CutAfter, Delay, Hang, Call}
+	all := []Action{CutBefore, CutInside, CutAfter, Delay, Hang, HangInside, Call}
 	for _, op := range []faultOperation{
 		{name: "Open", created: true, toServer: []Action{CutBefore, Hang}, toClient: []Action{CutBefore, Hang}, do: (*faultRun).open},
 		{name: "Create", changes: true, toServer: all, toClient: []Action{CutBefore, Hang}, do: (*faultRun).swap},

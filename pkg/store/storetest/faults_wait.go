@@ -173,7 +173,7 @@ func breakAtRandom(ctx context.Context, p *Proxy) {
 		fired := p.Order(Fault{
 			Direction: Direction(rand.N(2)), //nolint:gosec // a workload
 			Message:   1 + rand.N(30),       //nolint:gosec // a workload
-			Action:    Action(rand.N(int(Hang) + 1)),
+			Action:    Action(rand.N(int(Call))),
 			Delay:     rand.N(faultTimeout / 4), //nolint:gosec // a workload
 		})
 		select {

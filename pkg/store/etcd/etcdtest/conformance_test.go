@@ -23,13 +23,37 @@ func TestConformance(t *testing.T) {
 	cluster := three(t)
 	var stores atomic.Int32
 	storetest.Run(t, func(t *testing.T) storetest.Fixture {
-		url := cluster.URL(fmt.Sprintf("/store %d", stores.Add(1)))
+		prefix := fmt.Sprintf("/store %d", stores.Add(1))
 		return storetest.Fixture{
-			Open:     func() keys.Store { return mustOpen(t, url) },
+			Open:     func() keys.Store { return mustOpen(t, cluster.URL(prefix)) },
 			Restart:  func() { restart(cluster) },
+			Backup:   func() func() { return backUp(t, cluster, prefix+"/") },
 			TooLarge: 1536 << 10,
 		}
 	})
+}
+
+// backUp copies what is under a prefix, and returns a function that puts the copy back in
+// one transaction.
+func backUp(t *testing.T, cluster *etcdcluster.Cluster, prefix string) (restore func()) {
+	t.Helper()
+	client := cluster.Client(clientv3.Config{})
+	backup, err := client.Get(t.Context(), prefix, clientv3.WithPrefix())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if _, err := client.Delete(t.Context(), prefix, clientv3.WithPrefix()); err != nil {
+			t.Fatal(err)
+		}
+		var puts []clientv3.Op
+		for _, kv := range backup.Kvs {
+			puts = append(puts, clientv3.OpPut(string(kv.Key), string(kv.Value)))
+		}
+		if _, err := client.Txn(t.Context()).Then(puts...).Commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // restart kills every member and starts it again.
