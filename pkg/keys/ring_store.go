@@ -33,7 +33,7 @@ func (r *Ring) sealedKeyIDs(ctx context.Context) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, longestCall)
 	defer cancel()
 	kids, err := r.store.PrivateKeyIDs(ctx)
-	return kids, explained(err)
+	return kids, ExplainTimeout(err)
 }
 
 // commit is Store.Swap within longestCall.
