@@ -35,7 +35,7 @@ func Check(ctx context.Context, o Options) ([]CheckResult, error) {
 	engineCtx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	more, engineErr := engine.Check(engineCtx)
-	engineErr = explained(engineErr)
+	engineErr = ExplainTimeout(engineErr)
 	// A read may fail because the engine's files are damaged.
 	if err != nil && (engineErr != nil || !hasFinding(more)) {
 		return nil, unavailable(err)
