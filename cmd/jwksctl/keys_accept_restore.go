@@ -64,6 +64,7 @@ func (a *app) keysAcceptRestore(ctx context.Context, cfg settings, out output, c
 	if err != nil {
 		return err
 	}
+	cfg.places.recordKeyset(ctx, cfg.log, ring.Keyset().ID)
 	if err := ring.Step(ctx); err != nil {
 		a.printMessage("jwksctl: a step that is due was not taken: %v", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/jwksctl/jwksctl/pkg/config"
 	"github.com/jwksctl/jwksctl/pkg/jwk"
@@ -23,10 +24,16 @@ func openStore(ctx context.Context, p places) (keys.Store, error) {
 
 type storeOpener = func(ctx context.Context, url string) (keys.Store, error)
 
+// openTimeout is how long a command waits until its store is open. A ring limits the calls
+// that follow.
+const openTimeout = 10 * time.Second
+
 func openStoreWith(ctx context.Context, p places, open storeOpener) (keys.Store, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
 	s, err := open(ctx, p.store)
 	if errors.Is(err, store.ErrURL) {
 		return nil, usageError{err}
@@ -58,10 +65,10 @@ func openExistingStoreWith(ctx context.Context, p places, open storeOpener) (key
 
 // noKeyset says that the store has no keyset, and what to do.
 func noKeyset(p places) error {
-	if witnesses := p.earlierKeysets(); len(witnesses) > 0 {
-		return fmt.Errorf("%w (%s), but beside the sealing key %s is the witness of an earlier one (%s): restore the store from a backup, "+
-			"or, if that keyset is in another store or is no longer needed, create one with 'jwksctl serve --new-keyset' or 'jwksctl token --new-keyset'",
-			keys.ErrNoKeyset, config.Masked(p.store), p.sealKey, strings.Join(witnesses, ", "))
+	if lost := p.lostKeyset(); lost != "" {
+		return fmt.Errorf("%w (%s), but %s: restore the store from a backup, "+
+			"or, if that keyset is no longer needed, create one with 'jwksctl serve --new-keyset' or 'jwksctl token --new-keyset'",
+			keys.ErrNoKeyset, config.Masked(p.store), lost)
 	}
 	return fmt.Errorf("%w (%s): 'jwksctl serve' or 'jwksctl token' makes one", keys.ErrNoKeyset, config.Masked(p.store))
 }
@@ -123,6 +130,7 @@ func openReader(ctx context.Context, c settings) (openedRing, error) {
 	if err != nil {
 		return openedRing{}, errors.Join(err, s.Close())
 	}
+	c.places.recordKeyset(ctx, c.log, ring.Keyset().ID)
 	return openedRing{Ring: ring, Closer: s}, nil
 }
 
@@ -155,7 +163,7 @@ type newKeyset struct {
 func openOrCreateRing(ctx context.Context, c settings, n newKeyset) (openedRing, error) {
 	// The store is read after the witness: another process that creates the keyset
 	// writes the witness last.
-	lost := len(c.places.earlierKeysets()) > 0
+	lost := c.places.lostKeyset() != ""
 	policy := sync.OnceValues(func() (keys.Policy, error) { // the check may generate a key
 		if lost && !n.confirmed {
 			return keys.Policy{}, &keys.Refusal{Guard: keys.GuardRestored, Text: noKeyset(c.places).Error()}
@@ -225,9 +233,14 @@ func openRingIn(
 		}
 	}()
 	o := keys.Options{Store: s, Witness: c.places.witness, Log: c.log, Generate: newKey}
-	switch _, err := s.Load(ctx); {
+	first, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	switch _, err := s.Load(first); {
 	case errors.Is(err, keys.ErrNoKeyset):
 		ring, err := ifEmpty(o)
+		if err == nil {
+			c.places.recordKeyset(ctx, c.log, ring.Keyset().ID)
+		}
 		return openedRing{Ring: ring, Closer: s, created: true}, err
 	case err != nil:
 		return openedRing{}, fmt.Errorf("%w: %w", keys.ErrUnavailable, err)
@@ -236,6 +249,9 @@ func openRingIn(
 		return openedRing{}, err
 	}
 	ring, err := keys.Open(ctx, o)
+	if err == nil {
+		c.places.recordKeyset(ctx, c.log, ring.Keyset().ID)
+	}
 	return openedRing{Ring: ring, Closer: s}, err
 }
 
@@ -255,6 +271,8 @@ func newKey(alg jwk.Algorithm, size int) (jwk.PrivateKey, error) {
 func openSealer(p places, storeIsEmpty bool) (keys.Sealer, error) {
 	open := seal.Load
 	switch {
+	case p.sealErr != nil:
+		return nil, p.sealErr
 	case p.sealKey == "":
 		return seal.NewKey()
 	case storeIsEmpty:

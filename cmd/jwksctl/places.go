@@ -1,8 +1,12 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -20,12 +24,14 @@ import (
 type places struct {
 	store   string       // URL
 	sealKey string       // path of the sealing key; empty for one that is as short-lived as a store in memory
-	witness keys.Witness // nil if the store is not a file
+	witness keys.Witness // nil if the store is in memory, or if there is no folder for one
 	err     error        // why the other fields are not set; only commands that use the keyset fail with it
+	sealErr error        // why there is no sealing key; only commands that need it fail with it
 }
 
 // findPlaces works out the places from the settings. If the store is a file, the sealing
-// key and the witness are beside it, so that all three are mounted and moved together.
+// key and the witness are beside it, so that all three are mounted and moved together. A
+// store on the network has no place on this machine: they are in the state folder.
 func findPlaces(c config.Config, stateFolder string) places {
 	p := places{store: c.Store, sealKey: c.SealKeyFile}
 	if p.store == "" {
@@ -34,26 +40,59 @@ func findPlaces(c config.Config, stateFolder string) places {
 		}
 		p.store = "sqlite:" + filepath.Join(stateFolder, "keyset.db")
 	}
-	if path, ok := store.Path(p.store); ok {
-		if p.sealKey == "" {
-			p.sealKey = filepath.Join(filepath.Dir(path), "seal.key")
-		}
+	path, isFile := store.Path(p.store)
+	switch {
+	case isFile:
+		p.sealKey = cmp.Or(p.sealKey, filepath.Join(filepath.Dir(path), "seal.key"))
 		p.witness = witness.Folder(filepath.Dir(p.sealKey))
+	case p.store == "memory:":
+	case stateFolder != "":
+		p.sealKey = cmp.Or(p.sealKey, filepath.Join(stateFolder, "seal.key"))
+		p.witness = witness.Folder(stateFolder)
+	case p.sealKey != "":
+		p.witness = witness.Folder(filepath.Dir(p.sealKey))
+	default:
+		p.sealErr = badUsage("no place for the sealing key: HOME and XDG_STATE_HOME are empty: name its file with --seal-key-file")
 	}
 	return p
 }
 
-// earlierKeysets returns the names of the witness files beside the sealing key, if
-// there is one.
-func (p places) earlierKeysets() []string {
+// recordKeyset records that the store has the keyset, so that it is noticed if the store
+// is lost. If the witness cannot be written, the ring has logged that.
+func (p places) recordKeyset(ctx context.Context, log *slog.Logger, id string) {
 	folder, ok := p.witness.(witness.Folder)
 	if !ok {
-		return nil
+		if p.store != "memory:" {
+			log.WarnContext(ctx, "there is no folder for the witness, and a restored backup may go unnoticed: set HOME, XDG_STATE_HOME or seal_key_file")
+		}
+		return
 	}
-	if _, err := os.Stat(p.sealKey); err != nil {
-		return nil // no backup could be used without it
+	if document, err := folder.Load(id); err != nil || document == nil {
+		return
 	}
-	return folder.Files()
+	if err := folder.Record(store.Name(p.store), id); err != nil {
+		log.WarnContext(ctx, "the witness cannot be used, and a lost store may go unnoticed", "error", err.Error())
+	}
+}
+
+// lostKeyset says which keyset an empty store had, as far as this machine knows; "" if it
+// had none.
+func (p places) lostKeyset() string {
+	folder, ok := p.witness.(witness.Folder)
+	if !ok {
+		return ""
+	}
+	if _, isFile := store.Path(p.store); isFile {
+		if _, err := os.Stat(p.sealKey); err != nil {
+			return "" // no backup could be used without it
+		}
+	}
+	name := store.Name(p.store)
+	id, had, err := folder.Recorded(name)
+	if err != nil || !had { // the ring logs that the folder cannot be read
+		return ""
+	}
+	return fmt.Sprintf("%s says that it had keyset %s", folder.RecordPath(name), cmp.Or(id, "(the file is damaged)"))
 }
 
 // storeIsMissing tells whether the store is a file that does not exist. A link

@@ -80,7 +80,7 @@ func (s silentError) Unwrap() error { return s.error }
 
 // printError prints an error, one line for each that is joined in it.
 func (a *app) printError(err error) {
-	for line := range strings.Lines(err.Error()) {
+	for line := range strings.Lines(config.WithoutPasswords(err.Error())) {
 		a.printMessage("%s %s", a.paint(a.stderr, red, "jwksctl:"), strings.TrimRight(line, "\n"))
 	}
 	if _, ok := errors.AsType[usageError](err); ok && !a.started {

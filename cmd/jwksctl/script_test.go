@@ -57,6 +57,7 @@ func TestScript(t *testing.T) {
 			e.Setenv("JWKSCTL_ALGORITHM", "ES256")
 			e.Setenv("GORACE", "atexit_sleep_ms=0") // otherwise each process waits for a second before it ends
 			e.Values[serversKey{}] = servers{}
+			e.Values[locksKey{}] = locks{}
 			return os.Mkdir(home, 0o700)
 		},
 		Condition: func(name string) (bool, error) {
@@ -88,6 +89,10 @@ func commands() map[string]scriptCommand {
 		"end":          end,
 		"http":         request,
 		"awaits":       awaits,
+		"sql":          sqlStatement,
+		"lock":         lockStore,
+		"unlock":       unlockStore,
+		"eventually":   eventually,
 	}
 }
 

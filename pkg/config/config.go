@@ -35,7 +35,7 @@ type Config struct {
 	ExpiredTokens    bool
 
 	Store       string // URL; empty is a SQLite file in the user's state folder
-	SealKeyFile string // path; empty is beside the store
+	SealKeyFile string // path; empty is beside the store, or in the user's state folder if that is no file
 
 	LogFormat string // text or json; empty is text on a terminal, json elsewhere
 	LogLevel  string // debug, info, warn or error

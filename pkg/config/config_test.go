@@ -291,8 +291,26 @@ func TestSettingsMaskPasswords(t *testing.T) {
 		{"postgres://me@db/keys?sslmode=disable", "postgres://me@db/keys?sslmode=disable"},
 		{"postgres://me:hunter2@db/keys", "postgres://me:xxxxx@db/keys"},
 		{"postgres://db/keys?password=hunter2&user=me", "postgres://db/keys?password=xxxxx&user=me"},
+		{"postgresql://me:hunter2@db1:5432,[::1]:5433,db3/keys?schema=a", "postgresql://me:xxxxx@db1:5432,[::1]:5433,db3/keys?schema=a"},
+		{"postgres://me@db1,db2/keys", "postgres://me@db1,db2/keys"},
+		{"postgres:///keys?host=/run/postgresql&user=me", "postgres:///keys?host=/run/postgresql&user=me"},
+		{"postgres://me@db/keys?password_file=/run/secret&passfile=x", "postgres://me@db/keys?password_file=/run/secret&passfile=x"},
+		{"postgres://me:hunter2%40%2F@db/keys", "postgres://me:xxxxx@db/keys"},
+		{"postgres://me:hun@ter2@db/keys", "postgres://me:xxxxx@db/keys"},
+		{"postgres://me:hun/ter2@db/keys", "(hidden)"},
+		{"postgres://me:hun?ter2@db/keys", "(hidden)"},
+		{"postgres://me:hun#ter2@db/keys", "(hidden)"},
+		{"postgres://me:hunter2/keys", "(hidden)"},
+		{"postgres://db/keys?pass%77ord=hunter2", "postgres://db/keys?pass%77ord=xxxxx"},
+		{"postgres://db/keys?PASSWORD=hunter2", "postgres://db/keys?PASSWORD=xxxxx"},
+		{"postgres://db/keys?a=b;password=hunter2", "(hidden)"},
+		{"etcd://me:hunter2@a:2379,b,c:2379/prefix?cacert=ca.pem", "etcd://me:xxxxx@a:2379,b,c:2379/prefix?cacert=ca.pem"},
+		{"etcd://a,b,c/prefix?user=me&password=hunter2", "etcd://a,b,c/prefix?user=me&password=xxxxx"},
+		{"etcd://a,b,c/prefix?user=me&password_file=x", "etcd://a,b,c/prefix?user=me&password_file=x"},
+		{"me:hunter2@db", "(hidden)"},
+		{"host=db sslpassword = hunter2", "(hidden)"},
 		{"postgres://me:hunter2@db/k?sslPassword=hunter2", "postgres://me:xxxxx@db/k?sslPassword=xxxxx"},
-		{"postgres://me:hunter2%zz@db/keys", "(hidden)"},
+		{"postgres://me:hunter2%zz@db/keys", "postgres://me:xxxxx@db/keys"},
 		{"postgres://db/keys?a=%zz&password=hunter2", "(hidden)"},
 		{"host=db password=hunter2", "(hidden)"},
 	}
@@ -306,6 +324,31 @@ func TestSettingsMaskPasswords(t *testing.T) {
 		}
 		if got := setting(t, c, "store").Value; got != tt.want {
 			t.Errorf("%s is shown as %q, want %q", tt.store, got, tt.want)
+		}
+		_, err = config.Load("", flags(t, "--store", tt.store), nil)
+		if tt.store == tt.want {
+			if err != nil {
+				t.Errorf("--store %s: %v", tt.store, err)
+			}
+			continue
+		}
+		refused(t, err, "store (flag --store): has a password", "JWKSCTL_STORE", "password_file", "PGPASSFILE")
+		if strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("the password is in %v", err)
+		}
+	}
+}
+
+func TestWithoutPasswords(t *testing.T) {
+	for text, want := range map[string]string{
+		`unknown command "postgres://me:hun@ter2@db/k" for x`:   `unknown command "postgres://me:xxxxx@db/k" for x`,
+		"host=db password=hunter2 user=me, PGPASSWORD=hunter2!": "host=db password=xxxxx user=me, PGPASSWORD=xxxxx",
+		"postgres://db:5432/k?password=hunter2&a=b":             "postgres://db:5432/k?password=xxxxx&a=b",
+		"etcd://a:1,b:2/p?password_file=x: use me@example.com":  "etcd://a:1,b:2/p?password_file=x: use me@example.com",
+		"https://auth.example.com:8443/x says 12:30":            "https://auth.example.com:8443/x says 12:30",
+	} {
+		if got := config.WithoutPasswords(text); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
 		}
 	}
 }

@@ -46,6 +46,11 @@ func (s setting) check(c Config) error {
 		return checkPair(c.TLSKey, c.TLSCert)
 	case "auth":
 		return oneOf(c.Auth, AuthAnonymous, AuthOff)
+	case "store":
+		if strings.HasPrefix(string(c.sources["store"]), "flag ") && HasPassword(c.Store) {
+			return errors.New("has a password, or what looks like one, which every user of this machine can read in the list of processes: " +
+				"put the URL into JWKSCTL_STORE or the settings file, or the password into a file that password_file in the URL or PGPASSFILE names")
+		}
 	case "issuer":
 		if c.Issuer != "" {
 			return checkName(c.Issuer)

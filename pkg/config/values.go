@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -185,32 +184,4 @@ func durationText(d time.Duration) string {
 		text = strings.TrimSuffix(text, "0m")
 	}
 	return text
-}
-
-// Masked replaces the passwords in a store's URL: in its user part and among its
-// parameters. Text that may contain one and cannot be parsed is replaced as a whole.
-func Masked(store string) string {
-	const hidden = "(hidden)"
-	u, err := url.Parse(store)
-	if err != nil {
-		return hidden
-	}
-	query, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
-		return hidden
-	}
-	for name := range query {
-		if strings.Contains(strings.ToLower(name), "password") {
-			query.Set(name, "xxxxx") // as Redacted has it
-			u.RawQuery = query.Encode()
-		}
-	}
-	_, secret := u.User.Password()
-	if secret || u.RawQuery != "" {
-		return u.Redacted()
-	}
-	if strings.Contains(strings.ToLower(store), "password=") {
-		return hidden
-	}
-	return store
 }

@@ -40,6 +40,21 @@
 // that it could not confirm with the store for max_staleness (D). The epoch counts the
 // restored backups that an operator accepted.
 //
+// # Backups
+//
+// A [Backup] is a JSON file with one version of the keyset, the same for every engine:
+//
+//	{
+//	  "format": "jwksctl-backup-1",
+//	  "document": {"schema": 1, "id": …, "version": 7, …},   as the store has it; see Keyset
+//	  "private_keys": {"KID": "c2VhbGVk…", …},               sealed, in base64
+//	  "sha256": "9f86d0…"                                    of this file with "" in its place
+//	}
+//
+// It is written in one way only, and [ParseBackup] refuses a file that differs in any
+// byte. The checksum finds damage, not forgery: that the Sealer does. The file does not
+// contain the sealing key.
+//
 // # Guarantees
 //
 // The policy's durations are T, M, D, L and e; see [Policy].

@@ -130,7 +130,7 @@ func (r *Ring) replace(ctx context.Context, ks, next Keyset) error {
 		return err
 	}
 	deadline := r.clock.readUnchecked().wall.Add(ks.Policy.ClockSkew / 2)
-	err = r.store.Swap(ctx, Change{Version: ks.Version, Document: document, Deadline: deadline})
+	err = r.commit(ctx, Change{Version: ks.Version, Document: document, Deadline: deadline})
 	switch {
 	case errors.Is(err, ErrConflict):
 		return fmt.Errorf("%w: %w", errChangedDuringRead, err)
@@ -156,14 +156,16 @@ func UndoCopy(ctx context.Context, from, to Options, target string) error {
 	default:
 		return refuse("the copy was to " + v.ks.MovedTo + ", not to " + target)
 	}
-	sleep(ctx, v.ks.Policy.ClockSkew) // no write of that copy lands later than that
-	other, err := dest.loadDocument(ctx)
-	switch {
-	case errors.Is(err, ErrNoKeyset), err == nil && other.ks.ID != v.ks.ID:
-	case err == nil:
-		return refuse("the copy is complete: use " + target)
-	default:
-		return fmt.Errorf("the store to copy to: %w", err)
+	for _, wait := range []time.Duration{0, v.ks.Policy.ClockSkew} { // no write of that copy lands later than that
+		sleep(ctx, wait)
+		other, err := dest.loadDocument(ctx)
+		switch {
+		case errors.Is(err, ErrNoKeyset), err == nil && other.ks.ID != v.ks.ID:
+		case err == nil:
+			return refuse("the copy is complete: use " + target)
+		default:
+			return fmt.Errorf("the store to copy to: %w", err)
+		}
 	}
 	if err := source.replace(ctx, v.ks, v.ks.marked("")); err != nil {
 		return fmt.Errorf("the store to copy from: %w", err)

@@ -22,7 +22,9 @@ func (r *Ring) SigningKey(context.Context) (key jwk.PrivateKey, now, latest time
 	if err := v.active.err; err != nil {
 		return jwk.PrivateKey{}, time.Time{}, time.Time{}, fmt.Errorf("%w: active key %s: %v", ErrUnreadable, v.ks.Active().KeyID(), err)
 	}
-	return v.active.key, at.wall, at.safe.Add(v.ks.Policy.TokenTTL), nil
+	// The earlier time, if the wall clock may be wrong: verifiers reject a token from the future.
+	now = at.safe
+	return v.active.key, now, now.Add(v.ks.Policy.TokenTTL), nil
 }
 
 // Keys finds public keys by kid; it satisfies token.KeySource.

@@ -28,6 +28,14 @@ func (r *Ring) sealedKey(ctx context.Context, kid string) ([]byte, error) {
 	return sealed, explained(err)
 }
 
+// sealedKeyIDs is Store.PrivateKeyIDs within longestCall.
+func (r *Ring) sealedKeyIDs(ctx context.Context) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, longestCall)
+	defer cancel()
+	kids, err := r.store.PrivateKeyIDs(ctx)
+	return kids, explained(err)
+}
+
 // commit is Store.Swap within longestCall.
 func (r *Ring) commit(ctx context.Context, c Change) error {
 	ctx, cancel := context.WithTimeout(ctx, longestCall)

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -89,6 +90,9 @@ func CheckURL(url string) error {
 			return fmt.Errorf("%w: %v", ErrURL, err)
 		}
 		return nil
+	case !regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*$`).MatchString(scheme):
+		// The text may contain a password, as in "host=db password=secret".
+		return fmt.Errorf("%w: it does not begin with a scheme: use %s", ErrURL, schemes)
 	case scheme == url:
 		return fmt.Errorf("%w: %q: use %s", ErrURL, url, schemes)
 	}

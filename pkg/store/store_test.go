@@ -89,6 +89,9 @@ func TestOpenErrors(t *testing.T) {
 		"etcd://me:secret@h1/p":          "password_file=FILE",
 		"etcd://h1/p?password=secret":    "use password_file=FILE",
 		"SQLITE:keys.db":                 "unknown scheme",
+		"host=db password=secret":        "does not begin with a scheme",
+		"host=db password=secret:x":      "does not begin with a scheme",
+		"me@db:secret":                   "does not begin with a scheme",
 		"sqlite:" + t.TempDir():          "folder",
 	} {
 		s, err := store.Open(t.Context(), url)

@@ -131,8 +131,8 @@ func (c *checker) revoking(kid string) {
 	}
 }
 
-// isRevoked takes the times that the command has printed.
-func (c *checker) isRevoked(kid string, served, cached time.Time) {
+// wasRevoked takes the times that the command has printed.
+func (c *checker) wasRevoked(kid string, served, cached time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := c.revoked[kid]
@@ -255,11 +255,25 @@ func (c *checker) count(change func(*row)) {
 	change(&c.row)
 }
 
+// current returns the row of the scenario that runs.
+func (c *checker) current() row {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.row
+}
+
 // newestKid is the kid that began to sign last.
 func (c *checker) newestKid() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.newest
+}
+
+// isRevoked reports whether a command has revoked a key, or tries to.
+func (c *checker) isRevoked(kid string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.revoked[kid] != nil
 }
 
 // untilForgotten is how long caches may have keys that were revoked.

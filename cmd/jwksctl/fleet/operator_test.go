@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,7 +39,12 @@ func (m machines) environ(t *testing.T, name, storeURL string) []string {
 	if err := errors.Join(os.MkdirAll(folder, 0o700), os.WriteFile(filepath.Join(folder, "seal.key"), key, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	return []string{"HOME=" + home, "XDG_STATE_HOME=" + home, "JWKSCTL_STORE=" + storeURL, "JWKSCTL_SEAL_KEY_FILE=" + filepath.Join(folder, "seal.key")}
+	return []string{"HOME=" + home, "XDG_STATE_HOME=" + home, "JWKSCTL_STORE=" + storeURL}
+}
+
+// ownEnviron has the variables of this process that are not settings of jwksctl.
+func ownEnviron() []string {
+	return slices.DeleteFunc(os.Environ(), func(pair string) bool { return strings.HasPrefix(pair, "JWKSCTL_") })
 }
 
 // commandLine runs commands on one machine.
@@ -51,7 +57,7 @@ type commandLine struct {
 func (c commandLine) run(ctx context.Context, args ...string) (stdout string, code int, err error) {
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, c.binary, args...)
-	cmd.Env = append(os.Environ(), c.environ...)
+	cmd.Env = append(ownEnviron(), c.environ...)
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
@@ -93,12 +99,13 @@ func (f *fleet) revoked(kid, out string) error {
 	if printed.Served.IsZero() || printed.Cached.Before(printed.Served) {
 		return fmt.Errorf("keys revoke printed no times: %s", out)
 	}
-	f.checker.isRevoked(kid, printed.Served, printed.Cached)
+	f.checker.wasRevoked(kid, printed.Served, printed.Cached)
 	return nil
 }
 
-// The exit codes of jwksctl that no fault of the store explains.
+// The exit codes of jwksctl.
 const (
-	exitUsage = 2
-	exitFault = 70
+	exitUsage   = 2
+	exitRefused = 5
+	exitFault   = 70
 )

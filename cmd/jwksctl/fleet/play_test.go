@@ -146,12 +146,13 @@ func (f *fleet) awaitRotation(t *testing.T) {
 	f.awaitNewKey(t, kid)
 }
 
-// awaitNewKey waits until every replica signs with the same key, and that is not old.
+// awaitNewKey waits until every replica signs with the same key, and that is neither old
+// nor revoked.
 func (f *fleet) awaitNewKey(t *testing.T, old string) (kid string) {
 	t.Helper()
 	ok := until(f.ctx, 3*f.engine.policy.interval, func() bool {
 		kid = f.checker.newestKid()
-		return kid != old && kid == f.replicas[0].activeKid(f.ctx) && len(f.notReady(f.ctx)) == 0
+		return kid != old && !f.checker.isRevoked(kid) && kid == f.replicas[0].activeKid(f.ctx) && len(f.notReady(f.ctx)) == 0
 	})
 	if !ok {
 		t.Errorf("not every replica signs with a new key after %v", 3*f.engine.policy.interval)

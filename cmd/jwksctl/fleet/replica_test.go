@@ -12,9 +12,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
+	"testing"
 	"time"
 
 	"github.com/jwksctl/jwksctl/pkg/store/storetest"
@@ -72,7 +75,7 @@ func (r *replica) launch(binary string, environ []string) (exited chan struct{},
 	}
 	defer log.Close()
 	cmd := exec.Command(binary, "serve", "--port", "0", "--ready-file", r.readyFile(), "--log-format", "text") //nolint:noctx // it ends when it is killed
-	cmd.Env = append(append(os.Environ(), r.environ...), environ...)
+	cmd.Env = slices.Concat(ownEnviron(), r.environ, environ)
 	cmd.Stderr = log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
@@ -231,6 +234,25 @@ func (r *replica) lastLines() string {
 	}
 	lines := bytes.Split(bytes.TrimSpace(log), []byte("\n"))
 	return string(bytes.Join(lines[max(0, len(lines)-20):], []byte("\n")))
+}
+
+// alarm matches a line of a log that no fault of the fleet explains.
+var alarm = regexp.MustCompile(`(?i).*(panic|internal fault|unreadable|cannot be opened|damaged|unusable).*`)
+
+// checkLog fails the test if the log has an alarm. It shows how many writes landed late,
+// which is a fault of the store that the replicas have made good.
+func (r *replica) checkLog(t *testing.T) {
+	t.Helper()
+	log, err := os.ReadFile(filepath.Join(r.folder, r.name+".log"))
+	if err != nil {
+		t.Error(err)
+	}
+	if line := alarm.Find(log); line != nil {
+		t.Errorf("replica %s raised an alarm: %s", r.name, line)
+	}
+	if n := bytes.Count(log, []byte("a write landed late")); n > 0 {
+		t.Logf("replica %s found %d writes that landed late", r.name, n)
+	}
 }
 
 // wait waits for this time. The error is the cause of a context that ended before.

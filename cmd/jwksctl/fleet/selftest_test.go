@@ -93,13 +93,13 @@ func TestChecker(t *testing.T) {
 			func(c *checker) {
 				c.fetchSet(t, now, old, active)
 				c.revoking(active.KeyID())
-				c.isRevoked(active.KeyID(), now, now.Add(time.Minute))
+				c.wasRevoked(active.KeyID(), now, now.Add(time.Minute))
 			}, row{minted: 1, sets: 1, revocations: 1},
 		},
 		"a revoked key that is served for too long": {
 			func(c *checker) {
 				c.revoking(active.KeyID())
-				c.isRevoked(active.KeyID(), now, now.Add(time.Hour))
+				c.wasRevoked(active.KeyID(), now, now.Add(time.Hour))
 				c.fetchSet(t, now.Add(time.Millisecond), old, active)
 			}, row{minted: 1, sets: 1, revocations: 1, servedLate: 1},
 		},
@@ -107,7 +107,7 @@ func TestChecker(t *testing.T) {
 			func(c *checker) {
 				c.fetchSet(t, now, old, active) // before the bounds are known
 				c.revoking(active.KeyID())
-				c.isRevoked(active.KeyID(), now, now.Add(time.Minute-time.Millisecond))
+				c.wasRevoked(active.KeyID(), now, now.Add(time.Minute-time.Millisecond))
 			}, row{minted: 1, sets: 1, revocations: 1, servedLate: 1},
 		},
 	} {

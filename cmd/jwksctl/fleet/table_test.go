@@ -5,6 +5,7 @@ package fleet
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"text/tabwriter"
@@ -25,6 +26,7 @@ type row struct {
 	servedLate             int           // JWK Sets with a revoked key past the printed times
 	helped                 int           // replicas that did not recover by themselves
 	unavailable            time.Duration // the longest time for which a replica answered 503
+	note                   string        // what an operator had to do
 	back                   time.Duration // from the end of the fault until every replica was ready
 }
 
@@ -69,15 +71,19 @@ func (t *table) add(r row) {
 	t.rows = append(t.rows, r)
 }
 
-// String is the table as plain text.
-func (t *table) String() string {
+// text is the table as plain text, in the order of the engines.
+func (t *table) text(engines []engine) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	place := func(r row) int { return slices.IndexFunc(engines, func(e engine) bool { return e.name == r.engine }) }
+	slices.SortStableFunc(t.rows, func(a, b row) int { return place(a) - place(b) })
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "engine\tscenario\ttook\tminted\tverified\tunverifiable\trotations\trevoked\tgone after\tserved late\thelped\tlongest 503\tback after")
+	_, _ = fmt.Fprintln(w, "engine\tscenario\ttook\tminted\tverified\tunverifiable\trotations\trevoked\tgone after\tserved late\thelped\tlongest 503\tback after\toperator")
 	seconds := func(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
 	for _, r := range t.rows {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%.0f s\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%d\t%s\t%s\n", r.engine, r.scenario, r.took.Seconds(), r.minted, r.verified,
-			r.unverifiable, r.activations-r.revocations, r.revocations, seconds(r.gone), r.servedLate, r.helped, seconds(r.unavailable), seconds(r.back))
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%.0f s\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%d\t%s\t%s\t%s\n", r.engine, r.scenario, r.took.Seconds(), r.minted, r.verified,
+			r.unverifiable, r.activations-r.revocations, r.revocations, seconds(r.gone), r.servedLate, r.helped, seconds(r.unavailable), seconds(r.back), r.note)
 	}
 	_ = w.Flush() // a strings.Builder never fails
 	return text.String()

@@ -6,7 +6,7 @@ import "slices"
 func mutations() []mutation {
 	return slices.Concat(gateMutations(), retirementMutations(), policyChangeMutations(), revocationMutations(),
 		scheduleMutations(), fenceMutations(), clockMutations(), storeMutations(),
-		documentMutations(), policyMutations(), witnessMutations(), mergeMutations(), lateMutations())
+		documentMutations(), policyMutations(), witnessMutations(), mergeMutations(), lateMutations(), copyMutations())
 }
 
 // ready_at = max(now + D + 2M + e, docs_until), and the gate that reads it.

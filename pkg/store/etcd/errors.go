@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
@@ -14,15 +15,29 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
 
+// serverLead is how much earlier than ctx the server may end a call.
+const serverLead = 50 * time.Millisecond
+
 // fail returns a *keys.StoreError that says what failed, why, and what to do. It matches
 // the error of ctx if ctx is done.
 func (s *Store) fail(ctx context.Context, doing string, err error) error {
 	problem, hint := diagnose(err)
 	text := fmt.Sprintf("store %s: %s: %s: %s", s.name, doing, status.Convert(err).Message(), hint)
-	if done := ctx.Err(); done != nil {
+	if done := contextError(ctx, err); done != nil {
 		return &keys.StoreError{Problem: problem, Err: fmt.Errorf("%s: %w", text, done)}
 	}
 	return &keys.StoreError{Problem: problem, Err: errors.New(text)}
+}
+
+// contextError returns the error of ctx if it is done. A call that err ended may have been
+// ended by the server, which knows when ctx ends, just before ctx.
+func contextError(ctx context.Context, err error) error {
+	code := codeOf(err)
+	at, ok := ctx.Deadline()
+	if ok && (code == codes.DeadlineExceeded || code == codes.Canceled) && time.Until(at) < serverLead {
+		<-ctx.Done()
+	}
+	return ctx.Err()
 }
 
 // diagnose returns what an error of the client means, and what to do about it.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/connectivity"
 
@@ -99,27 +100,46 @@ func (s *Store) Swap(ctx context.Context, c keys.Change) error {
 	}
 	bounded, cancel := s.withDeadline(ctx, c.Deadline)
 	defer cancel()
-	current, err := s.read(bounded)
+	current, ops, err := s.prepare(bounded, c)
 	if s.isLate(c.Deadline) { // nothing was sent yet
 		return keys.ErrTooLate
 	}
 	if err != nil {
 		return err
 	}
-	if current.Version != c.Version {
-		return keys.ErrConflict
-	}
 	answer, err := s.client.Txn(clientv3.WithRequireLeader(bounded)).
 		If(clientv3.Compare(clientv3.ModRevision(s.keyset()), "=", current.modified)).
-		Then(s.operations(c)...).
+		Then(ops...).
 		Commit()
-	if err != nil {
+	switch {
+	case is(err, rpctypes.ErrLeaseNotFound): // it has expired
+		return keys.ErrTooLate
+	case err != nil:
 		return s.fail(ctx, "write the keyset", err)
-	}
-	if !answer.Succeeded {
+	case !answer.Succeeded:
 		return keys.ErrConflict
 	}
 	return nil
+}
+
+// prepare reads the keyset and makes the operations of the transaction that commits c.
+func (s *Store) prepare(ctx context.Context, c keys.Change) (state, []clientv3.Op, error) {
+	current, err := s.read(ctx)
+	if err != nil {
+		return state{}, nil, err
+	}
+	if current.Version != c.Version {
+		return state{}, nil, keys.ErrConflict
+	}
+	ops := s.operations(c)
+	if c.Deadline.IsZero() {
+		return current, ops, nil
+	}
+	lease, err := s.client.Grant(clientv3.WithRequireLeader(ctx), max(1, int64(s.until(c.Deadline)/time.Second)))
+	if err != nil {
+		return state{}, nil, s.fail(ctx, "get a lease for the change", err)
+	}
+	return current, append(ops, clientv3.OpPut(s.lease(), "", clientv3.WithLease(lease.ID))), nil
 }
 
 // operations are those of the transaction that commits c.
@@ -140,10 +160,15 @@ func (s *Store) operations(c keys.Change) []clientv3.Op {
 	return ops
 }
 
-// isLate reports whether the wall clock has reached deadline. Round(0) removes the
-// monotonic reading, which stops while the machine sleeps.
+// isLate reports whether the wall clock has reached deadline.
 func (s *Store) isLate(deadline time.Time) bool {
-	return !deadline.IsZero() && !s.now().Round(0).Before(deadline.Round(0))
+	return !deadline.IsZero() && s.until(deadline) <= 0
+}
+
+// until is the time until deadline by the wall clock. Round(0) removes the monotonic
+// reading, which stops while the machine sleeps.
+func (s *Store) until(deadline time.Time) time.Duration {
+	return deadline.Round(0).Sub(s.now().Round(0))
 }
 
 // withDeadline returns a context that ends at the deadline of a change.
@@ -151,7 +176,7 @@ func (s *Store) withDeadline(ctx context.Context, deadline time.Time) (context.C
 	if deadline.IsZero() {
 		return context.WithTimeout(ctx, writeTimeout)
 	}
-	return context.WithTimeout(ctx, deadline.Round(0).Sub(s.now().Round(0)))
+	return context.WithTimeout(ctx, s.until(deadline))
 }
 
 // Wait implements keys.Store. A watch that ends, for any reason, is followed by a read.
@@ -249,6 +274,7 @@ func (s *Store) Close() error {
 	return nil
 }
 
+func (s *Store) lease() string       { return s.prefix + "/lease" }
 func (s *Store) keyset() string      { return s.prefix + "/keyset" }
 func (s *Store) privateKeys() string { return s.prefix + "/private_key/" }
 

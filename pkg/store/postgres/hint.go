@@ -141,6 +141,7 @@ func (s *Store) startListener() {
 		for ctx.Err() == nil {
 			pause := listenAgain
 			if pooled := s.listen(ctx); pooled {
+				s.pooled.Store(true)
 				pause = testAgain
 			}
 			select {
@@ -169,6 +170,8 @@ func (s *Store) listen(ctx context.Context) (pooled bool) {
 	if arrived, err := s.testNotification(ctx, conn); !arrived {
 		return err == nil
 	}
+	s.pooled.Store(false)
+	s.listened.Add(1)
 	s.hint.forget() // it may have changed before
 	for {
 		n, err := conn.WaitForNotification(ctx)

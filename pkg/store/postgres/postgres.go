@@ -26,6 +26,8 @@ type Store struct {
 	listening  sync.Once
 	stop       context.CancelFunc // ends the listener
 	stopped    chan struct{}      // closed when it has ended
+	listened   atomic.Int32       // how often the listener has passed its test
+	pooled     atomic.Bool        // its last test failed
 }
 
 func newStore(l location) *Store {

@@ -7,23 +7,7 @@ import (
 	"testing"
 
 	"github.com/jwksctl/jwksctl/pkg/keys"
-	"github.com/jwksctl/jwksctl/pkg/store/postgrestest"
-	"github.com/jwksctl/jwksctl/pkg/store/storetest"
 )
-
-func TestConformance(t *testing.T) {
-	server := postgrestest.Start(t)
-	storetest.Run(t, func(t *testing.T) storetest.Fixture {
-		url := server.CreateDatabase(t)
-		return storetest.Fixture{Open: func() keys.Store {
-			s, err := Open(t.Context(), url)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return s
-		}}
-	})
-}
 
 func openStore(t *testing.T, url string) *Store {
 	t.Helper()

@@ -99,6 +99,11 @@ func (s *Store) apply(ctx context.Context, conn *pgx.Conn, c keys.Change) error 
 	return err
 }
 
+// oneMessage sends a statement and its values in one message. The server ends a transaction
+// that is idle, but not one that waits for the rest of a statement: a lock would stay until
+// the server notices that the network is dead.
+const oneMessage = pgx.QueryExecModeSimpleProtocol
+
 // write locks the row of the keyset and writes c.
 func (s *Store) write(ctx context.Context, conn *pgx.Conn, c keys.Change, deadline *time.Time) error {
 	locked, err := s.lock(ctx, conn, c, deadline)
@@ -113,7 +118,7 @@ func (s *Store) write(ctx context.Context, conn *pgx.Conn, c keys.Change, deadli
 	err = conn.QueryRow(ctx, `UPDATE `+s.schema+`.keyset SET version = $2, deadline = $3, document = $4
 		WHERE version = $1 AND coalesce(clock_timestamp() < $3, true)
 		RETURNING current_setting('synchronous_commit')`,
-		locked, int64(c.NewVersion()), deadline, c.Document).Scan(&synchronousCommit) //nolint:gosec // checked by Swap
+		oneMessage, locked, int64(c.NewVersion()), deadline, c.Document).Scan(&synchronousCommit) //nolint:gosec // checked by Swap
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return keys.ErrTooLate
@@ -154,14 +159,14 @@ func (s *Store) lock(ctx context.Context, conn *pgx.Conn, c keys.Change, deadlin
 	if c.Version == 0 {
 		first := int64(c.NewVersion()) //nolint:gosec // checked by Swap
 		tag, err := conn.Exec(ctx, `INSERT INTO `+s.schema+`.keyset (id, version, deadline, document) VALUES (1, $1, $2, $3)
-			ON CONFLICT DO NOTHING`, first, deadline, c.Document)
+			ON CONFLICT DO NOTHING`, oneMessage, first, deadline, c.Document)
 		if err == nil && tag.RowsAffected() == 0 {
 			err = keys.ErrConflict
 		}
 		return first, err
 	}
 	var version int64
-	err := conn.QueryRow(ctx, `SELECT version FROM `+s.schema+`.keyset FOR UPDATE`).Scan(&version)
+	err := conn.QueryRow(ctx, `SELECT version FROM `+s.schema+`.keyset FOR UPDATE`, oneMessage).Scan(&version)
 	if errors.Is(err, pgx.ErrNoRows) || err == nil && version != int64(c.Version) { //nolint:gosec // checked by Swap
 		return 0, keys.ErrConflict
 	}
@@ -176,13 +181,13 @@ func (s *Store) writePrivateKeys(ctx context.Context, conn *pgx.Conn, c keys.Cha
 			kids, sealed = append(kids, kid), append(sealed, c.Put[kid])
 		}
 		_, err := conn.Exec(ctx, `INSERT INTO `+s.schema+`.private_key (kid, sealed) SELECT * FROM unnest($1::text[], $2::bytea[])
-			ON CONFLICT (kid) DO UPDATE SET sealed = excluded.sealed`, kids, sealed)
+			ON CONFLICT (kid) DO UPDATE SET sealed = excluded.sealed`, oneMessage, kids, sealed)
 		if err != nil {
 			return err
 		}
 	}
 	if len(c.Delete) > 0 {
-		if _, err := conn.Exec(ctx, `DELETE FROM `+s.schema+`.private_key WHERE kid = ANY($1::text[])`, c.Delete); err != nil {
+		if _, err := conn.Exec(ctx, `DELETE FROM `+s.schema+`.private_key WHERE kid = ANY($1::text[])`, oneMessage, c.Delete); err != nil {
 			return err
 		}
 	}

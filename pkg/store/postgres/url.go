@@ -91,7 +91,8 @@ func parseURL(s string) (location, error) {
 	_, err2 := url.PathUnescape(rawPassword)
 	database, err3 := url.PathUnescape(path)
 	query, err4 := url.ParseQuery(rawQuery)
-	if errors.Join(err1, err2, err3, err4) != nil {
+	netloc, err5 := url.PathUnescape(netloc)
+	if errors.Join(err1, err2, err3, err4, err5) != nil {
 		return location{}, errors.New("a % is not followed by two hexadecimal digits: write it as %25")
 	}
 	if err := checkParameters(query); err != nil {

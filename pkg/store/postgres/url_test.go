@@ -22,6 +22,7 @@ func TestName(t *testing.T) {
 		"postgres://me@/keys?host=%2Ftmp%2Fa&port=6000":                "postgres:///keys?host=/tmp/a&port=6000&schema=jwksctl",
 		"postgres://me:secret@db.example/?dbname=keys":                 "postgres://db.example:5432/keys?schema=jwksctl",
 		"postgres://me:secret@db.example":                              "postgres://db.example:5432/me?schema=jwksctl",
+		"postgres://%2Ftmp%2Fa:6000/keys":                              "postgres:///keys?host=/tmp/a&port=6000&schema=jwksctl",
 		"postgres:///keys":                                             "postgres:///keys?schema=jwksctl",
 		"postgres://db/a%20b?password_file=/run/secrets/pw":            "postgres://db:5432/a%20b?schema=jwksctl",
 		"postgres://me:se%2Fcr%40et%3F@db/keys?application_name=x%40y": "postgres://db:5432/keys?schema=jwksctl",

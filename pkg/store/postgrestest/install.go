@@ -95,10 +95,14 @@ func id(t testing.TB, s string) uint32 {
 	return uint32(n)
 }
 
-// command returns a command that runs one of the programs as the user of the server.
+// command returns a command that runs a program as the user of the server: one of
+// PostgreSQL, or that at an absolute path.
 func (in installation) command(ctx context.Context, program string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, filepath.Join(in.bin, program), args...) //nolint:gosec // a test runs what is installed
-	cmd.Dir = "/"                                                            // the user may not be allowed to enter the folder of the test
+	if !filepath.IsAbs(program) {
+		program = filepath.Join(in.bin, program)
+	}
+	cmd := exec.CommandContext(ctx, program, args...) //nolint:gosec // a test runs what is installed
+	cmd.Dir = "/"                                     // the user may not be allowed to enter the folder of the test
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "TZ=UTC")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: in.credential}
 	return cmd

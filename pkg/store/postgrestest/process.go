@@ -10,6 +10,12 @@ import (
 	"time"
 )
 
+// Command returns a command that runs a program as the user of the server: one of
+// PostgreSQL, such as pg_dump, or that at an absolute path.
+func (s *Server) Command(ctx context.Context, program string, args ...string) *exec.Cmd {
+	return s.in.command(ctx, program, args...)
+}
+
 // Stop ends every connection and stops the server in order.
 func (s *Server) Stop(t testing.TB) {
 	t.Helper()

@@ -2,7 +2,6 @@ package postgrestest
 
 import (
 	"context"
-	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -74,6 +73,3 @@ func (s *Server) WaitFor(t testing.TB, query string) {
 		}
 	}
 }
-
-// Program returns the path of a program of the same installation, such as pg_dump.
-func (s *Server) Program(name string) string { return filepath.Join(s.in.bin, name) }

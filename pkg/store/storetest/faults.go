@@ -24,7 +24,7 @@ const (
 
 	// faultsAtOnce is the number of faults that are tested at the same time. Most of them
 	// wait.
-	faultsAtOnce = 12
+	faultsAtOnce = 32
 )
 
 // RunFaults tests an engine with a server through a Proxy. Each operation meets each
@@ -33,12 +33,14 @@ const (
 // the handle works again by itself.
 func RunFaults(t *testing.T, engine Engine) {
 	t.Helper()
+	cut := []Action{CutBefore, CutInside, Hang}
+	all := []Action{CutBefore, CutInside, CutAfter, Delay, Hang, HangInside, Call}
 	for _, op := range []faultOperation{
-		{name: "Open", created: true, do: (*faultRun).open},
-		{name: "Create", changes: true, do: (*faultRun).swap},
-		{name: "Swap", created: true, changes: true, do: (*faultRun).swap},
-		{name: "Read", created: true, do: (*faultRun).read},
-		{name: "Wait", created: true, do: (*faultRun).wait},
+		{name: "Open", created: true, toServer: []Action{CutBefore, Hang}, toClient: []Action{CutBefore, Hang}, do: (*faultRun).open},
+		{name: "Create", changes: true, toServer: all, toClient: []Action{CutBefore, Hang}, do: (*faultRun).swap},
+		{name: "Swap", created: true, changes: true, toServer: all, toClient: append(cut, Delay), do: (*faultRun).swap},
+		{name: "Read", created: true, toServer: cut, toClient: cut, do: (*faultRun).read},
+		{name: "Wait", created: true, toServer: cut, toClient: cut, do: (*faultRun).wait},
 	} {
 		t.Run(op.name, func(t *testing.T) { op.run(t, engine) })
 	}
@@ -52,13 +54,33 @@ type faultOperation struct {
 	name    string
 	created bool // the store has a keyset before
 	changes bool // it is a Swap
-	do      func(r *faultRun, ctx context.Context) error
+
+	toServer, toClient []Action // what is done to each message. (To the client, CutAfter is the same as CutBefore the next one.)
+
+	do func(r *faultRun, ctx context.Context) error
+}
+
+// faultyStore is a store that is used through a proxy, and directly by a reader.
+type faultyStore struct {
+	f       *Fixture
+	reader  handle
+	tracker *tracker
+}
+
+func newFaultyStore(t *testing.T, engine Engine, op faultOperation) *faultyStore {
+	t.Helper()
+	f := newFixture(t, engine)
+	s := &faultyStore{f, f.open(), newTracker(t)}
+	if op.created {
+		s.reader.swap(s.tracker.next(keys.Record{}))
+	}
+	return s
 }
 
 // faultRun is one run of an operation.
 type faultRun struct {
 	t       *testing.T
-	f       *Fixture
+	network *Network
 	proxy   *Proxy
 	reader  handle // does not use the proxy
 	handle  handle // uses the proxy
@@ -67,100 +89,112 @@ type faultRun struct {
 	change  keys.Change // what the Swap of the operation tries
 }
 
-func newFaultRun(t *testing.T, engine Engine, op faultOperation) *faultRun {
+func newFaultRun(t *testing.T, s *faultyStore, op faultOperation) *faultRun {
 	t.Helper()
-	f := newFixture(t, engine)
-	n := f.Network
-	r := &faultRun{t: t, f: f, proxy: NewProxy(t, n.Network, n.Address, n.Framing), reader: f.open(), tracker: newTracker(t)}
-	if op.created {
-		r.reader.swap(r.tracker.next(keys.Record{}))
-	}
+	n := s.f.Network
+	r := &faultRun{t: t, network: n, proxy: NewProxy(t, n.Network, n.Address, n.Framing), tracker: s.tracker.in(t)}
+	r.reader = handle{s.reader.Store, t, nil} // s closes it
 	r.before = r.tracker.read(r.reader)
 	if op.name != "Open" {
-		r.handle = f.openThrough(r.proxy)
+		r.openHandle()
 		r.tracker.read(r.handle)
 	}
 	return r
 }
 
-func (f *Fixture) openThrough(p *Proxy) handle {
-	f.t.Helper()
-	s, err := f.Network.Open(f.t.Context(), p.Addr())
-	if err != nil {
-		f.t.Fatalf("open through the proxy: %v", err)
+// openHandle opens the store through the proxy, if the operation did not.
+func (r *faultRun) openHandle() {
+	r.t.Helper()
+	if r.handle.Store != nil {
+		return
 	}
-	return newHandle(f.t, s)
+	s, err := r.network.Open(r.t.Context(), r.proxy.Addr())
+	if err != nil {
+		r.t.Fatalf("open through the proxy: %v", err)
+	}
+	r.handle = newHandle(r.t, s)
 }
 
 // run counts the messages of the operation, and runs it again for each fault.
 func (op faultOperation) run(t *testing.T, engine Engine) {
-	messages, network := op.count(t, engine)
+	toServer, toClient, faults := op.count(t, engine)
 	slots := make(chan struct{}, faultsAtOnce)
+	free := make(chan *faultyStore, faultsAtOnce)
 	var group sync.WaitGroup
-	var fired, all atomic.Int64
-	for _, f := range op.faults(messages, network) {
-		all.Add(1)
+	var met atomic.Int64
+	for _, f := range faults {
 		group.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			t.Run(fmt.Sprintf("%v/%v/%d", f.Action, f.Direction, f.Message), func(t *testing.T) {
-				if op.runFault(t, engine, f) {
-					fired.Add(1)
+			t.Run(fmt.Sprintf("%v/%v/%d", f.Action, f.Direction, f.Message), func(sub *testing.T) {
+				if !op.created { // each run needs an empty store
+					if op.runFault(sub, newFaultyStore(sub, engine, op), f) {
+						met.Add(1)
+					}
+					return
+				}
+				var s *faultyStore
+				select {
+				case s = <-free:
+				default:
+					s = newFaultyStore(t, engine, op)
+				}
+				if op.runFault(sub, s, f) {
+					met.Add(1)
+				}
+				if !sub.Failed() {
+					free <- s
 				}
 			})
 		})
 	}
 	group.Wait()
-	t.Logf("%d of %d faults, at %d messages to the server and %d to the client", fired.Load(), all.Load(), messages[ToServer], messages[ToClient])
-	if fired.Load() < all.Load()*3/4 {
-		t.Errorf("only %d of %d faults were met", fired.Load(), all.Load())
+	t.Logf("%d of %d faults were met, at %d messages to the server and %d to the client", met.Load(), len(faults), toServer, toClient)
+	if int(met.Load()) < len(faults)*3/4 {
+		t.Error("too many faults were not met: the number of messages varies")
 	}
 }
 
-// count returns the number of messages of the operation in each direction.
-func (op faultOperation) count(t *testing.T, engine Engine) (messages [2]int, network *Network) {
+// count counts the messages of the operation in each direction. It returns the faults
+// for them. A message of a change is delayed until the change must not become visible any
+// more.
+func (op faultOperation) count(t *testing.T, engine Engine) (toServer, toClient int, faults []Fault) {
 	t.Helper()
-	r := newFaultRun(t, engine, op)
-	toServer, toClient, _ := r.proxy.Count()
+	r := newFaultRun(t, newFaultyStore(t, engine, op), op)
+	toServerBefore, toClientBefore, _ := r.proxy.Count()
 	ctx, cancel := context.WithTimeout(t.Context(), recovery)
 	defer cancel()
 	if err := op.do(r, ctx); err != nil {
 		t.Fatalf("%s without a fault: %v", op.name, err)
 	}
-	messages[ToServer], messages[ToClient], _ = r.proxy.Count()
-	messages[ToServer] -= toServer
-	messages[ToClient] -= toClient
-	if messages[ToServer] == 0 || messages[ToClient] == 0 {
-		t.Fatalf("%s sends %d messages and receives %d", op.name, messages[ToServer], messages[ToClient])
-	}
-	return messages, r.f.Network
-}
-
-// faults lists each fault at each message. A message of a change is delayed until the
-// change may not become visible any more.
-func (op faultOperation) faults(messages [2]int, n *Network) (out []Fault) {
-	delay := faultTimeout / 5
-	if op.changes {
-		delay = faultDeadline + n.Lateness + faultDeadline/2
-	}
-	actions := []Action{CutBefore, CutInside, CutAfter, Delay, Hang}
-	if n.Disconnect != nil {
-		actions = append(actions, Call)
-	}
-	for _, direction := range []Direction{ToServer, ToClient} {
-		for message := 1; message <= messages[direction]; message++ {
-			for _, action := range actions {
-				out = append(out, Fault{Direction: direction, Message: message, Action: action, Delay: delay, Call: n.Disconnect})
+	toServer, toClient, _ = r.proxy.Count()
+	toServer, toClient = toServer-toServerBefore, toClient-toClientBefore
+	template := Fault{Delay: faultDeadline + r.network.Lateness + faultDeadline/2, Call: r.network.Disconnect}
+	for _, each := range []struct {
+		direction Direction
+		messages  int
+		actions   []Action
+	}{{ToServer, toServer, op.toServer}, {ToClient, toClient, op.toClient}} {
+		if each.messages == 0 {
+			t.Fatalf("%s has no message %v", op.name, each.direction)
+		}
+		for message := range each.messages {
+			for _, action := range each.actions {
+				f := template
+				f.Direction, f.Message, f.Action = each.direction, message+1, action
+				if action != Call || f.Call != nil {
+					faults = append(faults, f)
+				}
 			}
 		}
 	}
-	return out
+	return toServer, toClient, faults
 }
 
 // runFault runs the operation with a fault. It reports whether the fault was met: the
 // number of messages is not always the same.
-func (op faultOperation) runFault(t *testing.T, engine Engine, f Fault) (met bool) {
-	r := newFaultRun(t, engine, op)
+func (op faultOperation) runFault(t *testing.T, s *faultyStore, f Fault) (met bool) {
+	r := newFaultRun(t, s, op)
 	fired := r.proxy.Order(f)
 	ctx, cancel := context.WithTimeout(t.Context(), faultTimeout)
 	defer cancel()
@@ -174,10 +208,11 @@ func (op faultOperation) runFault(t *testing.T, engine Engine, f Fault) (met boo
 		met = true
 	default:
 	}
-	if f.Action == Delay && op.changes {
+	if f.Action == Delay {
 		r.wantNotLate(f)
 	}
-	r.tracker.recover(r.openIfClosed(), r.reader)
+	r.openHandle()
+	r.tracker.recover(r.handle, r.reader)
 	return met
 }
 
@@ -185,11 +220,11 @@ func (op faultOperation) runFault(t *testing.T, engine Engine, f Fault) (met boo
 // did not become visible after its deadline.
 func (r *faultRun) wantNotLate(f Fault) {
 	r.t.Helper()
-	waitUntil(r.t.Context(), r.change.Deadline.Add(r.f.Network.Lateness))
+	waitUntil(r.t.Context(), r.change.Deadline.Add(r.network.Lateness))
 	inTime := r.tracker.read(r.reader)
 	waitUntil(r.t.Context(), r.change.Deadline.Add(f.Delay))
 	if later := r.tracker.read(r.reader); later.Version != inTime.Version {
-		r.t.Errorf("%q became visible after its deadline, by more than %v", later.Document, r.f.Network.Lateness)
+		r.t.Errorf("%q became visible after its deadline, by more than %v", later.Document, r.network.Lateness)
 	}
 }
 
@@ -200,18 +235,9 @@ func waitUntil(ctx context.Context, at time.Time) {
 	}
 }
 
-// openIfClosed opens the handle if the operation did not.
-func (r *faultRun) openIfClosed() handle {
-	r.t.Helper()
-	if r.handle.Store == nil {
-		r.handle = r.f.openThrough(r.proxy)
-	}
-	return r.handle
-}
-
 // open opens the store and reads it.
 func (r *faultRun) open(ctx context.Context) error {
-	s, err := r.f.Network.Open(ctx, r.proxy.Addr())
+	s, err := r.network.Open(ctx, r.proxy.Addr())
 	if err != nil {
 		r.wantStoreError("Open", err)
 		return err

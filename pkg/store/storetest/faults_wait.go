@@ -27,7 +27,8 @@ func testLostHints(t *testing.T, engine Engine) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newFaultRun(t, engine, faultOperation{name: "Wait", created: true})
+			waitOperation := faultOperation{name: "Wait", created: true}
+			r := newFaultRun(t, newFaultyStore(t, engine, waitOperation), waitOperation)
 			ctx, cancel := context.WithTimeout(t.Context(), recovery)
 			defer cancel()
 			waited := make(chan error, 1)
@@ -111,7 +112,8 @@ func testNoTightLoop(t *testing.T, engine Engine) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newFaultRun(t, engine, faultOperation{name: "Wait", created: true})
+			waitOperation := faultOperation{name: "Wait", created: true}
+			r := newFaultRun(t, newFaultyStore(t, engine, waitOperation), waitOperation)
 			ctx, cancel := context.WithTimeout(t.Context(), watchTime)
 			defer cancel()
 			var group sync.WaitGroup
@@ -154,9 +156,12 @@ func testFaultyHistory(t *testing.T, engine Engine) {
 		chaos.Go(func() { breakAtRandom(ctx, p) })
 	}
 	stores = append(stores, f.open(), f.open()) // the last one reads everything at the end
-	hi := recordHistory(t.Context(), stores, operations, faultTimeout/2)
-	t.Logf("%d operations, %d swaps with an unknown outcome", len(hi.operations), hi.unknown)
-	if hi.unknown == 0 {
+	hi, err := recordHistory(t.Context(), stores, operations, faultTimeout/2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d operations, %d swaps with an unknown outcome", len(hi.operations), len(hi.unknown))
+	if len(hi.unknown) == 0 {
 		t.Error("no swap has an unknown outcome: the faults test nothing")
 	}
 	hi.check(t)
@@ -168,7 +173,7 @@ func breakAtRandom(ctx context.Context, p *Proxy) {
 		fired := p.Order(Fault{
 			Direction: Direction(rand.N(2)), //nolint:gosec // a workload
 			Message:   1 + rand.N(30),       //nolint:gosec // a workload
-			Action:    Action(rand.N(int(Hang) + 1)),
+			Action:    Action(rand.N(int(Call))),
 			Delay:     rand.N(faultTimeout / 4), //nolint:gosec // a workload
 		})
 		select {

@@ -52,30 +52,46 @@ type history struct {
 
 	mu         sync.Mutex
 	operations []porcupine.Operation
-	unknown    int // swaps whose error does not say whether they were committed
+	unknown    []porcupine.Operation // swaps whose error does not say whether they were committed
 }
 
 // do records an operation. A read that fails says nothing, and is left out, as is a swap
-// that says that it wrote nothing because it was late. A swap with an unknown outcome may
-// take effect at any later time, or never.
+// that says that it wrote nothing because it was late.
 func (hi *history) do(client int, op operation, run func() result) result {
 	call := time.Since(hi.start)
 	r := run()
-	returned := int64(time.Since(hi.start))
+	recorded := porcupine.Operation{
+		ClientId: client, Input: op, Output: r, Call: int64(call), Return: int64(time.Since(hi.start)),
+	}
 	hi.mu.Lock()
 	defer hi.mu.Unlock()
 	switch {
 	case r.err == nil, errors.Is(r.err, keys.ErrConflict):
-	case op.method != "Swap", errors.Is(r.err, keys.ErrTooLate):
-		return r
-	default:
-		hi.unknown++
-		returned = math.MaxInt64
+		hi.operations = append(hi.operations, recorded)
+	case op.method == "Swap" && !errors.Is(r.err, keys.ErrTooLate):
+		hi.unknown = append(hi.unknown, recorded)
 	}
-	hi.operations = append(hi.operations, porcupine.Operation{
-		ClientId: client, Input: op, Output: r, Call: int64(call), Return: returned,
-	})
 	return r
+}
+
+// complete returns the operations, and the swaps with an unknown outcome that took effect,
+// which may be at any time after their call. These are the swaps whose document was read:
+// a client replaces only a version that it read or wrote itself, and the last version was
+// read at the end. Therefore no other one took effect, and the check does not have to try.
+func (hi *history) complete() []porcupine.Operation {
+	read := map[string]bool{}
+	for _, o := range hi.operations {
+		r, _ := o.Output.(result)
+		read[r.state.document] = true
+	}
+	all := slices.Clone(hi.operations)
+	for _, o := range hi.unknown {
+		if op, _ := o.Input.(operation); read[op.to.document] {
+			o.Return = math.MaxInt64
+			all = append(all, o)
+		}
+	}
+	return all
 }
 
 // model is the contract of a store that one process uses, one operation after another.
@@ -105,15 +121,10 @@ func step(s historyState, op operation, r result) (bool, historyState) {
 	case "PrivateKey":
 		return r.state.sealed[op.kid] == s.sealed[op.kid], s
 	}
-	switch {
-	case errors.Is(r.err, keys.ErrConflict):
+	if errors.Is(r.err, keys.ErrConflict) {
 		return s.version != op.from, s
-	case s.version == op.from: // an unknown outcome: this is when it takes effect
-		return true, s.after(op)
 	}
-	// A swap with an unknown outcome takes no effect after another one. (Never is after
-	// all other operations.)
-	return r.err != nil && s.version > op.from, s
+	return s.version == op.from, s.after(op)
 }
 
 func (s historyState) after(op operation) historyState {
@@ -141,7 +152,8 @@ func describe(op operation, r result) string {
 // the history then.
 func (hi *history) check(t *testing.T) {
 	t.Helper()
-	verdict, info := porcupine.CheckOperationsVerbose(model(), hi.operations, checkTimeout)
+	operations := hi.complete()
+	verdict, info := porcupine.CheckOperationsVerbose(model(), operations, checkTimeout)
 	if verdict == porcupine.Ok {
 		return
 	}
@@ -153,7 +165,7 @@ func (hi *history) check(t *testing.T) {
 	if verdict == porcupine.Unknown {
 		what = fmt.Sprintf("the check of the history did not end within %v", checkTimeout)
 	}
-	t.Errorf("%s: %d operations, drawn in %s (go test -artifacts keeps it)", what, len(hi.operations), path)
+	t.Errorf("%s: %d operations, drawn in %s (go test -artifacts keeps it)", what, len(operations), path)
 }
 
 // historyClient is a goroutine that uses a store at random.
@@ -220,9 +232,10 @@ func (c *historyClient) swap(ctx context.Context, from uint64, document string) 
 	})
 }
 
-// recordHistory has one goroutine for each store, and a final read of everything by the
-// last store.
-func recordHistory(ctx context.Context, stores []keys.Store, operations int, timeout time.Duration) *history {
+// recordHistory has one goroutine for each store. At the end, the last store makes one
+// more change, after which no earlier one can take effect, and reads everything. The error
+// says that it could not.
+func recordHistory(ctx context.Context, stores []keys.Store, operations int, timeout time.Duration) (*history, error) {
 	hi := &history{start: time.Now()}
 	var group sync.WaitGroup
 	clients := make([]*historyClient, len(stores))
@@ -237,11 +250,23 @@ func recordHistory(ctx context.Context, stores []keys.Store, operations int, tim
 	close(start)
 	group.Wait()
 	last := clients[len(clients)-1]
+	last.timeout = recovery
+	ctx, cancel := context.WithTimeout(ctx, 2*recovery)
+	defer cancel()
+	for i := 0; ; i++ {
+		r := last.load(ctx)
+		if r = last.swap(ctx, r.state.version, fmt.Sprintf("last %d", i)); r.err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			return hi, fmt.Errorf("the store does not take changes any more: %w", r.err)
+		}
+	}
 	last.load(ctx)
 	for kid := range historyKids {
 		last.privateKey(ctx, kid)
 	}
-	return hi
+	return hi, nil
 }
 
 // The results of many goroutines, over several handles, are those of some order of their
@@ -253,9 +278,12 @@ func testLinearizable(t *testing.T, f *Fixture) {
 		stores = append(stores, f.open())
 	}
 	stores = slices.Repeat(stores, (goroutines+handles-1)/handles)
-	hi := recordHistory(t.Context(), stores, operations, recovery)
-	if hi.unknown > 0 {
-		t.Errorf("%d swaps failed although the store was there", hi.unknown)
+	hi, err := recordHistory(t.Context(), stores, operations, recovery)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(hi.unknown) > 0 {
+		t.Errorf("%d swaps failed although the store was there", len(hi.unknown))
 	}
 	hi.check(t)
 }

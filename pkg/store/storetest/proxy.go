@@ -30,16 +30,17 @@ type Action int
 
 // The actions. A cut closes the connection on both sides.
 const (
-	CutBefore Action = iota // cut instead of forwarding the message
-	CutInside               // forward the first part of the message, then cut
-	CutAfter                // forward the message, then cut
-	Delay                   // forward the message, and all that follow it in its direction, later
-	Hang                    // forward nothing more in either direction, and keep the connection open
-	Call                    // call a function, then forward the message
+	CutBefore  Action = iota // cut instead of forwarding the message
+	CutInside                // forward the first part of the message, then cut
+	CutAfter                 // forward the message, then cut
+	Delay                    // forward the message, and all that follow it in its direction, later
+	Hang                     // forward nothing more in either direction, and keep the connection open
+	HangInside               // forward the first part of the message, then hang
+	Call                     // call a function, then forward the message
 )
 
 func (a Action) String() string {
-	return [...]string{"cut before", "cut inside", "cut after", "delay", "hang", "call"}[a]
+	return [...]string{"cut before", "cut inside", "cut after", "delay", "hang", "hang inside", "call"}[a]
 }
 
 // Fault is done to one message.
@@ -247,7 +248,7 @@ func (l *link) pump(d Direction, from, to net.Conn, split bufio.SplitFunc) {
 	scanner.Split(split)
 	for last := false; !last && scanner.Scan(); {
 		var forward []byte
-		forward, last = l.judge(d, scanner.Bytes())
+		forward, last = l.judge(d, scanner.Bytes(), to)
 		if !l.mayForward() {
 			return
 		}
@@ -264,7 +265,7 @@ func (l *link) pump(d Direction, from, to net.Conn, split bufio.SplitFunc) {
 
 // judge counts a message and does the fault that was ordered for it. It returns how much
 // of the message to forward, and whether to cut the link after that.
-func (l *link) judge(d Direction, message []byte) (forward []byte, last bool) {
+func (l *link) judge(d Direction, message []byte, to net.Conn) (forward []byte, last bool) {
 	f, ok := l.proxy.count(l, d, message)
 	if !ok {
 		return message, false
@@ -281,6 +282,8 @@ func (l *link) judge(d Direction, message []byte) (forward []byte, last bool) {
 		case <-l.ctx.Done():
 		case <-time.After(f.Delay):
 		}
+	case HangInside:
+		_, _ = to.Write(message[:len(message)/2])
 	case Call:
 		f.Call(l.server.LocalAddr())
 	}
@@ -299,7 +302,7 @@ func (p *Proxy) count(l *link, d Direction, message []byte) (Fault, bool) {
 	if p.matched++; p.matched != f.Message {
 		return f, false
 	}
-	if f.Action == Hang {
+	if f.Action == Hang || f.Action == HangInside {
 		l.hanging = true
 	}
 	close(p.fired)

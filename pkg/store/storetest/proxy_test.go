@@ -197,6 +197,18 @@ func TestProxyDelay(t *testing.T) {
 	}
 }
 
+func TestProxyHangsInsideAMessage(t *testing.T) {
+	p := newPeers(t, storetest.PostgreSQL)
+	two := message('Q', "two")
+	fired := p.proxy.Order(storetest.Fault{Message: 2, Action: storetest.HangInside})
+	p.send(p.client, startup(196608, "user"), two)
+	p.want(p.server, startup(196608, "user"), two[:len(two)/2])
+	<-fired
+	p.wantSilence(p.server)
+	p.proxy.Heal()
+	p.wantEnd(p.server)
+}
+
 // A connection that hangs carries nothing in either direction, not even its end.
 func TestProxyHangsAtAMessage(t *testing.T) {
 	p := newPeers(t, storetest.PostgreSQL)

@@ -130,6 +130,16 @@ func newFixture(t *testing.T, engine Engine) *Fixture {
 // open opens the store until the end of the test.
 func (f *Fixture) open() handle { return newHandle(f.t, f.Open()) }
 
+// openThrough opens the store through a proxy.
+func (f *Fixture) openThrough(p *Proxy) handle {
+	f.t.Helper()
+	s, err := f.Network.Open(f.t.Context(), p.Addr())
+	if err != nil {
+		f.t.Fatalf("open through the proxy: %v", err)
+	}
+	return newHandle(f.t, s)
+}
+
 func newHandle(t *testing.T, s keys.Store) handle {
 	h := handle{s, t, new(sync.Once)}
 	t.Cleanup(h.close)

@@ -17,15 +17,22 @@ import (
 // see whether a change was committed as a whole.
 type tracker struct {
 	t *testing.T
+	*attempts
+}
 
+// attempts are the changes that were made in a store.
+type attempts struct {
 	mu      sync.Mutex
-	tried   int              // changes
+	tried   int
 	refused map[string]error // documents that must never be committed, and why
 }
 
 func newTracker(t *testing.T) *tracker {
-	return &tracker{t: t, refused: map[string]error{}}
+	return &tracker{t, &attempts{refused: map[string]error{}}}
 }
+
+// in is the same tracker for another test.
+func (tr *tracker) in(t *testing.T) *tracker { return &tracker{t, tr.attempts} }
 
 // next is a change that replaces record.
 func (tr *tracker) next(record keys.Record) keys.Change {

@@ -13,7 +13,7 @@ import (
 // Secret with the sealing key.
 func TestStoreErrorSaysWhatToDo(t *testing.T) {
 	for errno, want := range map[error]string{
-		syscall.EROFS:  "copy that key into a folder that can be written",
+		syscall.EROFS:  "copy the sealing key into a folder that can be written",
 		syscall.EACCES: "the right to write to /keys",
 		syscall.EIO:    "check the disk of /keys",
 	} {

@@ -92,28 +92,74 @@ func TestUnusableFolder(t *testing.T) {
 			}
 		})
 	}
-	missing := witness.Folder(filepath.Join(t.TempDir(), "missing"))
-	if err := missing.Store("one", []byte("new")); err == nil {
-		t.Error("Store created the folder")
+}
+
+// The folder is made by the first write, for this user only.
+func TestMissingFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state", "jwksctl")
+	f := witness.Folder(dir)
+	check(t, f, "one", "")
+	if _, ok, err := f.Recorded("x:"); ok || err != nil {
+		t.Errorf("Recorded = %t, %v", ok, err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("reading made the folder: %v", err)
+	}
+	store(t, f, "one", "1")
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("Stat = %v, %v", info, err)
 	}
 }
 
-func TestFiles(t *testing.T) {
+// Each store has a record of its own, in one folder.
+func TestRecord(t *testing.T) {
 	f := witness.Folder(t.TempDir())
-	if got := f.Files(); len(got) > 0 {
-		t.Errorf("Files = %q, want none", got)
-	}
-	store(t, f, "one", "1")
-	store(t, f, "two", "2")
-	for _, other := range []string{"seal.key", "witness.json", ".witness-one.json.7.tmp"} {
-		if err := os.WriteFile(filepath.Join(string(f), other), nil, 0o600); err != nil {
-			t.Fatal(err)
+	want := func(store, id string, had bool) {
+		t.Helper()
+		if got, ok, err := f.Recorded(store); got != id || ok != had || err != nil {
+			t.Errorf("Recorded(%s) = %q, %t, %v, want %q, %t", store, got, ok, err, id, had)
 		}
 	}
-	if got := fmt.Sprint(f.Files()); got != "[witness-one.json witness-two.json]" {
-		t.Errorf("Files = %s", got)
+	record := func(store, id string) {
+		t.Helper()
+		if err := f.Record(store, id); err != nil {
+			t.Fatal(err)
+		}
+		want(store, id, true)
 	}
-	if got := witness.Folder(filepath.Join(string(f), "missing")).Files(); len(got) > 0 {
-		t.Errorf("Files of a folder that is missing = %q", got)
+	want("sqlite:/a.db", "", false)
+	record("sqlite:/a.db", "one")
+	want("sqlite:/b.db", "", false)
+	record("sqlite:/b.db", "two")
+	record("sqlite:/a.db", "three")
+	want("sqlite:/b.db", "two", true)
+
+	path := f.RecordPath("sqlite:/a.db")
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("Stat = %v, %v", info, err)
+	}
+	record("sqlite:/a.db", "three")
+	if again, err := os.Stat(path); err != nil || !os.SameFile(info, again) {
+		t.Errorf("a record that is right was written again: %v", err)
+	}
+	// A damaged record still shows that there was a keyset.
+	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want("sqlite:/a.db", "", true)
+	record("sqlite:/a.db", "four")
+
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := f.Recorded("sqlite:/a.db"); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("Recorded of a folder = %v", err)
+	}
+	if err := f.Record("sqlite:/a.db", "five"); err == nil {
+		t.Error("Record replaced a folder")
 	}
 }

@@ -69,12 +69,20 @@ func single(t *testing.T, args ...string) *etcdcluster.Cluster {
 	return etcdcluster.Start(t, etcdcluster.Options{Program: program, Members: 1, Args: args})
 }
 
-func open(t *testing.T, url string) *etcd.Store {
+// mustOpen opens a store that the caller closes.
+func mustOpen(t *testing.T, url string) *etcd.Store {
 	t.Helper()
 	s, err := etcd.Open(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s
+}
+
+// open opens a store until the end of the test.
+func open(t *testing.T, url string) *etcd.Store {
+	t.Helper()
+	s := mustOpen(t, url)
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
