@@ -64,7 +64,7 @@ func (r *Ring) readPrivateKeys(ctx context.Context, v *view) (Backup, error) {
 // backup, and what, is found by MissingSince. It needs no sealing key.
 func Restore(ctx context.Context, o Options, b Backup) error {
 	r := newRing(o)
-	if err := b.keyset.checkEngine(r.store); err != nil {
+	if err := b.keyset.checkEngine(r.store, "restore it in a store of another engine, run %s there once, and copy that store"); err != nil {
 		return err
 	}
 	if err := r.checkEmpty(ctx); err != nil {

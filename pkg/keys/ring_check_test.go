@@ -103,7 +103,12 @@ func TestCheckFindsWhatIsWrongWithPrivateKeys(t *testing.T) {
 	wantCheck(t, results, "private_keys", keys.CheckFinding, "key "+pending+" is missing")
 	wantCheck(t, results, "orphans", keys.CheckFinding, `"stray" belongs to no key`)
 	wantCheck(t, results, "private_keys_open", keys.CheckFinding, "key "+active+" cannot be opened")
-	wantNoFinding(t, results, "private_keys", "orphans", "private_keys_open") // not that of the retired key
+	wantNoFinding(t, results, "private_keys", "orphans", "private_keys_open")
+	for _, r := range results {
+		if r.Status == keys.CheckFinding && strings.Contains(r.Detail, retired) {
+			t.Errorf("a retired key needs no private key: %+v", r)
+		}
+	}
 
 	wrong := f.check(t, func(o *keys.Options) { o.Sealer = newSealer(t) })
 	wantCheck(t, wrong, "sealing_key", keys.CheckFinding, "sealed under")

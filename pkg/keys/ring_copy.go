@@ -24,7 +24,7 @@ func Copy(ctx context.Context, from, to Options, target string) (Keyset, error) 
 		if err != nil {
 			return Keyset{}, fmt.Errorf("the store to copy from: %w", err)
 		}
-		if err := b.keyset.checkEngine(dest.store); err != nil {
+		if err := b.keyset.checkEngine(dest.store, "run %s once on the store to copy from, and copy again"); err != nil {
 			return Keyset{}, fmt.Errorf("the store to copy to: %w", err)
 		}
 		v, err := dest.findCopy(ctx, b.keyset)

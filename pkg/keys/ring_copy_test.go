@@ -432,6 +432,13 @@ func TestAWitnessAcceptsTheCopyAndRefusesTheOldStore(t *testing.T) {
 	backup, sealed := result(m.store.Load(t.Context()))(t), sealedKeys(t, m.store)
 	must(t, errorOf(keys.Copy(t.Context(), from, to, targetName)))
 
+	// There is nothing to accept in a store that was marked.
+	marked := result(m.store.Load(t.Context()))(t)
+	wantGuard(t, "AcceptRestore of the old store", errorOf(keys.AcceptRestore(t.Context(), from)), keys.GuardMoved)
+	if diff := cmp.Diff(marked, result(m.store.Load(t.Context()))(t)); diff != "" {
+		t.Errorf("AcceptRestore changed the old store: %s", diff)
+	}
+
 	old := memory.New(m.clock.Now)
 	put := map[string][]byte{}
 	for kid, key := range sealed {

@@ -13,7 +13,7 @@ func copyMutations() []mutation {
 	rows := []mutation{
 		mutate("a keyset that was moved is used", "Keyset.checkMoved", `_.MovedTo == ""`, always).caughtBy("TestProcessesOfTheOldStoreStop", why),
 		mutate("a keyset that was moved may be accepted", "Ring.acceptOnce", "_.loadUsable(_)", with("r.loadDocument(ctx)")).
-			caughtBy("TestProcessesOfTheOldStoreStop", why),
+			caughtBy("TestAWitnessAcceptsTheCopyAndRefusesTheOldStore", why),
 		mutate("a copy in the old epoch", "Keyset.arrived", "_.Epoch++", removed).caughtBy(copied, why),
 		mutate("a copy with the mark", "Keyset.arrived", `_.MovedTo = ""`, removed).caughtBy(copied, why),
 		mutate("an accepted restore keeps the mark", "Keyset.merge", `_.MovedTo = ""`, removed).caughtBy("TestARestoredStoreIsAcceptedAfterAMark", why),
