@@ -191,7 +191,7 @@ func (c *Cluster) Backup() (restore func()) {
 
 func (c *Cluster) save(path string) error {
 	client := c.Client(clientv3.Config{Endpoints: c.Endpoints()[:1]}) // a snapshot is one member's
-	if _, err := client.Get(c.t.Context(), "any"); err != nil { // the member has caught up after a linearizable read
+	if _, err := client.Get(c.t.Context(), "any"); err != nil {       // the member has caught up after a linearizable read
 		return err
 	}
 	snapshot, err := client.Snapshot(c.t.Context())
