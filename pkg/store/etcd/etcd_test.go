@@ -237,3 +237,28 @@ func TestFilesAreCheckedByOpen(t *testing.T) {
 		}
 	}
 }
+
+// If no member can be reached, a read fails at once: a command does not wait for nothing.
+func TestUnreachableStoreFailsAtOnce(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(t.Context(), "etcd://"+listener.Addr().String()+"/p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	_, err = s.Load(t.Context())
+	failed, ok := errors.AsType[*keys.StoreError](err)
+	if !ok || failed.Problem != "the store does not answer" || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("Load = %v, want a StoreError that says why", err)
+	}
+	if took := time.Since(start); took > readTimeout/2 {
+		t.Errorf("Load took %v", took)
+	}
+}
