@@ -70,7 +70,7 @@ func (f *fakeServer) Txn(context.Context, *pb.TxnRequest) (*pb.TxnResponse, erro
 // open starts the server and opens a store in it.
 func (f *fakeServer) open(t *testing.T) *Store {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +240,7 @@ func TestFilesAreCheckedByOpen(t *testing.T) {
 
 // If no member can be reached, a read fails at once: a command does not wait for nothing.
 func TestUnreachableStoreFailsAtOnce(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
