@@ -39,11 +39,11 @@ func TestNginxExample(t *testing.T) {
 	replicas := startReplicas(t, 2)
 	site := startNginx(t, replicas)
 
-	load := site.startLoad(t)
+	traffic := site.startTraffic(t)
 	for _, r := range replicas {
 		r.restart(t)
 	}
-	load.end(t)
+	traffic.end(t)
 
 	token, err := site.ask("/auth")
 	if err != nil {
@@ -257,8 +257,8 @@ func (s *site) ask(path string) (response, error) {
 	return r, nil
 }
 
-// load is a number of clients that ask all the time.
-type load struct {
+// traffic is a number of clients that ask all the time.
+type traffic struct {
 	site *site
 	stop chan struct{}
 	wait sync.WaitGroup
@@ -271,9 +271,9 @@ type load struct {
 	failed []string
 }
 
-func (s *site) startLoad(t *testing.T) *load {
+func (s *site) startTraffic(t *testing.T) *traffic {
 	t.Helper()
-	l := &load{site: s, stop: make(chan struct{})}
+	l := &traffic{site: s, stop: make(chan struct{})}
 	l.fetch()
 	for range 2 {
 		l.wait.Go(func() { l.repeat(l.fetch) })
@@ -282,7 +282,7 @@ func (s *site) startLoad(t *testing.T) *load {
 	return l
 }
 
-func (l *load) repeat(do func()) {
+func (l *traffic) repeat(do func()) {
 	for {
 		select {
 		case <-l.stop:
@@ -293,7 +293,7 @@ func (l *load) repeat(do func()) {
 	}
 }
 
-func (l *load) fetch() {
+func (l *traffic) fetch() {
 	r, err := l.site.ask("/jwks")
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -306,7 +306,7 @@ func (l *load) fetch() {
 }
 
 // mint gets a token, whose key must be in the JWK Set that was fetched before.
-func (l *load) mint() {
+func (l *traffic) mint() {
 	l.mu.Lock()
 	cached := l.cached
 	l.mu.Unlock()
@@ -322,7 +322,7 @@ func (l *load) mint() {
 	}
 }
 
-func (l *load) end(t *testing.T) {
+func (l *traffic) end(t *testing.T) {
 	t.Helper()
 	close(l.stop)
 	l.wait.Wait()
