@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,7 +20,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/jwksctl/jwksctl/pkg/config"
-	"github.com/jwksctl/jwksctl/pkg/store/postgrestest"
 )
 
 var updateReadme = flag.Bool("readme.update", false, "replace the output in the README's tour with that of this run")
@@ -70,20 +70,15 @@ func TestReadmeTour(t *testing.T) {
 	tour.checkRoutes(text)
 }
 
-// TestReadmeReplicas does the same with the console blocks about replicas, which need a
-// PostgreSQL.
-func TestReadmeReplicas(t *testing.T) {
-	tour := newTour(t)
-	tour.real[documentedStore] = postgrestest.Start(t).CreateDatabase(t)
-	tour.follow("console replicas")
-}
-
 // needTourTools skips the test if a program is missing that the README's commands use.
 func needTourTools(t *testing.T) {
 	t.Helper()
 	for _, tool := range []string{"bash", "curl", "jq", "openssl"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			postgrestest.Missing(t, tool+" is not installed: the README's tour was not run: apt-get install "+tool)
+			if runtime.GOOS == "linux" && os.Getenv("CI") != "" {
+				t.Fatalf("%s is not installed", tool)
+			}
+			t.Skipf("%s is not installed: the README's tour was not run: apt-get install %[1]s", tool)
 		}
 	}
 }
