@@ -175,8 +175,14 @@ func TestCommandsNameTheProblemOfTheStore(t *testing.T) {
 	m := newMachine(t, server.TCPURL("postgres"))
 	m.run(exitDone, "token")
 	commands := [][]string{
-		{"keys", "list"}, {"keys", "plan"}, {"keys", "rotate"}, {"jwks"}, {"token"},
-		{"serve", "--port", "0"}, {"serve", "--port", "0", "--auth", "off"}, {"keys", "accept-restore"},
+		{"keys", "list"},
+		{"keys", "plan"},
+		{"keys", "rotate"},
+		{"jwks"},
+		{"token"},
+		{"serve", "--port", "0"},
+		{"serve", "--port", "0", "--auth", "off"},
+		{"keys", "accept-restore"},
 	}
 	check := func(problem string) {
 		t.Helper()
@@ -188,7 +194,7 @@ func TestCommandsNameTheProblemOfTheStore(t *testing.T) {
 	check("the store cannot be reached: store postgres://127.0.0.1:")
 
 	// A server that accepts connections and never answers.
-	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	silent, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

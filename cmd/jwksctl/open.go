@@ -39,7 +39,7 @@ func openStoreWith(ctx context.Context, p places, open storeOpener) (keys.Store,
 		return nil, usageError{err}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", keys.ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: %w", keys.ErrUnavailable, keys.ExplainTimeout(err))
 	}
 	return s, nil
 }
@@ -243,7 +243,7 @@ func openRingIn(
 		}
 		return openedRing{Ring: ring, Closer: s, created: true}, err
 	case err != nil:
-		return openedRing{}, fmt.Errorf("%w: %w", keys.ErrUnavailable, err)
+		return openedRing{}, fmt.Errorf("%w: %w", keys.ErrUnavailable, keys.ExplainTimeout(err))
 	}
 	if o.Sealer, err = openSealer(c.places, false); err != nil {
 		return openedRing{}, err

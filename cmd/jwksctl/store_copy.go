@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 
 	"github.com/spf13/cobra"
 
@@ -84,6 +83,7 @@ func (a *app) storeCopy(ctx context.Context, cfg settings, o storeCopyOptions, f
 	if err != nil {
 		return err
 	}
+	target.recordKeyset(ctx, cfg.log, ks.ID)
 	return a.printCopied(o, ks, source, target)
 }
 
@@ -94,8 +94,8 @@ func copyPlaces(cfg settings, stateFolder, from, to string) (source, target plac
 			return places{}
 		}
 		switch checked := store.CheckURL(url); {
-		case hasPassword(url):
-			err = badUsage("%s has a password, which every user of this machine can read in the list of processes: use password_file or a client certificate", argument)
+		case config.HasPassword(url):
+			err = badUsage("%s has a password, which every user of this machine can read in the list of processes: name a file with it in password_file or PGPASSFILE", argument)
 		case checked != nil:
 			err = badUsage("%s: %v", argument, checked)
 		case url == "memory:":
@@ -110,16 +110,6 @@ func copyPlaces(cfg settings, stateFolder, from, to string) (source, target plac
 		err = badUsage("FROM and TO are the same store")
 	}
 	return source, target, err
-}
-
-// hasPassword reports whether a URL contains a password.
-func hasPassword(text string) bool {
-	u, err := url.Parse(text)
-	if err != nil {
-		return config.Masked(text) != text
-	}
-	_, ok := u.User.Password()
-	return ok || u.Query().Has("password") || u.Query().Has("sslpassword")
 }
 
 func (a *app) storeCopyUndo(ctx context.Context, o storeCopyOptions, source places, from, to keys.Options, target string) error {
@@ -154,7 +144,11 @@ func (a *app) printCopied(o storeCopyOptions, ks keys.Keyset, source, target pla
 	a.printMessage("%s has the keyset, at version %d, epoch %d. %s is marked as moved: no process changes it,\n"+
 		"and its servers stop signing and publishing within max_staleness (%s). Next:", storeName(target), ks.Version, ks.Epoch, storeName(source), roughly(stops))
 	sealingKey := fmt.Sprintf("keep the sealing key %s", source.sealKey)
-	if source.sealKey != target.sealKey {
+	switch target.sealKey {
+	case source.sealKey:
+	case "":
+		sealingKey = fmt.Sprintf("name the sealing key %s in seal_key_file", source.sealKey)
+	default:
 		sealingKey = fmt.Sprintf("copy the sealing key %s to %s, or name it in seal_key_file", source.sealKey, target.sealKey)
 	}
 	for i, step := range []string{

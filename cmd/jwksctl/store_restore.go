@@ -57,6 +57,7 @@ func (a *app) storeRestore(ctx context.Context, cfg settings, out output, path s
 	if err := keys.Restore(ctx, o, b); err != nil {
 		return err
 	}
+	cfg.places.recordKeyset(ctx, cfg.log, b.Keyset().ID)
 	missing, refused := keys.MissingSince(ctx, o)
 	return a.printRestored(out, cfg, b.Keyset(), missing, refused)
 }

@@ -40,6 +40,21 @@
 // that it could not confirm with the store for max_staleness (D). The epoch counts the
 // restored backups that an operator accepted.
 //
+// # Backups
+//
+// A [Backup] is a JSON file with one version of the keyset, the same for every engine:
+//
+//	{
+//	  "format": "jwksctl-backup-1",
+//	  "document": {"schema": 1, "id": …, "version": 7, …},   as the store has it; see Keyset
+//	  "private_keys": {"KID": "c2VhbGVk…", …},               sealed, in base64
+//	  "sha256": "9f86d0…"                                    of this file with "" in its place
+//	}
+//
+// It is written in one way only, and [ParseBackup] refuses a file that differs in any
+// byte. The checksum finds damage, not forgery: that the Sealer does. The file does not
+// contain the sealing key.
+//
 // # Guarantees
 //
 // The policy's durations are T, M, D, L and e; see [Policy].
@@ -51,6 +66,9 @@
 //   - No process serves a revoked key after max(now + D + e, acts_until).
 //   - A process that has not confirmed the keyset for D neither signs nor publishes. A
 //     process whose clock cannot be trusted takes no step, except that it revokes.
+//   - A version that became visible later than its stamps allow is noticed by the
+//     processes that still confirmed the version before it, and its stamps are moved;
+//     README.md says how far that goes.
 //   - A private key that cannot be opened stops signing. It is never silently replaced.
 //   - A read never creates anything.
 //

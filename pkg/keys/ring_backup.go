@@ -33,7 +33,7 @@ func (r *Ring) readBackup(ctx context.Context, load func(*Ring, context.Context)
 func (r *Ring) readPrivateKeys(ctx context.Context, v *view) (Backup, error) {
 	b := Backup{keyset: v.ks, document: v.document, privateKeys: map[string][]byte{}}
 	for _, kid := range v.ks.privateKeys() {
-		sealed, err := r.store.PrivateKey(ctx, kid)
+		sealed, err := r.sealedKey(ctx, kid)
 		if errors.Is(err, ErrNoPrivateKey) {
 			continue
 		}
@@ -43,7 +43,7 @@ func (r *Ring) readPrivateKeys(ctx context.Context, v *view) (Backup, error) {
 		b.privateKeys[kid] = sealed
 	}
 	// A private key changes only together with the version.
-	again, err := r.store.Load(ctx)
+	again, err := r.load(ctx)
 	if err != nil {
 		return b, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -64,16 +64,24 @@ func (r *Ring) readPrivateKeys(ctx context.Context, v *view) (Backup, error) {
 // backup, and what, is found by MissingSince. It needs no sealing key.
 func Restore(ctx context.Context, o Options, b Backup) error {
 	r := newRing(o)
-	if err := b.keyset.checkEngine(r.store); err != nil {
+	if err := b.keyset.checkEngine(r.store, "restore it in a store of another engine, run %s there once, and copy that store"); err != nil {
 		return err
 	}
-	switch _, err := r.store.Load(ctx); {
+	if err := r.checkEmpty(ctx); err != nil {
+		return err
+	}
+	return r.writeBackup(ctx, b)
+}
+
+func (r *Ring) checkEmpty(ctx context.Context) error {
+	_, err := r.load(ctx)
+	switch {
 	case err == nil:
 		return errOccupied()
 	case !errors.Is(err, ErrNoKeyset):
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	return r.writeBackup(ctx, b)
+	return nil
 }
 
 // errNotWritten says that a store has no keyset after all.
@@ -84,7 +92,7 @@ var errNotWritten = errors.New("nothing was written")
 func (r *Ring) writeBackup(ctx context.Context, b Backup) error {
 	e := b.keyset.Policy.ClockSkew
 	c := Change{First: b.keyset.Version, Document: b.document, Put: b.privateKeys, Deadline: r.clock.readUnchecked().wall.Add(e / 2)}
-	failed := r.store.Swap(ctx, c)
+	failed := r.commit(ctx, c)
 	switch {
 	case failed == nil:
 	case errors.Is(failed, ErrConflict):
@@ -108,7 +116,7 @@ func (r *Ring) writeBackup(ctx context.Context, b Backup) error {
 
 // checkWritten compares the store with b, byte for byte.
 func (r *Ring) checkWritten(ctx context.Context, b Backup) error {
-	rec, err := r.store.Load(ctx)
+	rec, err := r.load(ctx)
 	if err != nil {
 		return err
 	}
@@ -116,7 +124,7 @@ func (r *Ring) checkWritten(ctx context.Context, b Backup) error {
 		return errors.New("the store has another document than was written")
 	}
 	for kid, written := range b.privateKeys {
-		sealed, err := r.store.PrivateKey(ctx, kid)
+		sealed, err := r.sealedKey(ctx, kid)
 		if err == nil && !bytes.Equal(sealed, written) {
 			err = errors.New("the store has another one than was written")
 		}

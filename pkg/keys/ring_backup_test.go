@@ -138,11 +138,9 @@ func TestADamagedBackupIsRefused(t *testing.T) {
 	}
 	for i := range data {
 		refused("cut short", data[:i])
-		for bit := range 8 {
-			damaged := bytes.Clone(data)
-			damaged[i] ^= 1 << bit
-			refused("one bit", damaged)
-		}
+		damaged := bytes.Clone(data)
+		damaged[i] ^= 1 << (i % 8)
+		refused("one bit", damaged)
 	}
 	refused("more at the end", append(bytes.Clone(data), '\n'))
 	refused("twice", append(bytes.Clone(data), data...))

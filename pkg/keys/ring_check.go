@@ -6,7 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 )
+
+// checkTimeout is how long the checks of an engine may take. Some ask several servers.
+const checkTimeout = 30 * time.Second
 
 // Check checks the keyset of a store that processes may be using. Without a Sealer it does
 // not open the private keys, and says so. A change during the check is no finding. The
@@ -28,7 +32,10 @@ func Check(ctx context.Context, o Options) ([]CheckResult, error) {
 	if !ok {
 		return results, unavailable(err)
 	}
-	more, engineErr := engine.Check(ctx)
+	engineCtx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	more, engineErr := engine.Check(engineCtx)
+	engineErr = ExplainTimeout(engineErr)
 	// A read may fail because the engine's files are damaged.
 	if err != nil && (engineErr != nil || !hasFinding(more)) {
 		return nil, unavailable(err)
@@ -54,7 +61,7 @@ func hasFinding(results []CheckResult) bool {
 // changed meanwhile.
 func (r *Ring) checkOnce(ctx context.Context) (checkResults, error) {
 	at := r.clock.read()
-	rec, err := r.store.Load(ctx)
+	rec, err := r.load(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +78,7 @@ func (r *Ring) checkOnce(ctx context.Context) (checkResults, error) {
 	if err := r.checkPrivateKeys(ctx, &results, ks); err != nil {
 		return results, err
 	}
-	again, err := r.store.Load(ctx)
+	again, err := r.load(ctx)
 	if err == nil && (again.Version != rec.Version || !bytes.Equal(again.Document, rec.Document)) {
 		err = errChangedDuringRead
 	}
@@ -89,6 +96,11 @@ func (r *Ring) checkDocument(results *checkResults, rec Record, v *view) {
 	if err := ks.checkMoved(); err != nil {
 		results.add("moved", CheckFinding, err.Error())
 	}
+	findings = nil
+	if err := ks.Policy.checkClockSkew(r.store.MinClockSkew()); err != nil {
+		findings = append(findings, err.Error()+": raise it with 'jwksctl serve --clock-skew'")
+	}
+	results.addFindings("clock_skew", findings, fmt.Sprintf("%v, long enough for the engine", ks.Policy.ClockSkew))
 	r.checkWitness(results, v)
 	results.addFindings("stamps", ks.findStamps(), "in order")
 	findings = nil
@@ -124,7 +136,7 @@ func (r *Ring) checkWitness(results *checkResults, v *view) {
 // checkPrivateKeys compares the private keys in the store with the document, and opens
 // them.
 func (r *Ring) checkPrivateKeys(ctx context.Context, results *checkResults, ks Keyset) error {
-	stored, err := r.store.PrivateKeyIDs(ctx)
+	stored, err := r.sealedKeyIDs(ctx)
 	if err != nil {
 		return err
 	}

@@ -72,11 +72,12 @@ func TestCheckOfAGoodStore(t *testing.T) {
 	must(t, r.Step(t.Context()))
 	results := f.check(t)
 	wantNoFinding(t, results)
-	for _, name := range []string{"document", "version", "stamps", "clock", "private_keys", "orphans", "sealing_key", "private_keys_open"} {
+	for _, name := range []string{"document", "version", "clock_skew", "stamps", "clock", "private_keys", "orphans", "sealing_key", "private_keys_open"} {
 		wantCheck(t, results, name, keys.CheckOK, "")
 	}
 	wantCheck(t, results, "private_keys_open", keys.CheckOK, "4 opened")
 	wantCheck(t, results, "witness", keys.CheckNotRun, "")
+	wantCheck(t, f.check(t, func(o *keys.Options) { o.Store = slowStore{f.store} }), "clock_skew", keys.CheckFinding, "at least 8s")
 	wantCheck(t, f.check(t, func(o *keys.Options) { o.Sealer = nil }), "private_keys_open", keys.CheckNotRun, "no sealing key")
 }
 
@@ -102,7 +103,12 @@ func TestCheckFindsWhatIsWrongWithPrivateKeys(t *testing.T) {
 	wantCheck(t, results, "private_keys", keys.CheckFinding, "key "+pending+" is missing")
 	wantCheck(t, results, "orphans", keys.CheckFinding, `"stray" belongs to no key`)
 	wantCheck(t, results, "private_keys_open", keys.CheckFinding, "key "+active+" cannot be opened")
-	wantNoFinding(t, results, "private_keys", "orphans", "private_keys_open") // not that of the retired key
+	wantNoFinding(t, results, "private_keys", "orphans", "private_keys_open")
+	for _, r := range results {
+		if r.Status == keys.CheckFinding && strings.Contains(r.Detail, retired) {
+			t.Errorf("a retired key needs no private key: %+v", r)
+		}
+	}
 
 	wrong := f.check(t, func(o *keys.Options) { o.Sealer = newSealer(t) })
 	wantCheck(t, wrong, "sealing_key", keys.CheckFinding, "sealed under")

@@ -198,9 +198,9 @@ func (m *clockMonitor) check(now reading, ks Keyset, store storeTime) *Refusal {
 		case least < -e && most > e:
 			return refuse("cannot compare clocks: the store took %v to answer; try again", most-least)
 		case least < -e:
-			return refuse("this machine's clock differs by %v from the store's, more than clock_skew (%v): set the clock right", least, e)
+			return refuse("this machine's clock differs by %v from the store's, more than clock_skew (%v): set the one that is wrong right", least, e)
 		case most > e:
-			return refuse("this machine's clock differs by %v from the store's, more than clock_skew (%v): set the clock right", most, e)
+			return refuse("this machine's clock differs by %v from the store's, more than clock_skew (%v): set the one that is wrong right", most, e)
 		}
 	}
 	m.mu.Lock()

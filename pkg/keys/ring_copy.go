@@ -24,7 +24,7 @@ func Copy(ctx context.Context, from, to Options, target string) (Keyset, error) 
 		if err != nil {
 			return Keyset{}, fmt.Errorf("the store to copy from: %w", err)
 		}
-		if err := b.keyset.checkEngine(dest.store); err != nil {
+		if err := b.keyset.checkEngine(dest.store, "run %s once on the store to copy from, and copy again"); err != nil {
 			return Keyset{}, fmt.Errorf("the store to copy to: %w", err)
 		}
 		v, err := dest.findCopy(ctx, b.keyset)
@@ -130,7 +130,7 @@ func (r *Ring) replace(ctx context.Context, ks, next Keyset) error {
 		return err
 	}
 	deadline := r.clock.readUnchecked().wall.Add(ks.Policy.ClockSkew / 2)
-	err = r.store.Swap(ctx, Change{Version: ks.Version, Document: document, Deadline: deadline})
+	err = r.commit(ctx, Change{Version: ks.Version, Document: document, Deadline: deadline})
 	switch {
 	case errors.Is(err, ErrConflict):
 		return fmt.Errorf("%w: %w", errChangedDuringRead, err)

@@ -1,6 +1,7 @@
 package keys_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"maps"
@@ -47,6 +48,26 @@ func (m *moving) copies(ctx context.Context) (keys.Keyset, error) {
 
 func (m *moving) undo(ctx context.Context) error {
 	return keys.UndoCopy(ctx, m.options(), m.atTarget(), targetName)
+}
+
+// interrupt has a copy lose the connection to the target between the two swaps.
+func (m *moving) interrupt(t testing.TB) {
+	t.Helper()
+	lost := false
+	m.target.hook(func(s *hookedStore) {
+		s.onSwap = func(keys.Change, func() error) error { lost = true; return errDown }
+		s.onLoad = func() error {
+			if lost {
+				return errDown
+			}
+			return nil
+		}
+	})
+	_, err := m.copies(t.Context())
+	if !errors.Is(err, keys.ErrUnavailable) || !strings.Contains(err.Error(), "undo") {
+		t.Errorf("Copy = %v, want that it can be undone", err)
+	}
+	m.target.hook(func(s *hookedStore) { s.onLoad, s.onSwap = nil, nil })
 }
 
 // sealedKeys are the sealed private keys in a store.
@@ -120,6 +141,9 @@ func TestProcessesOfTheOldStoreStop(t *testing.T) {
 		if !strings.Contains(err.Error(), targetName) {
 			t.Errorf("%s does not name the new store: %v", name, err)
 		}
+	}
+	if problem := old.Status().StoreProblem(); problem != "the keyset was moved to another store" {
+		t.Errorf("the old process says: %s", problem)
 	}
 	must(t, there.Rotate(t.Context(), keys.StepRequest{}))
 	m.clock.Advance(time.Hour - time.Second)
@@ -334,8 +358,16 @@ func TestCopiesThatAreRefused(t *testing.T) {
 		"the keyset was copied elsewhere": {func(t *testing.T, m *moving) {
 			must(t, errorOf(keys.Copy(t.Context(), m.options(), keys.Options{Store: memory.New(m.clock.Now), Clock: m.options().Clock}, "etcd://other")))
 		}, keys.GuardMoved, "moved to etcd://other"},
+		"an interrupted copy, and the target has another keyset now": {func(t *testing.T, m *moving) {
+			m.interrupt(t)
+			o := m.atTarget()
+			must(t, errorOf(createDaily(t.Context(), o)))
+			rec := result(m.target.Load(t.Context()))(t)
+			later := bytes.Replace(rec.Document, []byte(`"version":1`), []byte(`"epoch":7,"version":2`), 1)
+			must(t, m.target.Swap(t.Context(), keys.Change{Version: 1, Document: later}))
+		}, keys.GuardTarget, "an empty store"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			m := newMoving(t)
 			m.create(t)
 			tt.prepare(t, m)
@@ -343,14 +375,14 @@ func TestCopiesThatAreRefused(t *testing.T) {
 			_, err := m.copies(t.Context())
 			wantGuard(t, "Copy", err, tt.guard)
 			if err == nil || !strings.Contains(err.Error(), tt.text) {
-				t.Errorf("Copy = %v, want %q", err, tt.text)
+				t.Errorf("%s: Copy = %v, want %q", name, err, tt.text)
 			}
 			if diff := cmp.Diff(before, result(m.store.Load(t.Context()))(t)); diff != "" {
-				t.Errorf("the old store was changed: %s", diff)
+				t.Errorf("%s: the old store was changed: %s", name, diff)
 			}
 			if tt.guard == keys.GuardTarget {
 				if diff := cmp.Diff(target(t), result(m.target.Load(t.Context()))(t)); diff != "" {
-					t.Errorf("the target was changed: %s", diff)
+					t.Errorf("%s: the target was changed: %s", name, diff)
 				}
 			}
 		})
@@ -400,6 +432,13 @@ func TestAWitnessAcceptsTheCopyAndRefusesTheOldStore(t *testing.T) {
 	backup, sealed := result(m.store.Load(t.Context()))(t), sealedKeys(t, m.store)
 	must(t, errorOf(keys.Copy(t.Context(), from, to, targetName)))
 
+	// There is nothing to accept in a store that was marked.
+	marked := result(m.store.Load(t.Context()))(t)
+	wantGuard(t, "AcceptRestore of the old store", errorOf(keys.AcceptRestore(t.Context(), from)), keys.GuardMoved)
+	if diff := cmp.Diff(marked, result(m.store.Load(t.Context()))(t)); diff != "" {
+		t.Errorf("AcceptRestore changed the old store: %s", diff)
+	}
+
 	old := memory.New(m.clock.Now)
 	put := map[string][]byte{}
 	for kid, key := range sealed {
@@ -448,25 +487,13 @@ func TestUndoCopy(t *testing.T) {
 		r := m.create(t)
 		wantGuard(t, "UndoCopy of no copy", m.undo(t.Context()), keys.GuardMoved)
 
-		m.target.hook(func(s *hookedStore) { s.onSwap = func(keys.Change, func() error) error { return errDown } })
-		m.target.hook(func(s *hookedStore) { // the first Load finds the target empty, the others fail
-			loads := 0
-			s.onLoad = func() error {
-				if loads++; loads > 1 {
-					return errDown
-				}
-				return nil
-			}
-		})
-		_, err := m.copies(t.Context())
-		if !errors.Is(err, keys.ErrUnavailable) || !strings.Contains(err.Error(), "undo") {
-			t.Errorf("Copy = %v, want that it can be undone", err)
-		}
+		m.interrupt(t)
 		wantGuard(t, "the old store", r.Refresh(t.Context()), keys.GuardMoved)
+		m.target.hook(func(s *hookedStore) { s.onLoad = func() error { return errDown } })
 		if err := m.undo(t.Context()); !errors.Is(err, keys.ErrUnavailable) {
 			t.Errorf("UndoCopy while the target is away = %v", err)
 		}
-		m.target.hook(func(s *hookedStore) { s.onLoad, s.onSwap = nil, nil })
+		m.target.hook(func(s *hookedStore) { s.onLoad = nil })
 		wantGuard(t, "UndoCopy of another copy", keys.UndoCopy(t.Context(), m.options(), m.atTarget(), "etcd://other"), keys.GuardMoved)
 		began := time.Now()
 		must(t, m.undo(t.Context()))

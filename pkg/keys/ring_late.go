@@ -9,23 +9,24 @@ import (
 )
 
 // lastConfirmed is the time at which the process confirmed a view last, as far as the
-// next view can tell. It is the store's time of that read. If the store has no clock, it
-// is the time before the read was sent, by this machine's clock as it is now: that clock
-// may have been corrected since. If both are known the earlier one counts, because a
-// clock that is far ahead must not prove anything.
+// next view can tell: the store's time of that read, and the time before the read was
+// sent, by this machine's clock as it was then and as it is now. The earliest of these
+// counts, because a clock that was far ahead must not prove anything.
 //
-// Without a store's clock, the time may be up to e/2 later than the writer's clock would
-// say, so that a write that landed in time can look late. The time is still the right
-// one to move the stamps by. They have to be right for a process that acts on this view
-// for D, by any clock that differs from this one by up to e/2; and that e/2 is in every
-// stamp, beside the e/2 until the deadline.
+// This machine's clock may be up to e/2 ahead of the writer's, so that a write that
+// landed in time can look late if the store has no clock. The time is still the right one
+// to move stamps by. A stamp has to be right for a process that acts on this view for D,
+// by any clock that is up to e/2 ahead of this one; and that e/2 is in every stamp, beside
+// the e/2 until the deadline.
 func (v *view) lastConfirmed(next *view) time.Time {
 	now := next.confirmedAt
-	return earliest(v.storeTime.at, now.safe.Add(v.confirmedAt.up-now.up))
+	own := earliest(v.confirmedAt.safe, now.safe.Add(v.confirmedAt.up-now.up))
+	return earliest(v.storeTime.at, own)
 }
 
 // lateLandings lists what the document of the next view has yet to allow for. It raises
-// an alarm if that document proves a late landing. If the process has skipped versions,
+// an alarm if that document proves a late landing; a process that only publishes does
+// nothing else about it. If the process has skipped versions,
 // the first of them counts: the others were made by processes that knew that one.
 func (r *Ring) lateLandings(ctx context.Context, old, next *view) []lateLanding {
 	if old == nil || old.ks.ID != next.ks.ID {
@@ -35,7 +36,7 @@ func (r *Ring) lateLandings(ctx context.Context, old, next *view) []lateLanding 
 	l := lateLanding{old.ks, old.lastConfirmed(next)}
 	if w, ok := next.ks.write(l.version()); ok && w.landedLate(l.confirmed) {
 		r.counters.countLateLanding()
-		r.log.ErrorContext(ctx, "a write landed late: its stamps are moved later", "version", w.Version,
+		r.log.ErrorContext(ctx, "a write landed late", "version", w.Version,
 			"deadline", w.Deadline.UTC().Format(time.RFC3339Nano), "late_by_at_least", l.confirmed.Sub(w.Deadline).String())
 		late = append(late, l)
 	}

@@ -237,36 +237,45 @@ func TestAWrongClockDoesNotKeepALateLandingFromBeingCorrected(t *testing.T) {
 	}
 }
 
-// A clock that was far ahead proves nothing, whether it jumped since or was set right.
+// A clock that was ahead proves nothing, whether it jumped or was set right since.
 func TestAClockThatWasAheadProvesNothing(t *testing.T) {
+	for name, ahead := range map[string][3]time.Duration{ // when the process starts, confirms version 1, and reads version 2
+		"it is ahead from the start and is set right": {24 * time.Hour, 24 * time.Hour, 0},
+		"it jumps and is set right":                   {0, 24 * time.Hour, 0},
+		"it jumps and stays ahead":                    {0, 24 * time.Hour, 24 * time.Hour},
+		"it is set forward by less than e":            {0, 0, 4 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			r := f.create(t)
+			off := ahead[0]
+			o := f.options()
+			now, uptime := o.Clock.Now, o.Clock.Uptime
+			o.Clock = keys.Clock{Now: func() time.Time { return now().Add(off) }, Uptime: uptime}
+			process, err := keys.Open(t.Context(), o)
+			must(t, err)
+			off = ahead[1]
+			must(t, process.Refresh(t.Context()))
+			must(t, r.Rotate(t.Context(), keys.StepRequest{})) // lands in time
+			off = ahead[2]
+			must(t, process.Refresh(t.Context()))
+			if s := process.Status(); s.LateLandings != 0 || s.Keyset.Version != 2 {
+				t.Errorf("%d late landings, version %d", s.LateLandings, s.Keyset.Version)
+			}
+		})
+	}
+}
+
+func TestAStoreWhoseClockWasAheadProvesNothing(t *testing.T) {
 	f := newFixture(t)
 	r := f.create(t)
-	right := f.clock.Now()
-	f.jump(24 * time.Hour)
-	wrong := f.other(t) // starts with this clock
-	f.jump(right.Sub(f.clock.Now()))
-	jumped := f.other(t)
-	f.jump(24 * time.Hour)
-	must(t, jumped.Refresh(t.Context()))
-	f.jump(right.Sub(f.clock.Now()))
-
-	must(t, r.Rotate(t.Context(), keys.StepRequest{})) // lands in time
-	for _, process := range []*keys.Ring{wrong, jumped} {
-		must(t, process.Refresh(t.Context()))
-		if n := process.Status().LateLandings; n != 0 {
-			t.Errorf("%d late landings", n)
-		}
-	}
-	f.log.want(t, 0, "a write landed late")
-
-	// Likewise a store whose clock was ahead.
 	ahead := 24 * time.Hour
 	o := f.options()
 	o.Store = clockedStore{f.store.Store, func() time.Time { return f.clock.Now().Add(ahead) }}
 	reader, err := keys.Open(t.Context(), o)
 	must(t, err)
 	ahead = 0
-	must(t, r.Rotate(t.Context(), keys.StepRequest{Force: true}))
+	must(t, r.Rotate(t.Context(), keys.StepRequest{}))
 	must(t, reader.Refresh(t.Context()))
 	f.log.want(t, 0, "a write landed late")
 }
@@ -351,32 +360,47 @@ func TestARevocationByAWrongClockHasNoDeadline(t *testing.T) {
 	}
 }
 
+// landLateWhile has a process run while another one rotates, which lands late by 5s.
+func (b *bubble) landLateWhile(t *testing.T, open opener) (reader *keys.Ring, late keys.Keyset) {
+	t.Helper()
+	r := b.create(t, time.Minute)
+	o := b.o
+	o.Store = b.store.Store // without the hook
+	reader, err := open(t.Context(), o)
+	must(t, err)
+	startRun(t, reader)
+	b.store.hook(func(s *hookedStore) {
+		s.onSwap = func(c keys.Change, _ func() error) error {
+			time.Sleep(time.Until(c.Deadline) + 5*time.Second)
+			c.Deadline = time.Time{}
+			return b.store.Store.Swap(t.Context(), c)
+		}
+	})
+	must(t, r.Rotate(t.Context(), keys.StepRequest{}))
+	late = r.Keyset()
+	time.Sleep(time.Second)
+	synctest.Wait()
+	b.log.want(t, 1, "a write landed late")
+	return reader, late
+}
+
 // Run corrects a late landing at once, although no step is due.
 func TestRunCorrectsALateLanding(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBubble(t)
-		r := b.create(t, time.Minute)
-		o := b.o
-		o.Store = b.store.Store // without the hook
-		reader, err := keys.Open(t.Context(), o)
-		must(t, err)
-		startRun(t, reader)
-		b.store.hook(func(s *hookedStore) {
-			s.onSwap = func(c keys.Change, _ func() error) error {
-				time.Sleep(time.Until(c.Deadline) + 5*time.Second)
-				c.Deadline = time.Time{}
-				return b.store.Store.Swap(t.Context(), c)
-			}
-		})
-		must(t, r.Rotate(t.Context(), keys.StepRequest{}))
-		late := r.Keyset()
-		time.Sleep(time.Second)
-		synctest.Wait()
+		reader, late := newBubble(t).landLateWhile(t, keys.Open)
 		moved := reader.Keyset().Keys[0].ExpiresAt.Sub(late.Keys[0].ExpiresAt)
 		if reader.Keyset().Version != late.Version+1 || moved < 3*time.Second || moved > 5*time.Second {
 			t.Errorf("version %d after %d; expires_at moved by %v", reader.Keyset().Version, late.Version, moved)
 		}
-		b.log.want(t, 1, "a write landed late")
+	})
+}
+
+func TestAProcessThatOnlyPublishesRaisesTheAlarm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reader, late := newBubble(t).landLateWhile(t, keys.OpenReader)
+		if s := reader.Status(); s.LateLandings != 1 || s.Keyset.Version != late.Version {
+			t.Errorf("%d late landings, version %d after %d", s.LateLandings, s.Keyset.Version, late.Version)
+		}
 	})
 }
 

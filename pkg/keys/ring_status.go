@@ -56,8 +56,14 @@ func (s Status) StoreProblem() string {
 	if failure, ok := errors.AsType[*StoreError](err); ok {
 		return failure.Problem
 	}
-	if refusal, ok := errors.AsType[*Refusal](err); ok && refusal.Guard == GuardRestored {
-		return "the store lacks changes that this machine has seen"
+	if refusal, ok := errors.AsType[*Refusal](err); ok {
+		switch refusal.Guard {
+		case GuardRestored:
+			return "the store lacks changes that this machine has seen"
+		case GuardMoved:
+			return "the keyset was moved to another store"
+		default:
+		}
 	}
 	switch {
 	case errors.Is(err, ErrNoKeyset):

@@ -17,7 +17,7 @@ func (r *Ring) load(ctx context.Context) (Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, longestCall)
 	defer cancel()
 	rec, err := r.store.Load(ctx)
-	return rec, explained(err)
+	return rec, ExplainTimeout(err)
 }
 
 // sealedKey is Store.PrivateKey within longestCall.
@@ -25,20 +25,29 @@ func (r *Ring) sealedKey(ctx context.Context, kid string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, longestCall)
 	defer cancel()
 	sealed, err := r.store.PrivateKey(ctx, kid)
-	return sealed, explained(err)
+	return sealed, ExplainTimeout(err)
+}
+
+// sealedKeyIDs is Store.PrivateKeyIDs within longestCall.
+func (r *Ring) sealedKeyIDs(ctx context.Context) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, longestCall)
+	defer cancel()
+	kids, err := r.store.PrivateKeyIDs(ctx)
+	return kids, ExplainTimeout(err)
 }
 
 // commit is Store.Swap within longestCall.
 func (r *Ring) commit(ctx context.Context, c Change) error {
 	ctx, cancel := context.WithTimeout(ctx, longestCall)
 	defer cancel()
-	err := explained(r.store.Swap(ctx, c))
+	err := ExplainTimeout(r.store.Swap(ctx, c))
 	r.access.noteWrite(c.Version, err)
 	return err
 }
 
-// explained adds the problem to the error of a store that did not answer in time.
-func explained(err error) error {
+// ExplainTimeout makes a StoreError of the error of a store that did not answer in time,
+// and returns other errors as they are.
+func ExplainTimeout(err error) error {
 	if _, known := errors.AsType[*StoreError](err); known || !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}

@@ -61,7 +61,8 @@ type Change struct {
 
 	// Deadline is the time by the wall clock after which the change must not become
 	// visible any more: its stamps were computed from an earlier reading of the clock
-	// and are right only if the write lands soon. Zero means no deadline.
+	// and are right only if the write lands soon. Zero means no deadline. The document
+	// contains it too, so that processes notice if a write lands later nevertheless.
 	Deadline time.Time
 
 	// First is the version at which a keyset begins that is created with versions behind

@@ -37,6 +37,7 @@ type readiness struct {
 	NextRotation time.Time `json:"next_rotation,omitzero"`
 	SnapshotAge  float64   `json:"snapshot_age_seconds"` // time since the keyset was confirmed with the store
 	Store        string    `json:"store,omitempty"`      // what is wrong with the store, also while the server is ready
+	Clock        string    `json:"clock,omitempty"`      // why the server takes no step, also while it is ready
 }
 
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) error {
@@ -45,6 +46,9 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) error {
 		Ready: true, KeyID: status.Keyset.Active().KeyID(),
 		NextRotation: status.Keyset.NextRotation().UTC().Truncate(time.Second), SnapshotAge: status.Age.Seconds(),
 		Store: status.StoreProblem(),
+	}
+	if status.Clock != nil {
+		answer.Clock = status.Clock.Text
 	}
 	code := http.StatusOK
 	if err := s.ready(status); err != nil {

@@ -15,17 +15,23 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/store/memory"
 )
 
-// failingStore fails each Load with err, if there is one.
+// failingStore fails each Load with err, if there is one. If now is set, it is a store with
+// a clock.
 type failingStore struct {
 	keys.Store
 	err error
+	now func() time.Time
 }
 
 func (s *failingStore) Load(ctx context.Context) (keys.Record, error) {
 	if s.err != nil {
 		return keys.Record{}, s.err
 	}
-	return s.Store.Load(ctx)
+	record, err := s.Store.Load(ctx)
+	if s.now != nil {
+		record.Now = s.now()
+	}
+	return record, err
 }
 
 // newReplica is a server that only publishes, on a store that has a keyset.
@@ -111,4 +117,33 @@ func TestReadinessNamesTheProblemOfTheStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	get(200, nil, "1")
+}
+
+// A server whose clock differs from the store's goes on serving and takes no step, which an
+// operator must see.
+func TestReadinessNamesTheProblemOfTheClock(t *testing.T) {
+	srv, store := newReplica(t)
+	get := func(want string) {
+		t.Helper()
+		if err := srv.ring.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r := srv.do("GET", "/readyz", "")
+		var got map[string]any
+		if err := json.Unmarshal([]byte(read(t, r)), &got); err != nil {
+			t.Fatal(err)
+		}
+		clock, given := got["clock"].(string)
+		if r.StatusCode != 200 || given != (want != "") || !strings.Contains(clock, want) {
+			t.Errorf("%d %v, want the clock %q", r.StatusCode, got, want)
+		}
+	}
+	get("")
+	ahead := 4 * time.Second // clock_skew is 5s
+	store.now = func() time.Time { return srv.clock.Now().Add(ahead) }
+	get("")
+	ahead = time.Minute
+	get("this machine's clock differs by -1m0s from the store's")
+	ahead = 0
+	get("")
 }

@@ -70,8 +70,9 @@ func clockOff(ahead bool) fault {
 		if ahead {
 			offset = -offset
 		}
+		binary := f.wrongClock()
 		r.kill()
-		if err := r.start(f.ctx, f.wrongClock, fmt.Sprintf("%s=%v", clockVariable, offset)); err != nil {
+		if err := r.start(f.ctx, binary, fmt.Sprintf("%s=%v", clockVariable, offset)); err != nil {
 			return err
 		}
 		revoke()

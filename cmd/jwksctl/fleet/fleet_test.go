@@ -72,27 +72,31 @@ type backend interface {
 	start(t *testing.T)            // brings it back
 }
 
+// allEngines returns the engines with their scenarios, or with those of the short form.
+func allEngines(short bool) []engine {
+	engines := []engine{sqliteEngine(), postgresEngine(), synchronousEngine(), asynchronousEngine(), etcdEngine()}
+	if !short {
+		return engines
+	}
+	for i := range engines {
+		engines[i].scenarios = slices.DeleteFunc(engines[i].scenarios, func(s scenario) bool { return !s.short })
+	}
+	return slices.DeleteFunc(engines, func(e engine) bool { return len(e.scenarios) == 0 })
+}
+
 // TestFleet prints its table last. `-run 'TestFleet/etcd/the leader is killed'` runs one
 // scenario.
 func TestFleet(t *testing.T) {
-	binary, wrongClock := build(t), ""
-	if !testing.Short() {
-		wrongClock = buildWithWrongClock(t)
-	}
-	engines := []engine{sqliteEngine(), postgresEngine(), synchronousEngine(), asynchronousEngine(), etcdEngine()}
+	binary := build(t)
+	wrongClock := sync.OnceValue(func() string { return buildWithWrongClock(t) })
+	engines := allEngines(testing.Short())
 	results := &table{}
 	t.Cleanup(func() { t.Logf("\n%s", results.text(engines)) })
 	for _, e := range engines {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
-			if testing.Short() && !slices.ContainsFunc(e.scenarios, func(s scenario) bool { return s.short }) {
-				t.Skip("not part of the short form")
-			}
 			f := newFleet(t, binary, wrongClock, e)
 			for _, s := range e.scenarios {
-				if testing.Short() && !s.short {
-					continue
-				}
 				ended := true
 				t.Run(s.name, func(t *testing.T) {
 					ended = false // a scenario that is aborted leaves the fleet broken
@@ -124,14 +128,14 @@ type fleet struct {
 	engine     engine
 	store      backend
 	binary     string
-	wrongClock string // a binary whose clock can be wrong; empty in the short form
+	wrongClock func() string // builds a binary whose clock can be wrong, which takes minutes the first time
 	replicas   []*replica
 	operator   commandLine
 	checker    *checker
 }
 
 // newFleet starts a fleet that mints tokens until the end of the test.
-func newFleet(t *testing.T, binary, wrongClock string, e engine) *fleet {
+func newFleet(t *testing.T, binary string, wrongClock func() string, e engine) *fleet {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	f := &fleet{ctx: ctx, engine: e, store: e.open(t), binary: binary, wrongClock: wrongClock, checker: newChecker(e.policy.leeway)}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,7 +39,12 @@ func (m machines) environ(t *testing.T, name, storeURL string) []string {
 	if err := errors.Join(os.MkdirAll(folder, 0o700), os.WriteFile(filepath.Join(folder, "seal.key"), key, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	return []string{"HOME=" + home, "XDG_STATE_HOME=" + home, "JWKSCTL_STORE=" + storeURL, "JWKSCTL_SEAL_KEY_FILE=" + filepath.Join(folder, "seal.key")}
+	return []string{"HOME=" + home, "XDG_STATE_HOME=" + home, "JWKSCTL_STORE=" + storeURL}
+}
+
+// ownEnviron has the variables of this process that are not settings of jwksctl.
+func ownEnviron() []string {
+	return slices.DeleteFunc(os.Environ(), func(pair string) bool { return strings.HasPrefix(pair, "JWKSCTL_") })
 }
 
 // commandLine runs commands on one machine.
@@ -51,7 +57,7 @@ type commandLine struct {
 func (c commandLine) run(ctx context.Context, args ...string) (stdout string, code int, err error) {
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, c.binary, args...)
-	cmd.Env = append(os.Environ(), c.environ...)
+	cmd.Env = append(ownEnviron(), c.environ...)
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {

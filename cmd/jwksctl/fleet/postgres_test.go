@@ -29,9 +29,10 @@ func postgresEngine() engine {
 			{name: "a replica's connections are refused", target: oneReplica, outage: outageAlways, fault: refused},
 			{name: "a replica's clock is behind by more than e", target: oneReplica, fault: clockOff(false)},
 			{name: "a replica's clock is ahead by more than e", target: oneReplica, fault: clockOff(true)},
-			{name: "the store is away for less than D", target: theStore, fault: storeAway(0.4)},
+			{name: "the store is killed and starts again", target: theStore, outage: outageMaybe, fault: storeAway(0)},
+			{name: "the store hangs for less than D", target: theStore, fault: postgresHangs(0.4)},
 			{name: "the store is away for longer than D", short: true, target: theStore, outage: outageAlways, fault: storeAway(2)},
-			{name: "the store hangs for longer than D", target: theStore, outage: outageAlways, fault: postgresHangs},
+			{name: "the store hangs for longer than D", target: theStore, outage: outageAlways, fault: postgresHangs(2)},
 			{name: "all together", target: everything, outage: outageMaybe, fault: together},
 		},
 	}
@@ -52,14 +53,16 @@ func postgresURL(addresses []string) string {
 	return "postgres://postgres@" + strings.Join(addresses, ",") + "/postgres?sslmode=disable"
 }
 
-// postgresHangs stops every process of the server, so that connections stay open and
-// nothing answers.
-func postgresHangs(t *testing.T, f *fleet, _ *replica, revoke func()) error {
-	t.Helper()
-	server := f.store.(postgresServer) //nolint:errcheck // the scenario is of this engine
-	server.Pause(t)
-	revoke()
-	err := wait(f.ctx, f.engine.policy.pastBounds())
-	server.Resume(t)
-	return err
+// postgresHangs stops every process of the server for this part of D, so that connections
+// stay open and nothing answers.
+func postgresHangs(part float64) fault {
+	return func(t *testing.T, f *fleet, _ *replica, revoke func()) error {
+		t.Helper()
+		server := f.store.(postgresServer) //nolint:errcheck // the scenario is of this engine
+		server.Pause(t)
+		revoke()
+		err := wait(f.ctx, time.Duration(part*float64(f.engine.policy.staleness)))
+		server.Resume(t)
+		return err
+	}
 }

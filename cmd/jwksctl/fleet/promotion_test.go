@@ -24,7 +24,7 @@ func synchronousEngine() engine {
 			pair.primary.RequireSync(t, true)
 			return pair
 		},
-		scenarios: []scenario{{name: "the standby is promoted", outage: outageMaybe, fault: promoted}},
+		scenarios: []scenario{{name: "the standby is promoted after a revocation", outage: outageMaybe, fault: promoted}},
 	}
 }
 
@@ -54,12 +54,23 @@ func (*postgresPair) url(addresses []string) string { return postgresURL(address
 func (p *postgresPair) stop(t *testing.T)           { t.Helper(); p.primary.Kill(t) }
 func (p *postgresPair) start(t *testing.T)          { t.Helper(); p.standby.Promote(t) }
 
-// promoted kills the primary during a revocation, and promotes the standby.
+// promoted kills the primary as soon as it has committed a revocation, and promotes the
+// standby, which has it too.
 func promoted(t *testing.T, f *fleet, _ *replica, revoke func()) error {
 	t.Helper()
 	revoke()
+	if err := f.awaitRevocation(); err != nil {
+		return err
+	}
 	f.store.stop(t)
 	f.store.start(t)
+	return nil
+}
+
+func (f *fleet) awaitRevocation() error {
+	if !until(f.ctx, time.Minute, func() bool { return f.checker.current().revocations > 0 }) {
+		return errors.New("the key was not revoked before the primary is lost")
+	}
 	return nil
 }
 
@@ -71,8 +82,8 @@ func promotedLagging(t *testing.T, f *fleet, _ *replica, revoke func()) error {
 	pair := f.store.(*postgresPair) //nolint:errcheck // the scenario is of this engine
 	pair.standby.Kill(t)
 	revoke()
-	if !until(f.ctx, time.Minute, func() bool { return f.checker.current().revocations > 0 }) {
-		return errors.New("the key was not revoked before the primary is lost")
+	if err := f.awaitRevocation(); err != nil {
+		return err
 	}
 	f.awaitRotation(t)
 	pair.primary.Kill(t)
@@ -91,7 +102,7 @@ func promotedLagging(t *testing.T, f *fleet, _ *replica, revoke func()) error {
 	if _, code, err := machine.run(f.ctx, "keys", "list"); code != exitRefused {
 		return fmt.Errorf("keys list exits with %d, and not with %d: %v", code, exitRefused, err)
 	}
-	_, _, err := machine.run(f.ctx, "keys", "accept-restore", "--confirm", time.Now().UTC().Format(time.DateOnly))
+	_, _, err := machine.run(f.ctx, "keys", "accept-restore")
 	f.checker.count(func(r *row) { r.note = "keys accept-restore" })
 	return err
 }

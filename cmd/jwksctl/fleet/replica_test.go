@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -74,7 +75,7 @@ func (r *replica) launch(binary string, environ []string) (exited chan struct{},
 	}
 	defer log.Close()
 	cmd := exec.Command(binary, "serve", "--port", "0", "--ready-file", r.readyFile(), "--log-format", "text") //nolint:noctx // it ends when it is killed
-	cmd.Env = append(append(os.Environ(), r.environ...), environ...)
+	cmd.Env = slices.Concat(ownEnviron(), r.environ, environ)
 	cmd.Stderr = log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {

@@ -30,7 +30,7 @@ func (c *checker) checkCommit(by *process, operation action, ks keys.Keyset, cha
 	if _, ok := ks.Pending(); !ok && was == nil {
 		w.violate(successor, "%s creates a keyset without a pending key", by.name)
 	}
-	c.checkRemovals(by, was, ks)
+	c.checkRemovals(by, was, ks, change)
 	c.checkPrivateKeys(by, ks)
 	c.policyChanged(was, ks)
 }
@@ -169,7 +169,7 @@ func (c *checker) checkReplacedPending(by *process, operation action, was versio
 }
 
 // checkRemovals checks and records the keys that left the JWK Set: invariants 4 and 5.
-func (c *checker) checkRemovals(by *process, was *version, ks keys.Keyset) {
+func (c *checker) checkRemovals(by *process, was *version, ks keys.Keyset, change keys.Change) {
 	w := c.world
 	if len(c.versions) == 1 {
 		c.tracked[ks.Active().KeyID()].active = true
@@ -182,7 +182,7 @@ func (c *checker) checkRemovals(by *process, was *version, ks keys.Keyset) {
 		switch {
 		case !k.removed:
 		case !k.RevokedAt.IsZero():
-			b := ks.RevocationBounds(c.revokedAt(by, k))
+			b := ks.RevocationBounds(c.revokedAt(k, change))
 			late := w.store.lateBy // the bounds that an operator is told assume that the revocation lands in time
 			k.revoked, k.bounds = true, revocationBounds{since(b.Served) + late, since(b.Cached) + late, since(b.CachedWithNoAge) + late}
 			if was != nil {
@@ -196,8 +196,9 @@ func (c *checker) checkRemovals(by *process, was *version, ks keys.Keyset) {
 
 // revokedAt returns the time from which the bounds of a revocation count: the stamp, or
 // the true time if the process could not trust its clock, which the operator is told.
-func (c *checker) revokedAt(by *process, k *trackedKey) time.Time {
-	if now := epoch.Add(c.world.now); by.ring != nil && by.ring.Status().Clock != nil {
+// Such a revocation has no deadline.
+func (c *checker) revokedAt(k *trackedKey, change keys.Change) time.Time {
+	if now := epoch.Add(c.world.now); change.Deadline.IsZero() {
 		c.world.counters["revocations by a wrong clock"]++
 		if now.After(k.RevokedAt) {
 			return now

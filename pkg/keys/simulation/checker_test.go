@@ -28,8 +28,8 @@ const (
 	readsDoNotWrite invariant = "11 (reads do not write)"
 
 	fence         invariant = "(fence)"             // no process acts on a keyset that it has not confirmed for D
-	clockFence    invariant = "(clock fence)"       // no process writes, except a revocation, while its clock is wrong by more than e
-	stamps        invariant = "(stamps)"            // a key's stamp is written once; the document's only grow
+	clockFence    invariant = "(clock fence)"       // no process writes while its clock is wrong by more than e, except a revocation or a correction of late landings
+	stamps        invariant = "(stamps)"            // a key's stamp is written once, or moved by the correction of a late landing; the document's only grow
 	interval      invariant = "(rotation interval)" // the schedule lets a key sign for R
 	successor     invariant = "(successor)"         // a step that activates a key publishes the next one
 	intent        invariant = "(intent)"            // a command does what it reports, and does it once

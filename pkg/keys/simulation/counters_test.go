@@ -25,6 +25,8 @@ func requiredEvents() []string {
 		"policy changes", "changes of one duration", "changes of several durations", "changes of algorithm", "changes of expired_tokens",
 		"disconnects", "crashes", "crashes before a swap", "crashes after a swap", "kills", "restarts", "stale processes", "unreadable keys",
 		"lost requests", "lost swaps", "ambiguous commits", "slow commits", "delayed writes", "writes after their deadline",
+		"late landings: rotate", "late landings: step", "late landings: revoke", "late landings: set policy",
+		"late landings: several detectors", "late landings: skipped versions", "corrections by a wrong clock",
 		"reads of an old version", "clock jumps", "second clock jumps", "clocks at their largest offset",
 	}
 	for _, d := range durations(keys.Policy{}) {

@@ -17,6 +17,11 @@
 // for example a write that lands at its deadline, just after another process read the
 // store.
 //
+// In half of the worlds some writes land after their deadline, by up to three times e
+// (late_test.go). Other processes read the store until then and are often disconnected
+// afterwards. At least one of them takes a step before a stamp of the late version falls
+// due, which is what the guarantees of pkg/keys ask for in such a case.
+//
 // The checker sees every commit. At every time at which a process may begin or stop to
 // do something, it has the process sign a token and publish the JWK Set, and compares
 // these with everything that caches may have and that tokens still need. It checks the
@@ -26,7 +31,8 @@
 //	 2  Each version has one active key. Two processes disagree about it for D at most.
 //	 3  No key signs before its ready_at, unless an operator forced it.
 //	 4  No key leaves before the last token that it could have signed has expired, L included.
-//	 5  No process serves and no cache has a revoked key after the times that `keys revoke` prints.
+//	 5  No process serves and no cache has a revoked key after the times that `keys revoke` prints;
+//	    if the revocation lands late, after these times and as much as it was late.
 //	 6  A kid is one key for ever. A removed kid does not come back. Versions only grow.
 //	 7  A JWK Set contains the active key.
 //	 8  No process acts on a change that is not committed.

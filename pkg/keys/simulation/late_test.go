@@ -140,9 +140,9 @@ func parse(document []byte) (ks keys.Keyset) {
 }
 
 // mayMove returns by how long a correction may move stamps.
-func (c *checker) mayMove(by *process, was *version, ks keys.Keyset) (d time.Duration) {
+func mayMove(by *process, was *version, ks keys.Keyset) (d time.Duration) {
 	for _, old := range was.Writes {
-		allowed, confirmed := later(old.Deadline, old.LandedAfter), c.mayHaveConfirmed(by, old.Version-1)
+		allowed, confirmed := later(old.Deadline, old.LandedAfter), by.confirmations[old.Version-1]
 		if i := indexOfWrite(ks, old.Version); i >= 0 {
 			confirmed = ks.Writes[i].LandedAfter
 		} // else it is not among the newest any more
@@ -162,16 +162,6 @@ func indexOfWrite(ks keys.Keyset, version uint64) int {
 	return slices.IndexFunc(ks.Writes, func(w keys.Write) bool { return w.Version == version })
 }
 
-// mayHaveConfirmed returns the latest time at which a process can say that it confirmed a
-// version. The clock of its host may have moved since.
-func (c *checker) mayHaveConfirmed(by *process, version uint64) time.Time {
-	confirmed, ok := by.confirmations[version]
-	if !ok {
-		return time.Time{}
-	}
-	return confirmed.Add(c.world.highestClockSkew() / 2)
-}
-
 func later(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a
@@ -187,7 +177,7 @@ func (c *checker) checkCorrection(by *process, was *version, ks keys.Keyset, cha
 		return
 	}
 	if isCorrection(change) {
-		c.moves = c.mayMove(by, was, ks)
+		c.moves = mayMove(by, was, ks)
 	}
 	for _, write := range ks.Writes[1:] {
 		if write == was.Writes[indexOfWrite(was.Keyset, write.Version)] {
@@ -200,7 +190,7 @@ func (c *checker) checkCorrection(by *process, was *version, ks keys.Keyset, cha
 		if !isCorrection(change) || ks.Policy != was.Policy || len(ks.Keys) != len(was.Keys) || len(ks.History) != len(was.History) {
 			w.violate(stamps, "%s corrects a late landing and makes another change", by.name)
 		}
-		if confirmed := c.mayHaveConfirmed(by, write.Version-1); write.LandedAfter.After(confirmed) {
+		if confirmed := by.confirmations[write.Version-1]; write.LandedAfter.After(confirmed) {
 			w.violate(stamps, "%s says that version %d landed after %v, and confirmed the version before at %v",
 				by.name, write.Version, since(write.LandedAfter), since(confirmed))
 		}

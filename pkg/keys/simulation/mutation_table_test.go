@@ -6,7 +6,7 @@ import "slices"
 func mutations() []mutation {
 	return slices.Concat(gateMutations(), retirementMutations(), policyChangeMutations(), revocationMutations(),
 		scheduleMutations(), fenceMutations(), clockMutations(), storeMutations(),
-		documentMutations(), policyMutations(), witnessMutations(), mergeMutations(), lateMutations())
+		documentMutations(), policyMutations(), witnessMutations(), mergeMutations(), lateMutations(), copyMutations())
 }
 
 // ready_at = max(now + D + 2M + e, docs_until), and the gate that reads it.
@@ -106,7 +106,7 @@ func revocationMutations() []mutation {
 		mutate("a revocation does not mark a key that has left", left, "_.RevokedAt, _.Reason = _, _", removed),
 		mutate("a revocation needs no successor", "Keyset.Revoke", "_.State(_) == Active", never),
 		mutate("a revoked key is revoked again", left, "_.RevokedAt.IsZero()", always).seeded(31),
-		mutate("a revoked key that was destroyed is destroyed again", "Keyset.Revoke", "_.DestroyedAt.IsZero()", always).seeded(34),
+		mutate("a revoked key that was destroyed is destroyed again", "Keyset.Revoke", "_.DestroyedAt.IsZero()", always).seeded(43),
 		mutate("an import brings a kid back", "Keyset.Import", "_.contains(_)", never).seeded(283),
 		mutate("an import keeps the pending key", "Keyset.Import", "_.discard(_, _)", with("_ = p")).seeded(34),
 		mutate("an import beyond the cap", "Keyset.Import", "_ != nil", never).
@@ -236,7 +236,7 @@ func storeMutations() []mutation {
 		mutate("no deadline", "Ring.swap", "_.Add(_)", with("decidedAt.Add(1000 * e)")),
 		mutate("a deadline of all of e", "Ring.swap", "_.Add(_)", with("decidedAt.Add(e)")),
 		mutate("a deadline by the new policy", "Ring.swap", "min(_, _)", second).seeded(156),
-		mutate("a lost swap counts as done", "Ring.change", "err == nil", with("err == nil || errors.Is(err, ErrConflict)")).seeded(21),
+		mutate("a lost swap counts as done", "Ring.change", "err == nil", with("err == nil || errors.Is(err, ErrConflict)")).seeded(7),
 		mutate("a write that came too late counts as done", "Ring.change", "err == nil", with("err == nil || errors.Is(err, ErrTooLate)")),
 		mutate("a rotation does not name the kid", "Ring.Rotate", "_ != from", with(`from == ""`)).seeded(56),
 		mutate("a refusal after an unclear commit", "orUnclear", "_ == nil", always).seeded(370),

@@ -114,6 +114,21 @@ func TestRegressions(t *testing.T) {
 			},
 		},
 		{
+			// Two processes confirm the first version until a rotation lands, 3e after
+			// its deadline. One is then cut from the store, and serves that version
+			// without the new pending key for D. The other one corrects ready_at.
+			name: "a rotation lands late", settings: usual, clockOffsets: []float64{-1, 1, -1},
+			actions: []action{
+				{kind: doServe, host: 0},
+				{kind: doServe, host: 1},
+				{kind: doServe, host: 2},
+				{kind: doRotate, host: 0, wait: wait{unit: ofE, factor: 5}, faults: faults{swap: []fault{{readers: 0b110, late: lateness{by: 3, detectors: 0b010}}}}},
+				{kind: doDisconnect, host: 2},
+				{kind: doRotate, host: 1, wait: wait{unit: untilReady, host: 1}},
+				{wait: wait{unit: ofD, factor: 1}},
+			},
+		},
+		{
 			// The change is committed, and only the read afterwards fails.
 			name: "a change that cannot be read back is not a refusal", settings: usual, clockOffsets: []float64{0},
 			actions: []action{

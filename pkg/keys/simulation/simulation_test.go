@@ -53,6 +53,9 @@ func TestSimulation(t *testing.T) {
 		t.Fatal(explain(seed))
 	}
 	t.Logf("%d worlds in %v: %v", *simSeeds, time.Since(started).Round(time.Millisecond), total)
+	if n := total["late landings"]; *simSeeds >= 500 && (n < *simSeeds/2 || total["corrections"] < n) {
+		t.Errorf("%d late landings and %d corrections in %d worlds", n, total["corrections"], *simSeeds)
+	}
 	if *simSeeds >= 2000 {
 		for _, event := range requiredEvents() {
 			if total[event] == 0 {

@@ -3,6 +3,7 @@
 //
 //	PREFIX/keyset            VERSION "\n" document   version in decimal digits, from 1
 //	PREFIX/private_key/KID   sealed private key      one key for each; KID is any bytes
+//	PREFIX/lease             empty                   for seconds after a change
 //
 // The URL names members of the cluster, the prefix, and how to log in:
 //
@@ -23,11 +24,15 @@
 // Reads are linearizable.
 //
 // A transaction is sent only before its deadline, and the client waits for it until
-// then at the longest. The server can apply it later: it waits 5 s and two elections for
-// a request, 7 s with etcd's defaults. Therefore the keyset needs a clock_skew of at
-// least 8 s. No time bounds a transaction that the leader wrote to its log just before
-// the cluster lost its quorum: it may become visible when the quorum is back. Package
-// keys detects that, because the document contains its deadline.
+// then at the longest. It puts PREFIX/lease under a lease that ends at the deadline, but
+// not before 2 s, which is the shortest lease. When the lease has ended, etcd refuses the
+// transaction, also if it was held up in the network or in a frozen member. etcd itself
+// waits for a request 5 s and two elections, which is 7 s by default, and a new leader
+// begins the time of a lease again. Therefore the keyset needs a clock_skew of at least 8 s.
+//
+// No time bounds a transaction that the leader wrote to its log just before the cluster
+// lost its quorum: it may become visible when the quorum is back. Package keys detects
+// that, because the document contains its deadline.
 //
 // # Requests that etcd refuses
 //

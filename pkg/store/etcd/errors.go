@@ -62,7 +62,7 @@ func diagnose(err error) (problem, hint string) {
 		return "the store is overloaded", "retry later, or look for what else uses it"
 	case is(err, rpctypes.ErrCorrupt):
 		return "the store is corrupt", "look at its alarms and replace the member that differs"
-	case is(err, rpctypes.ErrGRPCNotSupportedForLearner):
+	case is(err, errLearner()):
 		return "the member of the store is still a learner", "promote it, or name other members"
 	case code == codes.Canceled:
 		return "the request to the store was cancelled", "retry"
@@ -103,8 +103,11 @@ func isTemporary(err error) bool {
 	code := codeOf(err)
 	return code == codes.Unavailable || code == codes.DeadlineExceeded ||
 		is(err, rpctypes.ErrInvalidAuthToken, rpctypes.ErrAuthOldRevision,
-			rpctypes.ErrGRPCNotSupportedForLearner, rpctypes.ErrTooManyRequests)
+			errLearner(), rpctypes.ErrTooManyRequests)
 }
+
+// errLearner is the error of a member that does not answer reads yet.
+func errLearner() error { return rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner) }
 
 func is(err error, known ...error) bool {
 	return slices.ContainsFunc(known, func(e error) bool { return errors.Is(err, e) })

@@ -16,6 +16,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -68,7 +69,7 @@ func Start(t testing.TB, options Options) *Cluster {
 	var peers []string
 	for i := range options.Members {
 		m := &Member{
-			t: t, program: options.Program, name: fmt.Sprintf("m%d", i), dir: t.TempDir(),
+			t: t, program: options.Program, name: fmt.Sprintf("m%d", i), dir: filepath.Join(t.TempDir(), "data"),
 			endpoint: ports[2*i], peer: "http://" + ports[2*i+1],
 		}
 		peers = append(peers, m.name+"="+m.peer)
@@ -76,10 +77,10 @@ func Start(t testing.TB, options Options) *Cluster {
 	}
 	for _, m := range c.members {
 		m.args = append(c.arguments(m), "-cluster", strings.Join(peers, ","))
-		m.launch()
+		m.launch(nil)
 	}
 	for _, m := range c.members {
-		m.waitReady()
+		m.WaitReady()
 	}
 	return c
 }
@@ -147,6 +148,63 @@ func (c *Cluster) URL(prefix string) string {
 
 // Members are the members, in the order of Endpoints.
 func (c *Cluster) Members() []*Member { return c.members }
+
+// Restart kills every member, starts it again, and waits until the cluster has a leader.
+func (c *Cluster) Restart() {
+	c.t.Helper()
+	for _, m := range c.members {
+		m.Kill()
+	}
+	for _, m := range c.members {
+		m.Start()
+	}
+	for _, m := range c.members {
+		m.WaitReady()
+	}
+}
+
+// Backup saves a snapshot, as etcdctl snapshot save does. The function that it returns
+// makes a new cluster of it in the place of this one, as etcdutl snapshot restore does. It
+// does not work with TLS.
+func (c *Cluster) Backup() (restore func()) {
+	c.t.Helper()
+	path := filepath.Join(c.t.TempDir(), "snapshot")
+	if err := c.save(path); err != nil {
+		c.t.Fatal(err)
+	}
+	return func() {
+		c.t.Helper()
+		for _, m := range c.members {
+			m.Kill()
+			if err := os.RemoveAll(m.dir); err != nil {
+				c.t.Fatal(err)
+			}
+		}
+		for _, m := range c.members {
+			m.Start("-restore", path)
+		}
+		for _, m := range c.members {
+			m.WaitReady()
+		}
+	}
+}
+
+func (c *Cluster) save(path string) error {
+	client := c.Client(clientv3.Config{Endpoints: c.Endpoints()[:1]}) // a snapshot is one member's
+	if _, err := client.Get(c.t.Context(), "any"); err != nil {       // the member has caught up after a linearizable read
+		return err
+	}
+	snapshot, err := client.Snapshot(c.t.Context())
+	if err != nil {
+		return err
+	}
+	defer snapshot.Close() //nolint:errcheck // the copy fails if it is not complete
+	content, err := io.ReadAll(snapshot)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, content, 0o600)
+}
 
 // Client returns a client of the running members for what a test does as an operator. The
 // test's cleanup closes it.

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"io"
 	"os/exec"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -38,20 +39,14 @@ const (
 // Endpoint is the address for clients, HOST:PORT.
 func (m *Member) Endpoint() string { return m.endpoint }
 
-// Start starts the process again, with the data that it had. It does not wait until the
-// member has found a leader: see WaitReady.
-func (m *Member) Start() {
+// Start starts the process again, with the data that it had, and more arguments for this
+// once. It does not wait until the member has found a leader: see WaitReady.
+func (m *Member) Start(args ...string) {
 	m.t.Helper()
 	if m.state != down {
 		m.t.Fatalf("member %s runs already", m.name)
 	}
-	m.launch()
-}
-
-// WaitReady waits until the member that was started is part of a cluster with a leader.
-func (m *Member) WaitReady() {
-	m.t.Helper()
-	m.waitReady()
+	m.launch(args)
 }
 
 // Kill ends the process with SIGKILL.
@@ -96,11 +91,11 @@ func (m *Member) signal(signal syscall.Signal) {
 }
 
 // launch starts the process.
-func (m *Member) launch() {
+func (m *Member) launch(args []string) {
 	m.t.Helper()
 	m.output = &lockedBuffer{}
 	m.ready, m.ended = make(chan struct{}), make(chan struct{})
-	m.command = exec.Command(m.program, m.args...) //nolint:gosec,noctx // our program; the cleanup ends it
+	m.command = exec.Command(m.program, append(slices.Clip(m.args), args...)...) //nolint:gosec,noctx // our program; the cleanup ends it
 	m.command.Stderr = m.output
 	stdin, err := m.command.StdinPipe()
 	if err != nil {
@@ -129,7 +124,8 @@ func (m *Member) launch() {
 	}
 }
 
-func (m *Member) waitReady() {
+// WaitReady waits until the member that was started is part of a cluster with a leader.
+func (m *Member) WaitReady() {
 	m.t.Helper()
 	select {
 	case <-m.ready:

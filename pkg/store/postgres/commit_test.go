@@ -11,6 +11,7 @@ import (
 
 	"github.com/jwksctl/jwksctl/pkg/keys"
 	"github.com/jwksctl/jwksctl/pkg/store/postgrestest"
+	"github.com/jwksctl/jwksctl/pkg/store/storetest"
 )
 
 // waitsForStandby is true while a COMMIT waits for a synchronous standby.
@@ -53,7 +54,7 @@ func TestCommitWithoutAnAnswer(t *testing.T) {
 	server := postgrestest.Start(t)
 	s := openStore(t, server.CreateDatabase(t))
 	server.RequireSync(t, true)
-	err := s.Swap(t.Context(), keys.Change{Document: []byte("one"), Deadline: time.Now().Add(300 * time.Millisecond)})
+	err := s.Swap(t.Context(), keys.Change{Document: []byte("one"), Deadline: time.Now().Add(3 * time.Second)})
 	if got := problem(t, err); got != "the store did not confirm a change" {
 		t.Errorf("Swap = %v: %s", err, got)
 	}
@@ -64,6 +65,21 @@ func TestCommitWithoutAnAnswer(t *testing.T) {
 	server.RequireSync(t, false)
 	server.WaitFor(t, "SELECT NOT ("+waitsForStandby[len("SELECT "):]+")")
 	wantVersion(t, s, 1)
+}
+
+// The server answers ROLLBACK to COMMIT, if a statement has failed before.
+func TestCommitThatRollsBack(t *testing.T) {
+	server := postgrestest.Start(t)
+	s, h := openHooked(t, server.CreateDatabase(t))
+	h.once("COMMIT", func(conn *pgx.Conn) {
+		if _, err := conn.Exec(t.Context(), "SELECT 1 / 0"); err == nil {
+			t.Error("the statement does not fail")
+		}
+	})
+	if err := s.Swap(t.Context(), keys.Change{Document: []byte("no")}); err == nil {
+		t.Error("Swap succeeds")
+	}
+	wantVersion(t, s, 0)
 }
 
 // An administrator cancels the wait for the standby. The server reports success, with a
@@ -241,5 +257,38 @@ func waitUntilEmpty(t *testing.T, s *Store) {
 		if time.Now().After(end) {
 			t.Fatalf("the pool keeps %d connections", s.pool.Stat().TotalConns())
 		}
+	}
+}
+
+// The open connections hang, and new ones work. The store needs no more time than the
+// contexts of the calls, also if all connections of the pool hang.
+func TestConnectionsThatHang(t *testing.T) {
+	server := postgrestest.Start(t)
+	proxy := storetest.NewProxy(t, "tcp", server.Address(), storetest.PostgreSQL)
+	s := openStore(t, "postgres://postgres@"+proxy.Addr()+"/postgres?sslmode=disable")
+	swap(t, s, keys.Change{Document: []byte("one")})
+	for range 3 {
+		conns := make([]*pgxpool.Conn, maxConnections)
+		for i := range conns {
+			var err error
+			if conns[i], err = s.pool.Acquire(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, conn := range conns {
+			conn.Release()
+		}
+		proxy.HangOpen()
+		for range maxConnections {
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			_, err := s.Load(ctx)
+			wantProblem(t, "Load", err, "the store does not answer")
+			cancel()
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // pgx closes a connection for 15 s
+		if _, err := s.Load(ctx); err != nil {
+			t.Errorf("Load on a new connection = %v", err)
+		}
+		cancel()
 	}
 }

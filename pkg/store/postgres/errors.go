@@ -94,10 +94,10 @@ func explain(err error) (problem, hint string) {
 		return "the password file of the store cannot be used", "name a file that this user, and no other, can read"
 	case errors.Is(err, errStandby):
 		return "the store is read-only: it is a standby", ""
-	case isTLS(err):
-		return explainTLS(err)
 	case pgconn.Timeout(err):
 		return "the store does not answer", "check the server and the network"
+	case isTLS(err):
+		return explainTLS(err)
 	case connecting:
 		return "the store cannot be reached", "check that the server runs, and the host and port in the URL"
 	case errors.Is(err, pgconn.ErrConnClosed), isLost(err):

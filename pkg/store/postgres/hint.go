@@ -172,7 +172,6 @@ func (s *Store) listen(ctx context.Context) (pooled bool) {
 	}
 	s.pooled.Store(false)
 	s.listened.Add(1)
-	s.hint.forget() // it may have changed before
 	for {
 		n, err := conn.WaitForNotification(ctx)
 		if err != nil {

@@ -27,7 +27,7 @@ func startPooler(t *testing.T, server *postgrestest.Server, database string) (ur
 			postgrestest.Missing(t, "pgbouncer is not installed: the test with a pooler did not run: apt-get install pgbouncer")
 		}
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

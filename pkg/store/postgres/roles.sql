@@ -1,6 +1,6 @@
 -- Two roles without a login for the schema jwksctl. Run it once, as the owner of the
--- schema and with the right to create roles, after the first start of jwksctl or of
--- 'jwksctl keys list' with the rights to create the schema. Then give a role to each login:
+-- schema and with the right to create roles, after the first start of 'jwksctl serve' with a
+-- login that may create the schema. Then give a role to each login:
 --
 --   CREATE ROLE replica LOGIN PASSWORD '…' IN ROLE jwksctl_signer;
 

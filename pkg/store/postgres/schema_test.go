@@ -190,3 +190,24 @@ func TestRoles(t *testing.T) {
 		t.Errorf("Open without the right to create a schema = %v", err)
 	}
 }
+
+// The statements of the README work.
+func TestStatementsOfTheREADME(t *testing.T) {
+	server := postgrestest.Start(t)
+	url := server.CreateDatabase(t)
+	createRing(t, keys.Options{Store: openStore(t, url)})
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "    SELECT ") {
+			server.Exec(t, databaseName(t, url), line)
+			n++
+		}
+	}
+	if n < 4 {
+		t.Errorf("the README has %d statements", n)
+	}
+}

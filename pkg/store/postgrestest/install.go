@@ -5,9 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"os/user"
@@ -118,7 +116,7 @@ func (in installation) run(ctx context.Context, program string, args ...string) 
 // folder makes a temporary folder that belongs to the user of the server. t.TempDir is in
 // a folder that this user may not enter, and its path is too long for a socket.
 func (in installation) folder() (string, error) {
-	dir, err := os.MkdirTemp("/tmp", "jwksctl-pg-") //nolint:usetesting // see above
+	dir, err := os.MkdirTemp("/tmp", "jwksctl-pg-")
 	if err == nil && in.credential != nil {
 		err = os.Chown(dir, int(in.credential.Uid), int(in.credential.Gid))
 	}
@@ -135,7 +133,7 @@ func (in installation) template(ctx context.Context) (string, error) {
 	sum := sha256.Sum256(fmt.Append(version, in.bin, in.superuser, recipe))
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		cache = os.TempDir() //nolint:usetesting // other test processes use it too
+		cache = os.TempDir()
 	}
 	kept := filepath.Join(cache, "jwksctl-test", fmt.Sprintf("postgres-%d-%s", os.Geteuid(), hex.EncodeToString(sum[:8])))
 	if _, err := os.Stat(kept); err == nil {
@@ -158,7 +156,7 @@ func (in installation) template(ctx context.Context) (string, error) {
 
 // keep copies a folder to a place that other processes use. It appears there whole.
 func keep(made, kept string) error {
-	incomplete, err := os.MkdirTemp(filepath.Dir(kept), "incomplete-") //nolint:usetesting // the rename needs the same file system
+	incomplete, err := os.MkdirTemp(filepath.Dir(kept), "incomplete-")
 	if err != nil {
 		return err
 	}
@@ -189,22 +187,17 @@ func (in installation) initialize(ctx context.Context, data string) error {
 }
 
 // copyTemplate copies the template to data, for the user of the server.
-func (in installation) copyTemplate(template, data string) error {
+func (in installation) copyTemplate(ctx context.Context, template, data string) error {
 	if err := os.CopyFS(data, os.DirFS(template)); err != nil {
 		return err
 	}
-	return filepath.WalkDir(data, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		mode := fs.FileMode(0o600)
-		if d.IsDir() {
-			mode = 0o700
-		}
-		var chown error
-		if in.credential != nil {
-			chown = os.Lchown(path, int(in.credential.Uid), int(in.credential.Gid))
-		}
-		return errors.Join(chown, os.Chmod(path, mode))
-	})
+	change := []string{"chmod -R u=rwX,go= \"$1\""}
+	if in.credential != nil {
+		change = append(change, fmt.Sprintf("chown -R %d:%d \"$1\"", in.credential.Uid, in.credential.Gid))
+	}
+	cmd := exec.CommandContext(ctx, "sh", "-c", strings.Join(change, " && "), "sh", data) //nolint:gosec // the script is a constant with two numbers
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("change the owner of %s: %v\n%s", data, err, out)
+	}
+	return nil
 }

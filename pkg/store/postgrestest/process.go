@@ -58,7 +58,7 @@ func (s *Server) Kill(t testing.TB) {
 func waitForEnd(t testing.TB, pid int) {
 	t.Helper()
 	for end := time.Now().Add(patience); ; {
-		state, _ := exec.CommandContext(context.Background(), "ps", "-o", "stat=", "-p", strconv.Itoa(pid)).Output() //nolint:usetesting // it also runs after the test
+		state, _ := exec.CommandContext(context.Background(), "ps", "-o", "stat=", "-p", strconv.Itoa(pid)).Output() //nolint:gosec // the argument is a number
 		if len(state) == 0 || state[0] == 'Z' {
 			return
 		}
@@ -94,7 +94,7 @@ func (s *Server) signal(sig syscall.Signal) {
 
 // children returns the processes that a process has started.
 func children(parent int) (pids []int) {
-	out, err := exec.CommandContext(context.Background(), "ps", "-A", "-o", "pid=,ppid=").Output() //nolint:usetesting // it also runs after the test
+	out, err := exec.CommandContext(context.Background(), "ps", "-A", "-o", "pid=,ppid=").Output()
 	if err != nil {
 		return nil
 	}

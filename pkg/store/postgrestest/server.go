@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -45,7 +46,7 @@ func Start(t testing.TB, settings ...string) *Server {
 		t.Fatal(err)
 	}
 	s := newServer(t, in, settings)
-	if err := in.copyTemplate(template, s.data()); err != nil {
+	if err := in.copyTemplate(ctx, template, s.data()); err != nil {
 		t.Fatal(err)
 	}
 	s.configure(t)
@@ -94,15 +95,13 @@ wal_keep_size = 64MB
 log_line_prefix = '%%m [%%p] %%u '
 password_encryption = 'scram-sha-256'
 `, s.Port, s.Folder)
-	for _, line := range s.settings {
-		conf += line + "\n"
-	}
-	hba := "local all all trust\nlocal replication all trust\n"
-	for _, superuser := range []string{"postgres", strconv.Quote(s.in.superuser)} {
-		hba += "host all " + superuser + " 127.0.0.1/32 trust\n"
-	}
-	hba += "host all all 127.0.0.1/32 scram-sha-256\n"
-	s.write(t, "postgresql.conf", conf)
+	hba := fmt.Sprintf(`
+local all all trust
+local replication all trust
+host all postgres,"%s" 127.0.0.1/32 trust
+host all all 127.0.0.1/32 scram-sha-256
+`, s.in.superuser)
+	s.write(t, "postgresql.conf", conf+strings.Join(s.settings, "\n")+"\n")
 	s.write(t, "pg_hba.conf", hba)
 }
 

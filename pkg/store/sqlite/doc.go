@@ -51,7 +51,8 @@
 //
 // # Backups
 //
-// Use sqlite3 PATH "VACUUM INTO 'backup.db'" or sqlite3 PATH ".backup backup.db",
+// Use jwksctl store backup, whose file any engine can restore, or
+// sqlite3 PATH "VACUUM INTO 'backup.db'" or sqlite3 PATH ".backup backup.db",
 // and store the sealing key elsewhere. A plain copy of the file has every change too,
 // unless it is made during a change or while a reader keeps the log in use. To restore,
 // stop every process that has the store open, remove PATH-wal and PATH-shm, copy the

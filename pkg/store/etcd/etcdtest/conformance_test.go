@@ -15,7 +15,6 @@ import (
 
 	"github.com/jwksctl/jwksctl/pkg/keys"
 	"github.com/jwksctl/jwksctl/pkg/store/etcd"
-	"github.com/jwksctl/jwksctl/pkg/store/etcdcluster"
 	"github.com/jwksctl/jwksctl/pkg/store/storetest"
 )
 
@@ -23,50 +22,14 @@ func TestConformance(t *testing.T) {
 	cluster := three(t)
 	var stores atomic.Int32
 	storetest.Run(t, func(t *testing.T) storetest.Fixture {
-		prefix := fmt.Sprintf("/store %d", stores.Add(1))
+		url := cluster.URL(fmt.Sprintf("/store %d", stores.Add(1)))
 		return storetest.Fixture{
-			Open:     func() keys.Store { return mustOpen(t, cluster.URL(prefix)) },
-			Restart:  func() { restart(cluster) },
-			Backup:   func() func() { return backUp(t, cluster, prefix+"/") },
+			Open:     func() keys.Store { return mustOpen(t, url) },
+			Restart:  cluster.Restart,
+			Backup:   cluster.Backup,
 			TooLarge: 1536 << 10,
 		}
 	})
-}
-
-// backUp copies what is under a prefix, and returns a function that puts the copy back in
-// one transaction.
-func backUp(t *testing.T, cluster *etcdcluster.Cluster, prefix string) (restore func()) {
-	t.Helper()
-	client := cluster.Client(clientv3.Config{})
-	backup, err := client.Get(t.Context(), prefix, clientv3.WithPrefix())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return func() {
-		if _, err := client.Delete(t.Context(), prefix, clientv3.WithPrefix()); err != nil {
-			t.Fatal(err)
-		}
-		var puts []clientv3.Op
-		for _, kv := range backup.Kvs {
-			puts = append(puts, clientv3.OpPut(string(kv.Key), string(kv.Value)))
-		}
-		if _, err := client.Txn(t.Context()).Then(puts...).Commit(); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// restart kills every member and starts it again.
-func restart(cluster *etcdcluster.Cluster) {
-	for _, m := range cluster.Members() {
-		m.Kill()
-	}
-	for _, m := range cluster.Members() {
-		m.Start()
-	}
-	for _, m := range cluster.Members() {
-		m.WaitReady()
-	}
 }
 
 func TestFaults(t *testing.T) {

@@ -3,11 +3,12 @@
 //
 //	member -name m0 -data DIR -client http://127.0.0.1:2379 -peer http://127.0.0.1:2380
 //	       -cluster m0=http://127.0.0.1:2380,m1=…,m2=…
-//	       [-cacert FILE -cert FILE -key FILE [-client-certs]] [-fsync] [-quota-bytes N] [-token-ttl SECONDS]
+//	       [-cacert FILE -cert FILE -key FILE [-client-certs]] [-fsync] [-quota-bytes N] [-restore SNAPSHOT]
 //
 // It prints a line "ready" on stdout when it is part of a cluster with a leader. It ends
 // at SIGTERM, and when its stdin ends, so that it does not outlive the test that holds
-// the other end. A member that finds data in DIR continues with it.
+// the other end. A member that finds data in DIR continues with it; -restore fills DIR,
+// which must not exist, from a snapshot, as etcdutl snapshot restore does.
 package main
 
 import (
@@ -20,7 +21,9 @@ import (
 	"os/signal"
 	"syscall"
 
+	"go.etcd.io/etcd/etcdutl/v3/snapshot"
 	"go.etcd.io/etcd/server/v3/embed"
+	"go.uber.org/zap"
 )
 
 func main() {
@@ -32,9 +35,14 @@ func main() {
 
 // run runs the member until it is told to end.
 func run(args []string, stdin io.Reader, stdout io.Writer) error {
-	config, err := parse(args)
+	config, snapshot, err := parse(args)
 	if err != nil {
 		return err
+	}
+	if snapshot != "" {
+		if err := restore(config, snapshot); err != nil {
+			return err
+		}
 	}
 	terminated := make(chan os.Signal, 1)
 	signal.Notify(terminated, syscall.SIGTERM, os.Interrupt)
@@ -68,9 +76,21 @@ func run(args []string, stdin io.Reader, stdout io.Writer) error {
 	}
 }
 
-// parse makes the settings of etcd from the flags.
-func parse(args []string) (*embed.Config, error) {
-	config := embed.NewConfig()
+// restore makes the data of a member of a new cluster from a snapshot.
+func restore(config *embed.Config, path string) error {
+	var peers []string
+	for _, u := range config.AdvertisePeerUrls {
+		peers = append(peers, u.String())
+	}
+	return snapshot.NewV3(zap.NewNop()).Restore(snapshot.RestoreConfig{
+		SnapshotPath: path, Name: config.Name, OutputDataDir: config.Dir, PeerURLs: peers,
+		InitialCluster: config.InitialCluster, InitialClusterToken: config.InitialClusterToken,
+	})
+}
+
+// parse makes the settings of etcd from the flags. snapshot is "" to restore nothing.
+func parse(args []string) (config *embed.Config, snapshot string, err error) {
+	config = embed.NewConfig()
 	config.LogLevel = "error"
 	flags := flag.NewFlagSet("member", flag.ContinueOnError)
 	flags.StringVar(&config.Name, "name", "", "`name` of the member")
@@ -83,22 +103,22 @@ func parse(args []string) (*embed.Config, error) {
 	flags.StringVar(&config.ClientTLSInfo.KeyFile, "key", "", "`file` with its private key")
 	flags.BoolVar(&config.ClientTLSInfo.ClientCertAuth, "client-certs", false, "refuse clients without a certificate")
 	flags.Int64Var(&config.QuotaBackendBytes, "quota-bytes", 0, "largest size of the data; 0 means etcd's default")
-	flags.UintVar(&config.AuthTokenTTL, "token-ttl", config.AuthTokenTTL, "`seconds` that an unused token is valid")
+	flags.StringVar(&snapshot, "restore", "", "`file` with a snapshot to begin with")
 	fsync := flags.Bool("fsync", false, "write to the disk before answering, as etcd does; a kill loses nothing without it")
 	if err := flags.Parse(args); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	config.UnsafeNoFsync = !*fsync
 	config.BcryptCost = 4 // the lowest: the passwords of tests are no secrets
 	clientURL, err := url.Parse(*client)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	peerURL, err := url.Parse(*peer)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	config.ListenClientUrls, config.AdvertiseClientUrls = []url.URL{*clientURL}, []url.URL{*clientURL}
 	config.ListenPeerUrls, config.AdvertisePeerUrls = []url.URL{*peerURL}, []url.URL{*peerURL}
-	return config, nil
+	return config, snapshot, nil
 }
