@@ -287,6 +287,8 @@ func TestValidate(t *testing.T) {
 func TestSettingsMaskPasswords(t *testing.T) {
 	tests := []struct{ store, want string }{
 		{"sqlite:/a/b.db", "sqlite:/a/b.db"},
+		{"sqlite:/a@b/c=d.db", "sqlite:/a@b/c=d.db"},
+		{"sqlite:a.db?password=hunter2", "sqlite:a.db?password=xxxxx"},
 		{"memory:", "memory:"},
 		{"postgres://me@db/keys?sslmode=disable", "postgres://me@db/keys?sslmode=disable"},
 		{"postgres://me:hunter2@db/keys", "postgres://me:xxxxx@db/keys"},

@@ -18,9 +18,12 @@ const (
 //
 // It does not use package net/url for the host, because a store may have several.
 func Masked(store string) string {
+	if strings.HasPrefix(store, "sqlite:") { // a path, which may contain anything
+		return WithoutPasswords(store)
+	}
 	scheme, rest, ok := strings.Cut(store, "://")
 	if !ok {
-		if !strings.HasPrefix(store, "sqlite:") && strings.ContainsAny(store, "=@") || strings.Contains(strings.ToLower(store), "password=") {
+		if strings.ContainsAny(store, "=@") {
 			return hidden
 		}
 		return store

@@ -95,9 +95,6 @@ func (s *Store) Swap(ctx context.Context, c keys.Change) error {
 	if len(c.Document) == 0 {
 		return fmt.Errorf("store %s: refusing to store an empty keyset document", s.name)
 	}
-	if s.isLate(c.Deadline) {
-		return keys.ErrTooLate
-	}
 	bounded, cancel := s.withDeadline(ctx, c.Deadline)
 	defer cancel()
 	current, ops, err := s.prepare(bounded, c)

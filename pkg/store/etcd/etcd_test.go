@@ -70,7 +70,7 @@ func (f *fakeServer) Txn(context.Context, *pb.TxnRequest) (*pb.TxnResponse, erro
 // open starts the server and opens a store in it.
 func (f *fakeServer) open(t *testing.T) *Store {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,5 +235,30 @@ func TestFilesAreCheckedByOpen(t *testing.T) {
 		if err == nil || s != nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("Open with %q = %v, want an error with %q", query, err, want)
 		}
+	}
+}
+
+// If no member can be reached, a read fails at once: a command does not wait for nothing.
+func TestUnreachableStoreFailsAtOnce(t *testing.T) {
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(t.Context(), "etcd://"+listener.Addr().String()+"/p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	_, err = s.Load(t.Context())
+	failed, ok := errors.AsType[*keys.StoreError](err)
+	if !ok || failed.Problem != "the store does not answer" || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("Load = %v, want a StoreError that says why", err)
+	}
+	if took := time.Since(start); took > readTimeout/2 {
+		t.Errorf("Load took %v", took)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -107,18 +108,25 @@ func goCommand(ctx context.Context, args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// freePorts returns addresses on loopback at which nothing listens now.
+// freePorts returns addresses on loopback at which nothing listens now. They are below the
+// ports that systems give to outgoing connections, one of which might take the port of a
+// member that is down.
 func freePorts(t testing.TB, n int) (addresses []string) {
 	t.Helper()
-	for range n {
-		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	const first, last = 20_000, 32_000
+	for range 100 * n {
+		address := fmt.Sprintf("127.0.0.1:%d", first+rand.N(last-first)) //nolint:gosec // a port is no secret
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
-		defer l.Close() //nolint:errcheck // nobody connected
-		addresses = append(addresses, l.Addr().String())
+		defer l.Close() //nolint:errcheck // nothing connected
+		if addresses = append(addresses, address); len(addresses) == n {
+			return addresses
+		}
 	}
-	return addresses
+	t.Fatalf("found %d free ports of %d", len(addresses), n)
+	return nil
 }
 
 func (c *Cluster) arguments(m *Member) []string {
