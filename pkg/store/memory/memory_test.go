@@ -12,13 +12,40 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	storetest.Run(t, func(*testing.T) storetest.Fixture {
+	storetest.Run(t, func(t *testing.T) storetest.Fixture {
 		s := memory.New(time.Now)
 		return storetest.Fixture{
-			Open:   func() keys.Store { return s },
-			Backup: s.Backup,
+			Open: func() keys.Store { return s },
+			Backup: func() func() {
+				backup := copyStore(t, s)
+				return func() { s = backup }
+			},
 		}
 	})
+}
+
+// copyStore returns another store with the same content.
+func copyStore(t *testing.T, s *memory.Store) *memory.Store {
+	t.Helper()
+	record, err := s.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	kids, err := s.PrivateKeyIDs(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := keys.Change{Document: record.Document, First: record.Version, Put: map[string][]byte{}}
+	for _, kid := range kids {
+		if c.Put[kid], err = s.PrivateKey(t.Context(), kid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	backup := memory.New(time.Now)
+	if err := backup.Swap(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	return backup
 }
 
 func TestWaitBlocks(t *testing.T) {

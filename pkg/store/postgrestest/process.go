@@ -60,7 +60,7 @@ func (s *Server) Kill(t testing.TB) {
 func waitForEnd(t testing.TB, pid int) {
 	t.Helper()
 	for end := time.Now().Add(patience); ; {
-		state, _ := exec.CommandContext(context.Background(), "ps", "-o", "stat=", "-p", strconv.Itoa(pid)).Output() //nolint:gosec // the argument is a number
+		state, _ := exec.CommandContext(context.Background(), "ps", "-o", "stat=", "-p", strconv.Itoa(pid)).Output() //nolint:gosec,usetesting // the argument is a number; it also runs after the test
 		if len(state) == 0 || state[0] == 'Z' {
 			return
 		}

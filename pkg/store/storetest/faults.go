@@ -198,31 +198,39 @@ func (op faultOperation) runFault(t *testing.T, s *faultyStore, f Fault) (met bo
 	fired := r.proxy.Order(f)
 	ctx, cancel := context.WithTimeout(t.Context(), faultTimeout)
 	defer cancel()
-	_ = op.do(r, ctx) // it checks its error
-	end, _ := ctx.Deadline()
-	if late := time.Since(end); late > overtime {
-		t.Errorf("%s returned %v after its context ended", op.name, late)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = op.do(r, ctx) // it checks its error
+	}()
+	if op.changes && f.Action == Delay {
+		r.wantNotLate(f)
+	}
+	select {
+	case <-done:
+	case <-time.After(faultTimeout + overtime):
+		t.Errorf("%s does not return %v after the end of its context", op.name, overtime)
+		r.proxy.Heal()
+		<-done
 	}
 	select {
 	case <-fired:
 		met = true
 	default:
 	}
-	if f.Action == Delay {
-		r.wantNotLate(f)
-	}
 	r.openHandle()
 	r.tracker.recover(r.handle, r.reader)
 	return met
 }
 
-// wantNotLate waits until the delayed message has arrived, and checks that the change
-// did not become visible after its deadline.
+// wantNotLate checks that the change does not become visible after its deadline, when the
+// delayed message arrives.
 func (r *faultRun) wantNotLate(f Fault) {
 	r.t.Helper()
-	waitUntil(r.t.Context(), r.change.Deadline.Add(r.network.Lateness))
+	start := time.Now() // the deadline of the change is at most a little later
+	waitUntil(r.t.Context(), start.Add(faultDeadline+r.network.Lateness+faultDeadline/10))
 	inTime := r.tracker.read(r.reader)
-	waitUntil(r.t.Context(), r.change.Deadline.Add(f.Delay))
+	waitUntil(r.t.Context(), start.Add(f.Delay+faultDeadline))
 	if later := r.tracker.read(r.reader); later.Version != inTime.Version {
 		r.t.Errorf("%q became visible after its deadline, by more than %v", later.Document, r.network.Lateness)
 	}

@@ -171,15 +171,14 @@ func testFaultyHistory(t *testing.T, engine Engine) {
 func breakAtRandom(ctx context.Context, p *Proxy) {
 	for ctx.Err() == nil {
 		fired := p.Order(Fault{
-			Direction: Direction(rand.N(2)), //nolint:gosec // a workload
-			Message:   1 + rand.N(30),       //nolint:gosec // a workload
-			Action:    Action(rand.N(int(Call))),
-			Delay:     rand.N(faultTimeout / 4), //nolint:gosec // a workload
+			Direction: Direction(rand.N(2)),      //nolint:gosec // a workload
+			Message:   1 + rand.N(12),            //nolint:gosec // a workload
+			Action:    Action(rand.N(int(Call))), //nolint:gosec // a workload
+			Delay:     rand.N(faultTimeout / 4),  //nolint:gosec // a workload
 		})
 		select {
 		case <-ctx.Done():
 		case <-fired:
-			pause(ctx)
 		case <-time.After(faultTimeout):
 		}
 	}

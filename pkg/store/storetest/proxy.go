@@ -191,7 +191,7 @@ func (p *Proxy) accept() {
 		if err != nil {
 			return
 		}
-		ctx, cut := context.WithCancel(context.Background()) //nolint:usetesting // close ends it
+		ctx, cut := context.WithCancel(context.Background()) // close ends it
 		l := &link{proxy: p, client: client, ctx: ctx, cut: cut}
 		p.mu.Lock()
 		p.connections++

@@ -41,7 +41,7 @@ type peers struct {
 
 func newPeers(t *testing.T, framing storetest.Framing) *peers {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func (p *peers) connect() {
 
 func (p *peers) dial() net.Conn {
 	p.t.Helper()
-	c, err := net.Dial("tcp", p.proxy.Addr())
+	c, err := (&net.Dialer{}).DialContext(p.t.Context(), "tcp", p.proxy.Addr())
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -278,7 +278,7 @@ func TestProxyRefuses(t *testing.T) {
 	p.wantEnd(p.client)
 	p.wantEnd(p.server)
 	for range 20 { // the reset may come before or after Dial returns
-		c, err := net.Dial("tcp", p.proxy.Addr())
+		c, err := (&net.Dialer{}).DialContext(p.t.Context(), "tcp", p.proxy.Addr())
 		if err == nil {
 			p.wantEnd(c)
 			_ = c.Close()

@@ -97,7 +97,7 @@ func receive(conn net.Conn, v any) error {
 // startRemoteServer serves a store in memory until the end of the test.
 func startRemoteServer(t *testing.T) (address string) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

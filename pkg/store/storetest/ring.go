@@ -50,7 +50,7 @@ func createRings(t *testing.T, f *Fixture) (out []*keys.Ring) {
 	for range rings {
 		options = append(options, keys.Options{Store: f.open(), Sealer: plainSealer{}})
 	}
-	atOnce(t, rings, func(i int) (err error) {
+	atOnce(t, func(i int) (err error) {
 		out[i], err = keys.Create(t.Context(), options[i], ringPolicy(options[i].Store))
 		return err
 	})
@@ -60,16 +60,16 @@ func createRings(t *testing.T, f *Fixture) (out []*keys.Ring) {
 	return out
 }
 
-// atOnce calls do in many goroutines that start at the same time.
-func atOnce(t *testing.T, goroutines int, do func(i int) error) {
+// atOnce calls do for each ring, in goroutines that start at the same time.
+func atOnce(t *testing.T, do func(i int) error) {
 	t.Helper()
 	start := make(chan struct{})
 	var group sync.WaitGroup
-	for i := range goroutines {
+	for i := range rings {
 		group.Go(func() {
 			<-start
 			if err := do(i); err != nil {
-				t.Errorf("goroutine %d: %v", i, err)
+				t.Errorf("ring %d: %v", i, err)
 			}
 		})
 	}
@@ -114,7 +114,7 @@ func testRingsRotate(t *testing.T, f *Fixture) {
 	for rotations := 1; rotations <= 3; rotations++ {
 		before := wantSame(t, all)
 		pending, _ := before.Pending()
-		atOnce(t, rings, func(i int) error {
+		atOnce(t, func(i int) error {
 			return all[i].Rotate(t.Context(), keys.StepRequest{Force: true})
 		})
 		after := wantSame(t, all)
@@ -130,7 +130,7 @@ func testRingsRevoke(t *testing.T, f *Fixture) {
 	all := createRings(t, f)
 	before := wantSame(t, all)
 	kid := before.Active().KeyID()
-	atOnce(t, rings, func(i int) error {
+	atOnce(t, func(i int) error {
 		return all[i].Revoke(t.Context(), kid, keys.StepRequest{Force: true})
 	})
 	after := wantSame(t, all)
@@ -161,7 +161,7 @@ func testRingsRotateAndRevoke(t *testing.T, f *Fixture) {
 	for range 3 {
 		before := wantSame(t, all)
 		kid := before.Active().KeyID()
-		atOnce(t, rings, func(i int) error {
+		atOnce(t, func(i int) error {
 			request := keys.StepRequest{Force: true}
 			if i%2 == 0 {
 				return all[i].Rotate(t.Context(), request)
@@ -237,12 +237,12 @@ func testRestoredBackup(t *testing.T, f *Fixture) {
 
 	// A process that has seen nothing takes the store as it is. What it makes of it is
 	// refused too.
-	stranger, err := keys.Open(t.Context(), keys.Options{Store: store, Sealer: plainSealer{}})
+	fresh, err := keys.Open(t.Context(), keys.Options{Store: store, Sealer: plainSealer{}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 4 {
-		if err := stranger.Rotate(t.Context(), keys.StepRequest{Force: true}); err != nil {
+		if err := fresh.Rotate(t.Context(), keys.StepRequest{Force: true}); err != nil {
 			t.Fatal(err)
 		}
 	}

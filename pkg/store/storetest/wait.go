@@ -93,9 +93,11 @@ func testManyWaiters(t *testing.T, f *Fixture) {
 	s.swap(change(0, "one", sealed{"a": "key a"}))
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // only a failing test takes so long
 	defer cancel()
-	var group sync.WaitGroup
+	var group, started sync.WaitGroup
+	started.Add(waiters)
 	for range waiters {
 		group.Go(func() {
+			started.Done()
 			for version := uint64(1); version < 3; {
 				if err := s.Wait(ctx, version); err != nil {
 					t.Errorf("Wait at version %d: %v", version, err)
@@ -110,6 +112,7 @@ func testManyWaiters(t *testing.T, f *Fixture) {
 			}
 		})
 	}
+	started.Wait()
 	for range 10 {
 		s.wantKeyset(1, "one")
 		s.wantPrivateKey("a", "key a")
