@@ -81,7 +81,7 @@ func (c *etcdMembers) start(*testing.T) {
 
 // leaderKilled kills the leader of the cluster. The others elect another one.
 func leaderKilled(_ *testing.T, f *fleet, _ *replica, revoke func()) error {
-	leader := f.store.(*etcdMembers).Leader() //nolint:errcheck // the scenario is of this engine
+	leader := f.store.(*etcdMembers).Leader() // the scenario is of this engine
 	leader.Kill()
 	revoke()
 	err := wait(f.ctx, f.engine.policy.staleness)
@@ -94,7 +94,7 @@ func leaderKilled(_ *testing.T, f *fleet, _ *replica, revoke func()) error {
 // nothing can be read or written.
 func quorumFrozen(part float64) fault {
 	return func(_ *testing.T, f *fleet, _ *replica, revoke func()) error {
-		members := f.store.(*etcdMembers).majority() //nolint:errcheck // the scenario is of this engine
+		members := f.store.(*etcdMembers).majority() // the scenario is of this engine
 		for _, m := range members {
 			m.Freeze()
 		}

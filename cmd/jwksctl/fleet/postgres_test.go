@@ -58,7 +58,7 @@ func postgresURL(addresses []string) string {
 func postgresHangs(part float64) fault {
 	return func(t *testing.T, f *fleet, _ *replica, revoke func()) error {
 		t.Helper()
-		server := f.store.(postgresServer) //nolint:errcheck // the scenario is of this engine
+		server := f.store.(postgresServer) // the scenario is of this engine
 		server.Pause(t)
 		revoke()
 		err := wait(f.ctx, time.Duration(part*float64(f.engine.policy.staleness)))

@@ -79,7 +79,7 @@ func (f *fleet) awaitRevocation() error {
 // accepts it on a machine that has seen the newest keyset, which puts back what is missing.
 func promotedLagging(t *testing.T, f *fleet, _ *replica, revoke func()) error {
 	t.Helper()
-	pair := f.store.(*postgresPair) //nolint:errcheck // the scenario is of this engine
+	pair := f.store.(*postgresPair) // the scenario is of this engine
 	pair.standby.Kill(t)
 	revoke()
 	if err := f.awaitRevocation(); err != nil {

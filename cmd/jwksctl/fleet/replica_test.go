@@ -73,7 +73,7 @@ func (r *replica) launch(binary string, environ []string) (exited chan struct{},
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close()
+	defer log.Close()                                                                                          //nolint:errcheck // the process has its own copy
 	cmd := exec.Command(binary, "serve", "--port", "0", "--ready-file", r.readyFile(), "--log-format", "text") //nolint:noctx // it ends when it is killed
 	cmd.Env = slices.Concat(ownEnviron(), r.environ, environ)
 	cmd.Stderr = log
