@@ -74,12 +74,6 @@ func startReplicas(t *testing.T, n int) []*replica {
 		r.start(t)
 		all = append(all, r)
 	}
-	t.Cleanup(func() {
-		for _, r := range all {
-			_ = r.serve.Process.Kill()
-			_ = r.serve.Wait()
-		}
-	})
 	return all
 }
 
@@ -104,7 +98,10 @@ func (r *replica) start(t *testing.T) {
 	if err := r.serve.Start(); err != nil {
 		t.Fatal(err)
 	}
+	serve := r.serve
 	t.Cleanup(func() {
+		_ = serve.Process.Kill() // it has ended if it was restarted
+		_ = serve.Wait()
 		if text, err := os.ReadFile(log.Name()); err == nil && t.Failed() {
 			t.Logf("log of the replica on port %s:\n%s", r.port, text)
 		}
