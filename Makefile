@@ -73,15 +73,15 @@ mutants: ## weaken every guard and term in turn; the simulation, the search or a
 
 .PHONY: fleet
 fleet: ## three real servers on each engine, or on ENGINE; each fault once, then all together for FLEETTIME (5m)
-	JWKSCTL_TEST_POSTGRES=required $(GO) test -tags=soak -count=1 -v -parallel=8 -timeout=2h ./cmd/jwksctl/fleet -run='^Test(Checker|Judge|Fleet)/^$(ENGINE)' -fleet.together=$(FLEETTIME)
+	CI=true $(GO) test -tags=soak -count=1 -v -parallel=8 -timeout=2h ./cmd/jwksctl/fleet -run='^Test(Checker|Judge|Fleet)/^$(ENGINE)' -fleet.together=$(FLEETTIME)
 
 .PHONY: fleet-short
 fleet-short: ## the most telling faults of each engine
-	JWKSCTL_TEST_POSTGRES=required $(GO) test -tags=soak -count=1 -v -parallel=8 -timeout=10m ./cmd/jwksctl/fleet -short -run='^Test(Checker|Judge|Fleet)'
+	CI=true $(GO) test -tags=soak -count=1 -v -parallel=8 -timeout=10m ./cmd/jwksctl/fleet -short -run='^Test(Checker|Judge|Fleet)'
 
 .PHONY: scale
 scale: ## 1, 3, 10 and 30 replicas on one PostgreSQL: statements a second, and how soon a change arrives
-	JWKSCTL_TEST_POSTGRES=required $(GO) test -tags=soak -count=1 -v -timeout=1h ./cmd/jwksctl/fleet -run='^TestScale'
+	CI=true $(GO) test -tags=soak -count=1 -v -timeout=1h ./cmd/jwksctl/fleet -run='^TestScale'
 
 .PHONY: kills
 kills: ## kill servers and commands KILLS (1000) times while they change one store
