@@ -75,7 +75,7 @@ func (s *Store) integrityErrors(ctx context.Context, found func(string)) error {
 	if err != nil {
 		return err
 	}
-	defer rows.Close() //nolint:errcheck // Err below has what failed
+	defer rows.Close()
 	for rows.Next() {
 		var line string
 		if err := rows.Scan(&line); err != nil {

@@ -87,7 +87,7 @@ func (s *Store) PrivateKeyIDs(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, s.fail(ctx, doing, err)
 	}
-	defer rows.Close() //nolint:errcheck // Err below has what failed
+	defer rows.Close()
 	var kids []string
 	for rows.Next() {
 		var kid string
