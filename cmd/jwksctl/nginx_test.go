@@ -169,7 +169,7 @@ func startNginx(t *testing.T, replicas []*replica) *site {
 	if os.Getuid() == 0 {
 		directives += " user root;" // others may not open the folder of the test
 	}
-	s := &site{nginx: exec.CommandContext(context.Background(), "nginx", "-e", "stderr", "-c", path, "-g", directives)}
+	s := &site{nginx: exec.CommandContext(context.WithoutCancel(t.Context()), "nginx", "-e", "stderr", "-c", path, "-g", directives)}
 	s.nginx.Stderr = t.Output()
 	if err := s.nginx.Start(); err != nil {
 		t.Fatal(err)
@@ -186,12 +186,8 @@ func startNginx(t *testing.T, replicas []*replica) *site {
 		},
 	}}
 	waitFor(t, "nginx to answer", func() bool {
-		response, err := s.client.Get(exampleIssuer + "/")
-		if err != nil {
-			return false
-		}
-		_ = response.Body.Close()
-		return response.StatusCode == http.StatusNotFound
+		_, err := s.ask("/jwks")
+		return err == nil
 	})
 	return s
 }

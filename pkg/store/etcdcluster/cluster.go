@@ -206,7 +206,7 @@ func (c *Cluster) save(path string) error {
 	if err != nil {
 		return err
 	}
-	defer snapshot.Close() //nolint:errcheck // the copy fails if it is not complete
+	defer snapshot.Close()
 	content, err := io.ReadAll(snapshot)
 	if err != nil {
 		return err

@@ -39,6 +39,36 @@ func (s *Server) RequireSync(t testing.TB, on bool) {
 	s.Exec(t, "postgres", "ALTER SYSTEM SET synchronous_standby_names = "+names, "SELECT pg_reload_conf()")
 	s.WaitFor(t, `SELECT current_setting('synchronous_standby_names') = `+names+`
 		AND NOT EXISTS (SELECT FROM pg_stat_replication WHERE (sync_state = 'sync') <> `+strconv.FormatBool(on)+`)`)
+	// Without a standby, only a commit shows whether commits wait: the server has a flag for
+	// that, which its checkpointer sets some time after the setting has changed.
+	deadline := time.Now().Add(patience)
+	for on && !s.hasStandby(t) && !s.commitWaits(t) {
+		if time.Now().After(deadline) {
+			t.Fatal("commits do not wait for a standby")
+		}
+	}
+}
+
+func (s *Server) hasStandby(t testing.TB) bool {
+	t.Helper()
+	var n int
+	if err := s.Connect(t, "postgres").QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_replication").Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n > 0
+}
+
+// commitWaits reports whether a commit waits for a standby, when there is none.
+func (s *Server) commitWaits(t testing.TB) bool {
+	t.Helper()
+	conn := s.Connect(t, "postgres")
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	_, err := conn.Exec(ctx, "SELECT pg_logical_emit_message(true, 'test', 'a commit')")
+	if err != nil && ctx.Err() == nil {
+		t.Fatal(err)
+	}
+	return err != nil
 }
 
 // Promote makes a standby a primary.
