@@ -84,3 +84,27 @@ func TestConfigViewAcceptsWhatServes(t *testing.T) {
 		}
 	}
 }
+
+// serve accepts each example of configs, apart from files that it names. The etcd example
+// has the clock_skew that etcd needs.
+func TestExamplesAreAccepted(t *testing.T) {
+	examples, err := filepath.Glob("../../configs/*.yaml")
+	if err != nil || len(examples) < 4 {
+		t.Fatalf("found %q, %v", examples, err)
+	}
+	for _, example := range examples {
+		p, stdout, stderr := newProcess(t, "")
+		p.environ = nil
+		if code := execute(t.Context(), p, []string{"config", "view", "--config", example}); code != exitDone {
+			t.Errorf("config view of %s gives %d: %s", example, code, stderr)
+		}
+		if strings.HasSuffix(example, "etcd.yaml") && !strings.Contains(stdout.String(), "etcd://etcd-1.example.com,") {
+			t.Errorf("config view of %s shows %s", example, stdout)
+		}
+	}
+	p, _, stderr := newProcess(t, "")
+	p.environ = []string{"JWKSCTL_CLOCK_SKEW=5s"}
+	if code := execute(t.Context(), p, []string{"config", "view", "--config", "../../configs/etcd.yaml"}); code != exitUsage || !strings.Contains(stderr.String(), "at least 8s") {
+		t.Errorf("with a clock_skew of 5s, config view of the etcd example gives %d: %s", code, stderr)
+	}
+}
