@@ -89,7 +89,7 @@ func (p places) lostKeyset() string {
 	}
 	name := store.Name(p.store)
 	id, had, err := folder.Recorded(name)
-	if err != nil || !had { // the ring logs that the folder cannot be read
+	if err != nil || !had { // recordKeyset logs that the record cannot be used
 		return ""
 	}
 	return fmt.Sprintf("%s says that it had keyset %s", folder.RecordPath(name), cmp.Or(id, "(the file is damaged)"))

@@ -143,7 +143,15 @@ func (r *Ring) change(ctx context.Context, newKey newKeyFunc, rule clockRule, de
 	if failed == nil {
 		failed = context.Cause(ctx)
 	}
-	if errors.Is(failed, ErrUnavailable) {
+	return changeFailed(unclear, failed)
+}
+
+// changeFailed is the error of a change that was given up. failed is what happened last.
+func changeFailed(unclear, failed error) error {
+	switch {
+	case errors.Is(failed, ErrTooLate), errors.Is(failed, ErrConflict): // these say that nothing was written
+		return orUnclear(unclear, fmt.Errorf("%w: %w", ErrUnavailable, failed))
+	case errors.Is(failed, ErrUnavailable):
 		return failed
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, failed)

@@ -288,6 +288,33 @@ func TestTheErrorOfAChangeAfterAFailedSwap(t *testing.T) {
 	}
 }
 
+// A first attempt may be committed, and the later ones were refused because it holds the
+// lock of the store. The error says that the change may have been made, and the status
+// goes on to name the problem of the first one.
+func TestAnUnclearSwapAndThenLateOnes(t *testing.T) {
+	f := newFixture(t)
+	r := f.create(t)
+	unconfirmed := &keys.StoreError{Problem: "the store did not confirm a change", Err: errDown}
+	for _, last := range []error{keys.ErrTooLate, keys.ErrConflict} {
+		swaps := 0
+		f.store.hook(func(s *hookedStore) {
+			s.onSwap = func(keys.Change, func() error) error {
+				if swaps++; swaps == 1 {
+					return unconfirmed
+				}
+				return last
+			}
+		})
+		err := r.Rotate(t.Context(), keys.StepRequest{})
+		if !errors.Is(err, keys.ErrUnavailable) || errors.Is(err, last) || !strings.Contains(err.Error(), "may have been made") {
+			t.Errorf("Rotate = %v, want an error that says that the change may have been made", err)
+		}
+		if got := r.Status().WriteError; errors.Is(last, keys.ErrTooLate) && !errors.Is(got, errDown) {
+			t.Errorf("after it, WriteError = %v", got)
+		}
+	}
+}
+
 func TestAChangeThatCannotBeReadBackIsReportedAsMade(t *testing.T) {
 	f := newFixture(t)
 	r := f.create(t)

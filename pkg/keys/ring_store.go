@@ -85,6 +85,9 @@ func (a *storeAccess) noteWrite(version uint64, err error) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if errors.Is(err, ErrTooLate) && a.writeError != nil && a.version == version {
+		return // it says less than the failed write before it
+	}
 	a.writeError, a.version = err, version
 }
 
