@@ -91,7 +91,7 @@ func (ks Keyset) postpone(late []lateLanding) (Keyset, Effect) {
 	d := ks.draft(ks.ChangedAt)
 	d.ks.Writes = slices.Clone(ks.Writes)
 	for _, l := range late {
-		if l.corrected(ks) {
+		if l.corrected(d.ks) { // an earlier one in late may have moved them further
 			continue
 		}
 		w := &d.ks.Writes[ks.indexOfWrite(l.version())]

@@ -190,6 +190,20 @@ func TestTwoLateVersionsAreCorrectedAtOnce(t *testing.T) {
 	}
 }
 
+// A process may have confirmed one version twice. Stamps never move to an earlier time.
+func TestTwoProofsOfOneLateVersion(t *testing.T) {
+	before, ks := lateRotation(t)
+	early := lateLanding{before, ks.Writes[0].Deadline.Add(time.Second)}
+	late := lateLanding{before, ks.Writes[0].Deadline.Add(10 * time.Second)}
+	want, _ := ks.postpone([]lateLanding{late})
+	for _, proofs := range [][]lateLanding{{early, late}, {late, early}} {
+		got, _ := ks.postpone(proofs)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+}
+
 func TestALateVersionThatIsLongPastCannotBeCorrected(t *testing.T) {
 	before, ks := lateRotation(t)
 	l := lateLanding{before, ks.Writes[0].Deadline.Add(time.Hour)}

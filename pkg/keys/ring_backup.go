@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // ReadBackup reads the keyset and its sealed private keys as of one version. It needs no
@@ -70,7 +71,7 @@ func Restore(ctx context.Context, o Options, b Backup) error {
 	if err := r.checkEmpty(ctx); err != nil {
 		return err
 	}
-	return r.writeBackup(ctx, b)
+	return r.writeBackup(ctx, b, r.deadline(b.keyset))
 }
 
 func (r *Ring) checkEmpty(ctx context.Context) error {
@@ -89,9 +90,8 @@ var errNotWritten = errors.New("nothing was written")
 
 // writeBackup creates the keyset of b in an empty store, and reads it back. If the error
 // does not match errNotWritten, the keyset may have been created.
-func (r *Ring) writeBackup(ctx context.Context, b Backup) error {
-	e := b.keyset.Policy.ClockSkew
-	c := Change{First: b.keyset.Version, Document: b.document, Put: b.privateKeys, Deadline: r.clock.readUnchecked().wall.Add(e / 2)}
+func (r *Ring) writeBackup(ctx context.Context, b Backup, deadline time.Time) error {
+	c := Change{First: b.keyset.Version, Document: b.document, Put: b.privateKeys, Deadline: deadline}
 	failed := r.commit(ctx, c)
 	switch {
 	case failed == nil:
@@ -100,7 +100,7 @@ func (r *Ring) writeBackup(ctx context.Context, b Backup) error {
 	case errors.Is(failed, ErrTooLate):
 		return fmt.Errorf("%w: %w: %w", ErrUnavailable, errNotWritten, failed)
 	default:
-		sleep(ctx, e) // no write lands later than that
+		sleep(ctx, b.keyset.Policy.ClockSkew) // no write lands later than that
 	}
 	switch err := r.checkWritten(ctx, b); {
 	case err == nil:

@@ -27,9 +27,13 @@ func Copy(ctx context.Context, from, to Options, target string) (Keyset, error) 
 		if err := b.keyset.checkEngine(dest.store, "run %s once on the store to copy from, and copy again"); err != nil {
 			return Keyset{}, fmt.Errorf("the store to copy to: %w", err)
 		}
+		lost := checkNotLost(ctx, source, dest, b.keyset) // before dest is read: what was seen was there already
 		v, err := dest.findCopy(ctx, b.keyset)
 		if err != nil {
 			return Keyset{}, fmt.Errorf("the store to copy to: %w", err)
+		}
+		if v == nil && lost != nil {
+			return Keyset{}, lost
 		}
 		if v == nil {
 			v, err = source.move(ctx, dest, b, target)
@@ -74,34 +78,57 @@ func (r *Ring) findCopy(ctx context.Context, ks Keyset) (*view, error) {
 	return nil, errOccupied()
 }
 
-// move marks the keyset in the store of r as moved, unless it is, and creates it in that
-// of dest. It is not interrupted, because an interrupt in between would leave a keyset
-// that no process can use.
+// checkNotLost refuses to copy a keyset again, or to undo the copy, if this machine has
+// seen a version in the target, which is empty now. A key that was revoked there would
+// come back.
+func checkNotLost(ctx context.Context, source, dest *Ring, ks Keyset) error {
+	if ks.MovedTo == "" {
+		return nil
+	}
+	for _, r := range []*Ring{source, dest} {
+		seen, _, err := loadWitness(r.witness, &view{ks: ks})
+		switch {
+		case errors.Is(err, ErrWitness):
+			return err
+		case err != nil:
+			r.witnessFailed(ctx, err)
+		case seen.ID == ks.ID && ks.older(seen):
+			return &Refusal{Guard: GuardRestored, Text: fmt.Sprintf("%s has lost the keyset: this machine has seen version %d of it, and what was changed there, "+
+				"such as a revocation, would come undone: restore a backup of that store with 'jwksctl store restore', "+
+				"then run 'jwksctl keys accept-restore'", ks.MovedTo, seen.Version)}
+		}
+	}
+	return nil
+}
+
+// move marks the keyset in the store of r as moved, and creates it in that of dest. It is
+// not interrupted, because an interrupt in between would leave a keyset that no process
+// can use.
+//
+// It marks the keyset again if an earlier copy has. Then an undo that has read the earlier
+// mark fails, and one that reads this mark waits until the write to dest is too late.
 func (r *Ring) move(ctx context.Context, dest *Ring, b Backup, target string) (*view, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), copyTimeout)
 	defer cancel()
-	marked := b.keyset
-	if marked.MovedTo == "" {
-		marked = marked.marked(target)
-		if err := r.replace(ctx, b.keyset, marked); err != nil {
-			return nil, fmt.Errorf("the store to copy from: %w; run the same command again", err)
-		}
+	marked := b.keyset.marked(target)
+	deadline := r.deadline(marked)
+	if err := r.replace(ctx, b.keyset, marked, deadline); err != nil {
+		return nil, fmt.Errorf("the store to copy from: %w; run the same command again", err)
 	}
 	ks := marked.arrived()
 	document, err := ks.encode()
 	if err != nil {
 		return nil, err
 	}
-	if err := dest.writeBackup(ctx, Backup{ks, document, b.privateKeys}); err != nil {
+	if err := dest.writeBackup(ctx, Backup{ks, document, b.privateKeys}, deadline); err != nil {
 		return r.notCopied(ctx, dest, marked, err)
 	}
-	// Another command may have undone the copy meanwhile.
-	v, err := r.loadDocument(ctx)
-	if err == nil && (v.ks.Version != marked.Version || v.ks.MovedTo != target) {
-		err = errors.New("its keyset was changed")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: the store to copy from: %v: do not use the copy", ErrUnavailable, err)
+	// Another command may have undone the copy meanwhile, if the write to dest landed late.
+	switch v, err := r.loadDocument(ctx); {
+	case err != nil:
+		return nil, fmt.Errorf("%w: the store to copy from: %w; run the same command again", ErrUnavailable, err)
+	case v.ks.MovedTo != target:
+		return nil, fmt.Errorf("%w: the store to copy from: its keyset was changed: stop every server of the target and empty it", ErrUnavailable)
 	}
 	return &view{ks: ks, document: document}, nil
 }
@@ -115,7 +142,7 @@ func (r *Ring) notCopied(ctx context.Context, dest *Ring, marked Keyset, failed 
 		if found != nil {
 			return found, nil
 		}
-		if !errors.Is(err, ErrUnavailable) && r.replace(ctx, marked, marked.marked("")) == nil {
+		if !errors.Is(err, ErrUnavailable) && r.replace(ctx, marked, marked.marked(""), r.deadline(marked)) == nil {
 			return nil, fmt.Errorf("%w; the store to copy from is in use as before", failed)
 		}
 	}
@@ -123,13 +150,17 @@ func (r *Ring) notCopied(ctx context.Context, dest *Ring, marked Keyset, failed 
 		"run the same command again to finish the copy, or undo it with --undo", failed, marked.Policy.MaxStaleness)
 }
 
+// deadline is that of a write which is decided now.
+func (r *Ring) deadline(ks Keyset) time.Time {
+	return r.clock.readUnchecked().wall.Add(ks.Policy.ClockSkew / 2)
+}
+
 // replace swaps a document that has no new private keys and no new stamps.
-func (r *Ring) replace(ctx context.Context, ks, next Keyset) error {
+func (r *Ring) replace(ctx context.Context, ks, next Keyset, deadline time.Time) error {
 	document, err := next.encode()
 	if err != nil {
 		return err
 	}
-	deadline := r.clock.readUnchecked().wall.Add(ks.Policy.ClockSkew / 2)
 	err = r.commit(ctx, Change{Version: ks.Version, Document: document, Deadline: deadline})
 	switch {
 	case errors.Is(err, ErrConflict):
@@ -156,19 +187,23 @@ func UndoCopy(ctx context.Context, from, to Options, target string) error {
 	default:
 		return refuse("the copy was to " + v.ks.MovedTo + ", not to " + target)
 	}
+	lost := checkNotLost(ctx, source, dest, v.ks)                    // before dest is read: what was seen was there already
 	for _, wait := range []time.Duration{0, v.ks.Policy.ClockSkew} { // no write of that copy lands later than that
 		sleep(ctx, wait)
 		other, err := dest.loadDocument(ctx)
 		switch {
 		case errors.Is(err, ErrNoKeyset), err == nil && other.ks.ID != v.ks.ID:
+			if lost != nil {
+				return lost
+			}
 		case err == nil:
 			return refuse("the copy is complete: use " + target)
 		default:
 			return fmt.Errorf("the store to copy to: %w", err)
 		}
 	}
-	if err := source.replace(ctx, v.ks, v.ks.marked("")); err != nil {
-		return fmt.Errorf("the store to copy from: %w", err)
+	if err := source.replace(ctx, v.ks, v.ks.marked(""), source.deadline(v.ks)); err != nil {
+		return fmt.Errorf("%w: the store to copy from: %w; run the same command again", ErrUnavailable, err)
 	}
 	return nil
 }

@@ -337,7 +337,7 @@ func TestTwoCopiesAtTheSameTime(t *testing.T) {
 	})
 	copied, err := m.copies(t.Context())
 	must(t, err)
-	if copied.Version != 4 {
+	if copied.Version != 5 {
 		t.Errorf("version %d, want that of the rotation after the other copy", copied.Version)
 	}
 	wantGuard(t, "the old store", errorOf(keys.Read(t.Context(), m.options())), keys.GuardMoved)

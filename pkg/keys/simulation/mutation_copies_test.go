@@ -8,6 +8,7 @@ func copyMutations() []mutation {
 		byKeys   = "TestCheckFindsWhatIsWrongWithPrivateKeys"
 		byStamps = "TestCheckFindsWhatIsWrongWithTheDocument"
 		copied   = "TestACopyIsTheSameKeysetWithAHigherVersion"
+		notLost  = "TestNoRevokedKeyComesBackFromTheOldStore"
 		why      = "a world has one store, and no command for it"
 	)
 	rows := []mutation{
@@ -24,9 +25,13 @@ func copyMutations() []mutation {
 		mutate("the mark is removed beside another copy", "Ring.notCopied", "_ != nil", never).caughtBy("TestTwoCopiesAtTheSameTime", why),
 		mutate("the mark is removed before a late write can land", "Ring.writeBackup", "sleep(_, _)", with("_ = e")).caughtBy("TestAFailedCopyChangesNothing", why),
 		mutate("a copy is interrupted in the middle", "Ring.move", "context.WithoutCancel(_)", with("ctx")).caughtBy("TestACopyIsNotInterruptedInTheMiddle", why),
-		mutate("a copy that was undone is done", "Ring.move", "_.Version != _.Version || _", never).caughtBy("TestACopyThatWasUndoneIsNotReportedAsDone", why),
+		mutate("a copy that was undone is done", "Ring.move", "_.MovedTo != _", never).caughtBy("TestACopyThatWasUndoneIsNotReportedAsDone", why),
 		mutate("an undo does not wait for a late write", "UndoCopy", "_.ClockSkew", with("0")).caughtBy("TestUndoCopy", why),
 		mutate("an undo of a copy that is complete", "UndoCopy", "_.ID != _.ID", always).caughtBy("TestUndoCopy", why),
+		mutate("a copy after the target was lost", "Copy", "_ == nil && _ != nil", never).caughtBy(notLost, why),
+		mutate("an undo after the target was lost", "UndoCopy: if lost != nil { _ }", "_ != nil", never).caughtBy(notLost, why),
+		mutate("a copy after its mark was too old", "Ring.move", "dest.writeBackup(_, _, deadline)", with("dest.writeBackup(ctx, Backup{ks, document, b.privateKeys}, dest.deadline(marked))")).
+			caughtBy("TestTheWriteOfACopyHasTheDeadlineOfItsMark", why),
 		mutate("private keys of two versions", "Ring.readPrivateKeys", "_.Version != _.Version || _", never).caughtBy("TestABackupIsConsistent", why),
 		mutate("a private key may be missing in the store", "Ring.readPrivateKeys", "_.privateKeys[_] == nil", never).caughtBy("TestBackupsThatAreNotMade", why),
 		mutate("a restore over a keyset", "Ring.checkEmpty", "_ == nil", never).caughtBy("TestRestoresThatAreRefused", why),
