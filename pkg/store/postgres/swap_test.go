@@ -169,6 +169,29 @@ func TestServerEndsATransactionThatStops(t *testing.T) {
 	wantVersion(t, s, 0)
 }
 
+// The last write comes shortly before the deadline, and COMMIT after it. The transaction has
+// ended by then.
+func TestCommitAfterTheDeadlineFindsNoTransaction(t *testing.T) {
+	server := postgrestest.Start(t)
+	s, h := openHooked(t, server.CreateDatabase(t))
+	swap(t, s, keys.Change{Document: []byte("one")})
+	deadline := time.Now().Add(2 * time.Second)
+	h.set(func(conn *pgx.Conn, statement string) {
+		switch {
+		case strings.HasPrefix(statement, "UPDATE"): // a statement keeps the session from being idle
+			if _, err := conn.Exec(t.Context(), "SELECT pg_sleep_until($1)", deadline.Add(-200*time.Millisecond)); err != nil {
+				t.Error(err)
+			}
+		case statement == "COMMIT":
+			server.Exec(t, "postgres", "SELECT pg_sleep(0.7)")
+		}
+	})
+	if err := s.Swap(t.Context(), keys.Change{Version: 1, Document: []byte("no"), Deadline: deadline}); err == nil {
+		t.Error("Swap = nil for a change that was committed after its deadline")
+	}
+	wantVersion(t, s, 1)
+}
+
 // Another session holds the lock of the row until after the deadline.
 func TestLockPastTheDeadline(t *testing.T) {
 	server := postgrestest.Start(t)
