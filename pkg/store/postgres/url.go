@@ -79,7 +79,7 @@ func parseURL(s string) (location, error) {
 	}
 	rest, rawQuery, _ := strings.Cut(rest, "?")
 	authority, path, _ := strings.Cut(rest, "/")
-	if strings.ContainsAny(path, "/@") || strings.Contains(rawQuery, "@") {
+	if strings.ContainsAny(path, "/@") || strings.Contains(rawQuery, "@") || strings.Count(authority, "@") > 1 {
 		return location{}, errors.New("a / ? or @ in the user or the password has to be written as %2F %3F or %40")
 	}
 	userinfo, netloc := "", authority

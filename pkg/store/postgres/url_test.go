@@ -51,6 +51,7 @@ func TestCheckURL(t *testing.T) {
 		"postgres:secret":                                      "postgres://",
 		"postgres://me:sec/secret@db/keys":                     "%2F",
 		"postgres://me:sec?secret@db/keys":                     "%40",
+		"postgres://me:sec@secret@db/keys":                     "%40",
 		"postgres://me:%zzsecret@db/keys":                      "%25",
 		"postgres://db/keys?sslmode=verify_full&x=secret":      "", // one of the two
 		"postgres://db/keys?x=secret":                          `unknown parameter "x"`,
