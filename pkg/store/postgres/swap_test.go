@@ -100,9 +100,9 @@ func waitUntilGone(t *testing.T, server *postgrestest.Server, pid uint32) {
 func TestSessionEndsAtEachStepOfASwap(t *testing.T) {
 	server := postgrestest.Start(t)
 	for _, version := range []uint64{0, 1} {
-		for _, step := range []string{"BEGIN", "set_config", "lock", "INSERT INTO jwksctl.private_key", "DELETE", "UPDATE jwksctl.keyset", "COMMIT", "pg_notify"} {
+		for _, step := range []string{"BEGIN", "set_config", "lock", `INSERT INTO "jwksctl".private_key`, "DELETE", `UPDATE "jwksctl".keyset`, "COMMIT", "pg_notify"} {
 			if step == "lock" {
-				step = map[uint64]string{0: "INSERT INTO jwksctl.keyset", 1: "FOR UPDATE"}[version]
+				step = map[uint64]string{0: `INSERT INTO "jwksctl".keyset`, 1: "FOR UPDATE"}[version]
 			}
 			t.Run(sprintf("%d %s", version, step), func(t *testing.T) {
 				s, h := openHooked(t, server.CreateDatabase(t))

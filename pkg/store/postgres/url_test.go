@@ -65,6 +65,7 @@ func TestCheckURL(t *testing.T) {
 		"postgres://db/keys?schema=Secret":                     "schema has to be",
 		"postgres://db/keys?schema=a%3Bb":                      "schema has to be",
 		"postgres://db/keys?schema=pg_catalog":                 "schema has to be",
+		"postgres://db/keys?schema=information_schema":         "schema has to be",
 		"postgres://db/keys?schema=" + strings.Repeat("a", 51): "schema has to be",
 		"postgres://me:secret@db:port/keys":                    "host or port",
 		"postgres://me:sec:ret@db:secret/keys":                 "host or port",
