@@ -62,6 +62,8 @@ func TestNoCommandPrintsAPassword(t *testing.T) {
 		"parameter":         {environ: "postgres://" + refused + "/k?user=me&password=" + marker},
 		"another parameter": {environ: "postgres://" + refused + "/k?user=me&sslpassword=" + marker},
 		"unescaped":         {environ: "postgres://me:a/b?c#" + marker + "@" + refused + "/k"},
+		"unescaped @":       {environ: "postgres://me:a" + marker + "@b@" + refused + "/k"},
+		"more unescaped @":  {environ: "postgres://me:a@" + marker + "@" + refused + "/k"},
 		"bad escape":        {environ: "postgres://me:%zz" + marker + "@" + refused + "/k"},
 		"without a host":    {environ: "postgres://me:" + marker},
 		"without a scheme":  {environ: "me:" + marker + "@" + refused},
@@ -71,6 +73,7 @@ func TestNoCommandPrintsAPassword(t *testing.T) {
 		"file":              {environ: "postgres://me@" + refused + "/k?password_file=" + write("password", marker)},
 		"missing file":      {environ: "postgres://me@" + refused + "/k?password_file=" + dir},
 		"etcd":              {environ: "etcd://me:" + marker + "@" + refused + "/k"},
+		"etcd with ?":       {environ: "etcd://me:" + marker + "?x@" + refused + "/k"},
 		"argument":          {flags: []string{url}},
 	}
 	commands := leaves((&app{process: &process{}}).newRoot(), map[string][]string{

@@ -55,11 +55,11 @@ func parse(rawURL string) (address, error) {
 	if !ok {
 		return address{}, errors.New("etcd: use etcd://HOST1,HOST2,HOST3/PREFIX")
 	}
+	if strings.Contains(rest, "@") { // also after a ?, which may be a part of a password
+		return address{}, errors.New("etcd: the URL has an @: give the user as ?user=NAME&password_file=FILE, and write an @ in a name as %40")
+	}
 	rest, query, _ := strings.Cut(rest, "?")
 	hosts, prefix, _ := strings.Cut(rest, "/")
-	if strings.Contains(rest, "@") {
-		return address{}, errors.New("etcd: the URL has an @: give the user as ?user=NAME&password_file=FILE")
-	}
 	a := address{prefix: "/" + strings.TrimRight(prefix, "/")}
 	if a.prefix == "/" {
 		a.prefix = defaultPrefix

@@ -17,6 +17,7 @@ func TestName(t *testing.T) {
 		"etcd://h1/p?cacert=%2Fa&cert=b&key=c":  "etcd://h1:2379/p",
 		"etcd://h1/p?user=me&password_file=f":   "etcd://h1:2379/p",
 		"etcd://h1/p?tls=false":                 "etcd://h1:2379/p",
+		"etcd://h1/p?cacert=a%40b":              "etcd://h1:2379/p",
 		"etcd://":                               "",
 	} {
 		if got := Name(url); got != want {
@@ -41,6 +42,8 @@ func TestCheckURL(t *testing.T) {
 		"etcd://::1/p":                       "is not HOST",
 		"etcd://[h1]/p":                      "is not HOST",
 		"etcd://me:hunter2@h1/p":             "password_file=FILE",
+		"etcd://me:hunter2?x@h1/p":           "password_file=FILE",
+		"etcd://h1/p?cacert=a@hunter2":       "as %40",
 		"etcd://h1/p@hunter2":                "password_file=FILE",
 		"etcd://h1/p?password=hunter2":       "use password_file=FILE",
 		"etcd://h1/p?pass=hunter2":           `unknown parameter "pass"`,

@@ -15,7 +15,7 @@ import (
 func (s *Store) Check(ctx context.Context) ([]keys.CheckResult, error) {
 	f := facts{}
 	err := s.read(ctx, "check the server", func(conn *pgx.Conn) error {
-		f = facts{schema: s.schema}
+		f = facts{schema: s.location.schema}
 		if err := f.readServer(ctx, conn); err != nil {
 			return err
 		}
@@ -57,10 +57,10 @@ func (f *facts) readRights(ctx context.Context, conn *pgx.Conn) error {
 	return conn.QueryRow(ctx, `SELECT current_user,
 			ARRAY(SELECT privilege || ' on ' || name FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege,
 				unnest(ARRAY['keyset', 'private_key']) AS name
-				WHERE NOT (name = 'keyset' AND privilege = 'DELETE') AND NOT has_table_privilege($1 || '.' || name, privilege)),
+				WHERE NOT (name = 'keyset' AND privilege = 'DELETE') AND NOT has_table_privilege(quote_ident($1) || '.' || name, privilege)),
 			ARRAY(SELECT name FROM unnest(ARRAY['keyset', 'private_key']) AS name
 				WHERE has_schema_privilege('public', $1, 'USAGE')
-				AND has_table_privilege('public', $1 || '.' || name, 'SELECT, INSERT, UPDATE, DELETE'))`, f.schema).
+				AND has_table_privilege('public', quote_ident($1) || '.' || name, 'SELECT, INSERT, UPDATE, DELETE'))`, f.schema).
 		Scan(&f.user, &f.missing, &f.public)
 }
 

@@ -12,7 +12,8 @@
 // commit together or not at all. Swap locks the row of the keyset first, so that writers
 // queue, and its last statement before COMMIT compares the deadline with the clock of the
 // server. If the process stops before it sends COMMIT, the server ends the transaction
-// after idle_in_transaction_session_timeout, which is shorter than the time that was left.
+// after idle_in_transaction_session_timeout. That statement sets it to the time that is left,
+// at least 1 ms and at most 1 s.
 // Only the COMMIT itself can end later: the fsync, and the wait for a synchronous standby.
 //
 // COMMIT is never cancelled. A server that is asked to cancel the wait for a synchronous

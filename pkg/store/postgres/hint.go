@@ -122,7 +122,7 @@ func (s *Store) readVersion(ctx context.Context) error {
 }
 
 // channel is the name of the notifications.
-func (s *Store) channel() string { return s.schema + "_keyset" }
+func (s *Store) channel() string { return s.location.schema + "_keyset" }
 
 // notify sends a notification after a change, on the connection of the change. It is not a
 // part of the transaction, because a COMMIT with a notification waits for all others in

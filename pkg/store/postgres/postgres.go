@@ -17,7 +17,7 @@ import (
 type Store struct {
 	location location
 	name     string // for errors
-	schema   string
+	schema   string // quoted, for statements
 	readOnly bool
 	pool     *pgxpool.Pool
 
@@ -31,7 +31,7 @@ type Store struct {
 }
 
 func newStore(l location) *Store {
-	return &Store{location: l, name: l.name(), schema: l.schema, hint: hint{changed: make(chan struct{})}}
+	return &Store{location: l, name: l.name(), schema: pgx.Identifier{l.schema}.Sanitize(), hint: hint{changed: make(chan struct{})}}
 }
 
 // Load implements keys.Store. Record.Now is the clock of the server.

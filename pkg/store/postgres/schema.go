@@ -34,7 +34,7 @@ func (s *Store) migrate(ctx context.Context) error {
 	}
 	defer s.rollback(ctx, conn)
 	// Other processes that do this wait here, and find the work done.
-	if _, err := conn.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('jwksctl schema ' || $1::text, 0))`, s.schema); err != nil {
+	if _, err := conn.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('jwksctl schema ' || $1::text, 0))`, s.location.schema); err != nil {
 		return s.fail(ctx, doing, err)
 	}
 	found, err = s.readSchemaVersion(ctx, conn.Conn())
@@ -75,7 +75,7 @@ func (s *Store) migrationsFrom(found int) (string, error) {
 // createNamespace creates the schema itself, which an administrator may have done before.
 func (s *Store) createNamespace(ctx context.Context, conn *pgx.Conn) error {
 	var exists bool
-	err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)`, s.schema).Scan(&exists)
+	err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)`, s.location.schema).Scan(&exists)
 	if err != nil || exists {
 		return err
 	}
@@ -108,7 +108,7 @@ func (s *Store) checkSchemaVersion(ctx context.Context) (found int, err error) {
 func (s *Store) readSchemaVersion(ctx context.Context, conn *pgx.Conn) (int, error) {
 	var inRecovery, exists bool
 	err := conn.QueryRow(ctx, `SELECT pg_is_in_recovery(), EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-		WHERE n.nspname = $1 AND c.relname = 'schema_version')`, s.schema).Scan(&inRecovery, &exists)
+		WHERE n.nspname = $1 AND c.relname = 'schema_version')`, s.location.schema).Scan(&inRecovery, &exists)
 	if err == nil && inRecovery {
 		err = errStandby
 	}

@@ -80,6 +80,29 @@ func TestSchemasAreSeparate(t *testing.T) {
 	wantVersion(t, openStore(t, url+"&schema=jwksctl"), 1)
 }
 
+// A word that SQL reserves is the name of a schema too.
+func TestSchemaWithAReservedName(t *testing.T) {
+	server := postgrestest.Start(t)
+	for _, name := range []string{"order", "user", "default"} {
+		s := openStore(t, server.CreateDatabase(t)+"&schema="+name)
+		swap(t, s, keys.Change{Document: []byte("one"), Put: map[string][]byte{"a": []byte("a"), "b": []byte("b")}})
+		swap(t, s, keys.Change{Version: 1, Document: []byte("two"), Delete: []string{"b"}})
+		wantVersion(t, s, 2)
+		if err := s.readVersion(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if sealed, err := s.PrivateKey(t.Context(), "a"); err != nil || string(sealed) != "a" {
+			t.Errorf("schema %s: PrivateKey = %q, %v", name, sealed, err)
+		}
+		if kids, err := s.PrivateKeyIDs(t.Context()); err != nil || len(kids) != 1 {
+			t.Errorf("schema %s: PrivateKeyIDs = %q, %v", name, kids, err)
+		}
+		if _, err := s.Check(t.Context()); err != nil {
+			t.Errorf("schema %s: Check = %v", name, err)
+		}
+	}
+}
+
 // A reader of a database without the schema finds no keyset, and makes nothing.
 func TestReaderOfAnEmptyDatabase(t *testing.T) {
 	server := postgrestest.Start(t)

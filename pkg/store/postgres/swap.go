@@ -113,12 +113,14 @@ func (s *Store) write(ctx context.Context, conn *pgx.Conn, c keys.Change, deadli
 	if err := s.writePrivateKeys(ctx, conn, c); err != nil {
 		return err
 	}
-	// This statement waits for nothing, because the row is locked.
+	// This statement waits for nothing, because the row is locked. After it the client may pause
+	// for as long as the deadline leaves: COMMIT after that finds no transaction.
 	var synchronousCommit string
 	err = conn.QueryRow(ctx, `UPDATE `+s.schema+`.keyset SET version = $2, deadline = $3, document = $4
 		WHERE version = $1 AND coalesce(clock_timestamp() < $3, true)
-		RETURNING current_setting('synchronous_commit')`,
-		oneMessage, locked, int64(c.NewVersion()), deadline, c.Document).Scan(&synchronousCommit) //nolint:gosec // checked by Swap
+		RETURNING current_setting('synchronous_commit'), set_config('idle_in_transaction_session_timeout',
+			greatest(1, least(1000, coalesce(floor(extract(epoch FROM $3::timestamptz - clock_timestamp()) * 1000), 1000)))::bigint::text, true)`,
+		oneMessage, locked, int64(c.NewVersion()), deadline, c.Document).Scan(&synchronousCommit, nil) //nolint:gosec // checked by Swap
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return keys.ErrTooLate

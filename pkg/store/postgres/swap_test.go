@@ -100,9 +100,9 @@ func waitUntilGone(t *testing.T, server *postgrestest.Server, pid uint32) {
 func TestSessionEndsAtEachStepOfASwap(t *testing.T) {
 	server := postgrestest.Start(t)
 	for _, version := range []uint64{0, 1} {
-		for _, step := range []string{"BEGIN", "set_config", "lock", "INSERT INTO jwksctl.private_key", "DELETE", "UPDATE jwksctl.keyset", "COMMIT", "pg_notify"} {
+		for _, step := range []string{"BEGIN", "set_config", "lock", `INSERT INTO "jwksctl".private_key`, "DELETE", `UPDATE "jwksctl".keyset`, "COMMIT", "pg_notify"} {
 			if step == "lock" {
-				step = map[uint64]string{0: "INSERT INTO jwksctl.keyset", 1: "FOR UPDATE"}[version]
+				step = map[uint64]string{0: `INSERT INTO "jwksctl".keyset`, 1: "FOR UPDATE"}[version]
 			}
 			t.Run(sprintf("%d %s", version, step), func(t *testing.T) {
 				s, h := openHooked(t, server.CreateDatabase(t))
@@ -167,6 +167,29 @@ func TestServerEndsATransactionThatStops(t *testing.T) {
 		t.Errorf("Swap = %v: %s", err, got)
 	}
 	wantVersion(t, s, 0)
+}
+
+// The last write comes shortly before the deadline, and COMMIT after it. The transaction has
+// ended by then.
+func TestCommitAfterTheDeadlineFindsNoTransaction(t *testing.T) {
+	server := postgrestest.Start(t)
+	s, h := openHooked(t, server.CreateDatabase(t))
+	swap(t, s, keys.Change{Document: []byte("one")})
+	deadline := time.Now().Add(2 * time.Second)
+	h.set(func(conn *pgx.Conn, statement string) {
+		switch {
+		case strings.HasPrefix(statement, "UPDATE"): // a statement keeps the session from being idle
+			if _, err := conn.Exec(t.Context(), "SELECT pg_sleep_until($1)", deadline.Add(-200*time.Millisecond)); err != nil {
+				t.Error(err)
+			}
+		case statement == "COMMIT":
+			server.Exec(t, "postgres", "SELECT pg_sleep(0.7)")
+		}
+	})
+	if err := s.Swap(t.Context(), keys.Change{Version: 1, Document: []byte("no"), Deadline: deadline}); err == nil {
+		t.Error("Swap = nil for a change that was committed after its deadline")
+	}
+	wantVersion(t, s, 1)
 }
 
 // Another session holds the lock of the row until after the deadline.

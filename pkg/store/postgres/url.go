@@ -79,7 +79,7 @@ func parseURL(s string) (location, error) {
 	}
 	rest, rawQuery, _ := strings.Cut(rest, "?")
 	authority, path, _ := strings.Cut(rest, "/")
-	if strings.ContainsAny(path, "/@") || strings.Contains(rawQuery, "@") {
+	if strings.ContainsAny(path, "/@") || strings.Contains(rawQuery, "@") || strings.Count(authority, "@") > 1 {
 		return location{}, errors.New("a / ? or @ in the user or the password has to be written as %2F %3F or %40")
 	}
 	userinfo, netloc := "", authority
@@ -142,8 +142,8 @@ func checkParameters(query url.Values) error {
 				return errors.New("target_session_attrs has to be primary, read-write or any: a standby may be behind")
 			}
 		case "schema":
-			if !regexp.MustCompile(`^[a-z_][a-z0-9_]{0,49}$`).MatchString(value) || strings.HasPrefix(value, "pg_") {
-				return errors.New("schema has to be lower-case letters, digits and _, at most 50, and not begin with pg_ or a digit")
+			if !regexp.MustCompile(`^[a-z_][a-z0-9_]{0,49}$`).MatchString(value) || strings.HasPrefix(value, "pg_") || value == "information_schema" {
+				return errors.New("schema has to be lower-case letters, digits and _, at most 50, not begin with pg_ or a digit, and not be information_schema")
 			}
 		case "password", "sslpassword":
 			return fmt.Errorf("parameter %s is not taken: name a file with password_file or passfile", key)

@@ -51,6 +51,7 @@ func TestCheckURL(t *testing.T) {
 		"postgres:secret":                                      "postgres://",
 		"postgres://me:sec/secret@db/keys":                     "%2F",
 		"postgres://me:sec?secret@db/keys":                     "%40",
+		"postgres://me:sec@secret@db/keys":                     "%40",
 		"postgres://me:%zzsecret@db/keys":                      "%25",
 		"postgres://db/keys?sslmode=verify_full&x=secret":      "", // one of the two
 		"postgres://db/keys?x=secret":                          `unknown parameter "x"`,
@@ -64,6 +65,7 @@ func TestCheckURL(t *testing.T) {
 		"postgres://db/keys?schema=Secret":                     "schema has to be",
 		"postgres://db/keys?schema=a%3Bb":                      "schema has to be",
 		"postgres://db/keys?schema=pg_catalog":                 "schema has to be",
+		"postgres://db/keys?schema=information_schema":         "schema has to be",
 		"postgres://db/keys?schema=" + strings.Repeat("a", 51): "schema has to be",
 		"postgres://me:secret@db:port/keys":                    "host or port",
 		"postgres://me:sec:ret@db:secret/keys":                 "host or port",
