@@ -26,7 +26,7 @@ import (
 
 const (
 	exampleIssuer = "https://tokens.example.com" // that of configs/nginx.conf
-	exampleMaxAge = time.Second                  // M of a rotation interval of 10s
+	exampleMaxAge = 3 * time.Second              // M; long enough that a second more than M is less than 2M
 )
 
 // configs/nginx.conf in a real nginx, in front of two replicas on one PostgreSQL: no
@@ -43,6 +43,7 @@ func TestNginxExample(t *testing.T) {
 	for _, r := range replicas {
 		r.restart(t)
 	}
+	waitFor(t, "the cache of nginx to expire twice", func() bool { return traffic.expirations() >= 2 })
 	traffic.end(t)
 
 	token, err := site.ask("/auth")
@@ -88,7 +89,7 @@ func (r *replica) start(t *testing.T) {
 	t.Helper()
 	ready := filepath.Join(r.dir, "ready-"+r.port)
 	r.serve = r.command("serve", "--port", r.port, "--issuer", exampleIssuer, "--algorithm", "ES256",
-		"--rotation-interval", "10s", "--drain-delay", "1500ms", "--ready-file", ready)
+		"--jwks-max-age", exampleMaxAge.String(), "--rotation-interval", "36s", "--drain-delay", "1500ms", "--ready-file", ready)
 	log, err := os.OpenFile(filepath.Join(r.dir, "log-"+r.port), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
@@ -154,7 +155,8 @@ func startNginx(t *testing.T, replicas []*replica) *site {
 		{"/var/cache/nginx/jwksctl", dir + "/cache"},
 		{"/etc/nginx/tls/tokens.example.com.pem", certFile},
 		{"/etc/nginx/tls/tokens.example.com.key", keyFile},
-		{"http {\n", "http {\n" + temporaryPaths(dir)},
+		// /jwks has this header already; now any other location that caches shows it too.
+		{"http {\n", "http {\n    add_header X-Cache-Status $upstream_cache_status always;\n" + temporaryPaths(dir)},
 	} {
 		if strings.Count(text, change[0]) != 1 {
 			t.Fatalf("configs/nginx.conf has %q %d times, want once", change[0], strings.Count(text, change[0]))
@@ -201,11 +203,13 @@ func temporaryPaths(dir string) string {
 	return b.String()
 }
 
-// response is what the test looks at: the kid of a token, or the kids of a JWK Set and its
-// age.
+// response is what the test looks at: a token and its kid, or the kids of a JWK Set and
+// its age.
 type response struct {
-	kids []string
-	age  time.Duration
+	kids  []string
+	token string
+	age   time.Duration
+	cache string // what the cache of nginx did: "HIT", "EXPIRED" and others, "" if there is none
 }
 
 // ask posts to /auth, and gets any other path. The status must be 200.
@@ -233,6 +237,7 @@ func (s *site) ask(path string) (response, error) {
 	}
 	var content struct {
 		KeyID string `json:"kid"` // of a token
+		Token string `json:"token"`
 		Keys  []struct {
 			KeyID string `json:"kid"`
 		} `json:"keys"`
@@ -240,7 +245,7 @@ func (s *site) ask(path string) (response, error) {
 	if err := json.Unmarshal(body, &content); err != nil {
 		return response{}, err
 	}
-	r := response{age: time.Since(sent)}
+	r := response{age: time.Since(sent), token: content.Token, cache: got.Header.Get("X-Cache-Status")}
 	if path == "/auth" {
 		r.kids = append(r.kids, content.KeyID)
 	}
@@ -258,15 +263,16 @@ type traffic struct {
 
 	mu     sync.Mutex
 	cached []string // the kids of the newest JWK Set
-	tokens int
+	tokens map[string]bool
 	sets   int
-	oldest time.Duration // the greatest age of a JWK Set
+	states map[string]int // how many sets had this state of the cache
+	oldest time.Duration  // the greatest age of a JWK Set
 	failed []string
 }
 
 func (s *site) startTraffic(t *testing.T) *traffic {
 	t.Helper()
-	l := &traffic{site: s, stop: make(chan struct{})}
+	l := &traffic{site: s, stop: make(chan struct{}), tokens: map[string]bool{}, states: map[string]int{}}
 	l.fetch()
 	for range 2 {
 		l.wait.Go(func() { l.repeat(l.fetch) })
@@ -295,10 +301,18 @@ func (l *traffic) fetch() {
 		return
 	}
 	l.sets++
+	l.states[r.cache]++
 	l.cached, l.oldest = r.kids, max(l.oldest, r.age)
 }
 
-// mint gets a token, whose key must be in the JWK Set that was fetched before.
+// expirations is how often nginx fetched the JWK Set anew because its copy was too old.
+func (l *traffic) expirations() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.states["EXPIRED"]
+}
+
+// mint gets a new token, whose key must be in the JWK Set that was fetched before.
 func (l *traffic) mint() {
 	l.mu.Lock()
 	cached := l.cached
@@ -306,28 +320,32 @@ func (l *traffic) mint() {
 	r, err := l.site.ask("/auth")
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.tokens++
 	switch {
 	case err != nil:
 		l.failed = append(l.failed, err.Error())
+	case r.cache != "":
+		l.failed = append(l.failed, "/auth is cached: X-Cache-Status is "+r.cache)
+	case r.token == "" || l.tokens[r.token]:
+		l.failed = append(l.failed, fmt.Sprintf("/auth sent the token %q twice, or none", r.token))
 	case !slices.Contains(cached, r.kids[0]):
 		l.failed = append(l.failed, "key "+r.kids[0]+" of a token is not in the JWK Set fetched before")
 	}
+	l.tokens[r.token] = true
 }
 
 func (l *traffic) end(t *testing.T) {
 	t.Helper()
 	close(l.stop)
 	l.wait.Wait()
-	t.Logf("%d tokens, %d JWK Sets, the oldest %v", l.tokens, l.sets, l.oldest)
+	t.Logf("%d tokens, %d JWK Sets, the oldest %v, by state of the cache: %v", len(l.tokens), l.sets, l.oldest, l.states)
 	if len(l.failed) > 0 {
 		t.Errorf("%d requests failed; the first: %s", len(l.failed), l.failed[0])
 	}
-	if l.tokens == 0 || l.sets == 0 {
-		t.Error("nothing was asked")
+	if len(l.tokens) == 0 || l.states["HIT"] == 0 {
+		t.Error("nothing was asked, or nothing came from the cache")
 	}
 	// Date is in whole seconds, so that an age seems up to one second greater. nginx counts
-	// in whole seconds too.
+	// in whole seconds too. This is less than the 2M that the lifecycle allows for.
 	if most := exampleMaxAge + 2*time.Second; l.oldest > most {
 		t.Errorf("a JWK Set was %v old, want at most %v", l.oldest, most)
 	}

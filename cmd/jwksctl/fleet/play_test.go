@@ -146,8 +146,8 @@ func (f *fleet) awaitRotation(t *testing.T) {
 	f.awaitNewKey(t, kid)
 }
 
-// awaitNewKey waits until every replica signs with the same key, and that is neither old
-// nor revoked.
+// awaitNewKey waits until every replica signs with the same key, which is not old and not
+// revoked.
 func (f *fleet) awaitNewKey(t *testing.T, old string) (kid string) {
 	t.Helper()
 	ok := until(f.ctx, 3*f.engine.policy.interval, func() bool {

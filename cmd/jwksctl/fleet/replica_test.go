@@ -201,7 +201,7 @@ func (r *replica) fetch(ctx context.Context) {
 	}
 }
 
-// note reports an answer that is neither a success nor the refusal of a process that
+// note reports an answer that is not a success and not the refusal of a process that
 // cannot reach the store.
 func (r *replica) note(status int, body []byte, err error) {
 	switch {

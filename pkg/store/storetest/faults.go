@@ -22,6 +22,9 @@ const (
 	// overtime is how much longer than its context an operation may take.
 	overtime = 5 * time.Second
 
+	// shortStep is the distance of the messages that meet faults in a short test.
+	shortStep = 4
+
 	// faultsAtOnce is the number of faults that are tested at the same time. Most of them
 	// wait.
 	faultsAtOnce = 32
@@ -30,7 +33,7 @@ const (
 // RunFaults tests an engine with a server through a Proxy. Each operation meets each
 // kind of fault at each message of each direction. After that, a second handle, which
 // does not use the proxy, sees a change as a whole or not at all, and as Swap said. Then
-// the handle works again by itself.
+// the handle works again by itself. A short test has faults at some of the messages only.
 func RunFaults(t *testing.T, engine Engine) {
 	t.Helper()
 	cut := []Action{CutBefore, CutInside, Hang}
@@ -178,10 +181,10 @@ func (op faultOperation) count(t *testing.T, engine Engine) (toServer, toClient 
 		if each.messages == 0 {
 			t.Fatalf("%s has no message %v", op.name, each.direction)
 		}
-		for message := range each.messages {
+		for _, message := range faultyMessages(t, each.direction, each.messages) {
 			for _, action := range each.actions {
 				f := template
-				f.Direction, f.Message, f.Action = each.direction, message+1, action
+				f.Direction, f.Message, f.Action = each.direction, message, action
 				if action != Call || f.Call != nil {
 					faults = append(faults, f)
 				}
@@ -189,6 +192,21 @@ func (op faultOperation) count(t *testing.T, engine Engine) (toServer, toClient 
 		}
 	}
 	return toServer, toClient, faults
+}
+
+// faultyMessages returns the numbers of the messages that meet faults: all of them, or
+// every fourth one and the last one in a short test.
+func faultyMessages(t *testing.T, direction Direction, count int) (messages []int) {
+	t.Helper()
+	for message := 1; message <= count; message++ {
+		if !testing.Short() || message%shortStep == 0 || message == count {
+			messages = append(messages, message)
+		}
+	}
+	if len(messages) < count {
+		t.Logf("short: faults %v at the messages %v of %d", direction, messages, count)
+	}
+	return messages
 }
 
 // runFault runs the operation with a fault. It reports whether the fault was met: the

@@ -142,7 +142,7 @@ func testNoTightLoop(t *testing.T, engine Engine) {
 // testFaultyHistory records what many goroutines do over connections that fail at random,
 // while others have connections that do not. The history is linearizable.
 func testFaultyHistory(t *testing.T, engine Engine) {
-	const proxies, operations = 3, 40
+	const proxies = 3
 	f := newFixture(t, engine)
 	var stores []keys.Store
 	ctx, stop := context.WithCancel(t.Context())
@@ -156,7 +156,7 @@ func testFaultyHistory(t *testing.T, engine Engine) {
 		chaos.Go(func() { breakAtRandom(ctx, p) })
 	}
 	stores = append(stores, f.open(), f.open()) // the last one reads everything at the end
-	hi, err := recordHistory(t.Context(), stores, operations, faultTimeout/2)
+	hi, err := recordHistory(t.Context(), stores, historyOperations(), faultTimeout/2)
 	if err != nil {
 		t.Fatal(err)
 	}

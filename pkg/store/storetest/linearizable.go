@@ -21,6 +21,14 @@ import (
 // the history is wrong.
 const checkTimeout = time.Minute
 
+// historyOperations is how many operations each goroutine of a history does.
+func historyOperations() int {
+	if testing.Short() {
+		return 15
+	}
+	return 40
+}
+
 // historyKids are the kids of the private keys in a history.
 var historyKids = [...]string{"a", "b", "c"} //nolint:gochecknoglobals // a constant
 
@@ -272,13 +280,13 @@ func recordHistory(ctx context.Context, stores []keys.Store, operations int, tim
 // The results of many goroutines, over several handles, are those of some order of their
 // operations in which each takes effect between its call and its return.
 func testLinearizable(t *testing.T, f *Fixture) {
-	const handles, operations = 3, 40
+	const handles = 3
 	var stores []keys.Store
 	for range handles {
 		stores = append(stores, f.open())
 	}
 	stores = slices.Repeat(stores, (goroutines+handles-1)/handles)
-	hi, err := recordHistory(t.Context(), stores, operations, recovery)
+	hi, err := recordHistory(t.Context(), stores, historyOperations(), recovery)
 	if err != nil {
 		t.Fatal(err)
 	}
