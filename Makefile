@@ -29,12 +29,19 @@ run: build ## build and serve on http://127.0.0.1:8080
 build: ## build .build/jwksctl
 	$(GO) build -trimpath -ldflags='-s -w' -o .build/jwksctl ./cmd/jwksctl
 
-.PHONY: test
+# Many tests wait for servers more than they compute. Therefore four packages are tested at
+# once, and the two modules side by side.
+.PHONY: test test-root test-etcd
 test: ## run every test
-	$(GO) test $(TESTFLAGS) ./...
-	$(GO) -C $(ETCDTEST) test $(TESTFLAGS) ./...
-	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null \
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-root test-etcd
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v initdb >/dev/null \
 		|| echo 'PostgreSQL is not installed: its tests did not run. On Debian: apt-get install postgresql'
+
+test-root:
+	$(GO) test -p 4 $(TESTFLAGS) ./...
+
+test-etcd:
+	$(GO) -C $(ETCDTEST) test $(TESTFLAGS) ./...
 
 .PHONY: race
 race: ## run every test under the race detector (needs a C compiler)
@@ -44,7 +51,7 @@ race: ## run every test under the race detector (needs a C compiler)
 .PHONY: cover
 cover: ## run every test and hold the coverage of pkg/ above the floor
 	@mkdir -p .build
-	$(GO) test $(TESTFLAGS) -coverpkg=./pkg/... -coverprofile=.build/cover.out ./...
+	$(GO) test -p 4 $(TESTFLAGS) -coverpkg=./pkg/... -coverprofile=.build/cover.out ./...
 	$(GO) -C $(ETCDTEST) test $(TESTFLAGS) -coverpkg=github.com/jwksctl/jwksctl/pkg/store/etcd \
 		-coverprofile=$(CURDIR)/.build/cover-etcd.out .
 	@tail -n +2 .build/cover-etcd.out >>.build/cover.out
