@@ -40,6 +40,13 @@ func TestCommandsGiveUpOnAStoreThatHangs(t *testing.T) {
 				}
 				return err
 			},
+			"copy": func(ctx context.Context, c settings) error {
+				s, err := openExistingStoreWith(ctx, c.places, open)
+				if err == nil {
+					err = checkHasKeyset(ctx, c.places, s)
+				}
+				return err
+			},
 		} {
 			t.Run(name+" "+command, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {

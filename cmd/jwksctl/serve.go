@@ -34,9 +34,9 @@ it, so it does not create a keyset without --issuer. With --import-key the first
 signs is one of yours, so that several stores, such as those of CI jobs, begin with the
 same key.
 
-With --auth off the server only publishes: it issues no tokens, takes no step of the
-lifecycle, and needs neither the sealing key nor the right to write to the store or to
-read private keys. Other servers on the store have to do that.
+With --auth off the server only publishes: it issues no tokens and takes no step of the
+lifecycle. It needs no sealing key, and the right to read the public part of the store is
+enough. Other servers on the store have to do the rest.
 
 On SIGTERM and SIGINT the server stops being ready, finishes the requests in flight and
 exits with 0. With --drain-delay it goes on answering for that long, so that a load

@@ -66,9 +66,9 @@ func (a *app) storeCopy(ctx context.Context, cfg settings, o storeCopyOptions, f
 	if err != nil {
 		return err
 	}
-	defer func() { _ = s.Close() }()                             // each write is committed when it is made
-	if _, err := s.Load(ctx); errors.Is(err, keys.ErrNoKeyset) { // before anything is made at the target
-		return noKeyset(source)
+	defer func() { _ = s.Close() }()                       // each write is committed when it is made
+	if err := checkHasKeyset(ctx, source, s); err != nil { // before anything is made at the target
+		return err
 	}
 	t, err := openStore(ctx, target)
 	if err != nil {
@@ -85,6 +85,19 @@ func (a *app) storeCopy(ctx context.Context, cfg settings, o storeCopyOptions, f
 	}
 	target.recordKeyset(ctx, cfg.log, ks.ID)
 	return a.printCopied(o, ks, source, target)
+}
+
+// checkHasKeyset refuses a store that has no keyset, or does not answer within openTimeout.
+func checkHasKeyset(ctx context.Context, p places, s keys.Store) error {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	switch _, err := s.Load(ctx); {
+	case errors.Is(err, keys.ErrNoKeyset):
+		return noKeyset(p)
+	case err != nil:
+		return fmt.Errorf("%w: the store to copy from: %w", keys.ErrUnavailable, keys.ExplainTimeout(err))
+	}
+	return nil
 }
 
 // copyPlaces are the places of two stores.

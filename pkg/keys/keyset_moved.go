@@ -43,6 +43,10 @@ func (ks Keyset) checkEngine(s Store, todo string) error {
 	return nil
 }
 
+// raiseClockSkew is what to do if a store has a keyset whose clock_skew is too short for
+// the engine, so that no server opens it. It has a verb for the command.
+const raiseClockSkew = "back it up with 'jwksctl store backup', restore that in a SQLite store, run %s there once, and copy that store"
+
 // errOccupied is the refusal of a store that has a keyset.
 func errOccupied() error {
 	return &Refusal{Guard: GuardTarget, Text: "this store has a keyset already: name an empty store, or move this one away first"}

@@ -25,7 +25,7 @@ var (
 	// ErrUnreadable: a private key is missing or cannot be opened.
 	ErrUnreadable = errors.New("the private key cannot be opened")
 	// ErrReader: the process only publishes; see OpenReader.
-	ErrReader = errors.New("this process only publishes: it has no sealing key, neither signs nor changes the keyset")
+	ErrReader = errors.New("this process only publishes (auth: off): use a server or a command that has the sealing key")
 	// ErrNoSpecimen: the policy says expired_tokens false.
 	ErrNoSpecimen = errors.New("the policy keeps no expired key (expired_tokens is false)")
 )

@@ -97,8 +97,8 @@ func (r *Ring) checkDocument(results *checkResults, rec Record, v *view) {
 		results.add("moved", CheckFinding, err.Error())
 	}
 	findings = nil
-	if err := ks.Policy.checkClockSkew(r.store.MinClockSkew()); err != nil {
-		findings = append(findings, err.Error()+": raise it with 'jwksctl serve --clock-skew'")
+	if err := ks.checkEngine(r.store, raiseClockSkew); err != nil {
+		findings = append(findings, err.Error())
 	}
 	results.addFindings("clock_skew", findings, fmt.Sprintf("%v, long enough for the engine", ks.Policy.ClockSkew))
 	r.checkWitness(results, v)

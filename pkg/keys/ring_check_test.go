@@ -77,7 +77,8 @@ func TestCheckOfAGoodStore(t *testing.T) {
 	}
 	wantCheck(t, results, "private_keys_open", keys.CheckOK, "4 opened")
 	wantCheck(t, results, "witness", keys.CheckNotRun, "")
-	wantCheck(t, f.check(t, func(o *keys.Options) { o.Store = slowStore{f.store} }), "clock_skew", keys.CheckFinding, "at least 8s")
+	wantCheck(t, f.check(t, func(o *keys.Options) { o.Store = slowStore{f.store} }), "clock_skew", keys.CheckFinding,
+		"must be at least 8s: back it up with 'jwksctl store backup', restore that in a SQLite store, run 'jwksctl serve --clock-skew 8s' there once")
 	wantCheck(t, f.check(t, func(o *keys.Options) { o.Sealer = nil }), "private_keys_open", keys.CheckNotRun, "no sealing key")
 }
 

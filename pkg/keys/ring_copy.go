@@ -27,7 +27,8 @@ func Copy(ctx context.Context, from, to Options, target string) (Keyset, error) 
 		if err := b.keyset.checkEngine(dest.store, "run %s once on the store to copy from, and copy again"); err != nil {
 			return Keyset{}, fmt.Errorf("the store to copy to: %w", err)
 		}
-		lost := checkNotLost(ctx, source, dest, b.keyset) // before dest is read: what was seen was there already
+		// What this machine has seen before dest is read was there already.
+		lost := checkNotLost(ctx, source, dest, b.keyset)
 		v, err := dest.findCopy(ctx, b.keyset)
 		if err != nil {
 			return Keyset{}, fmt.Errorf("the store to copy to: %w", err)
@@ -187,7 +188,8 @@ func UndoCopy(ctx context.Context, from, to Options, target string) error {
 	default:
 		return refuse("the copy was to " + v.ks.MovedTo + ", not to " + target)
 	}
-	lost := checkNotLost(ctx, source, dest, v.ks)                    // before dest is read: what was seen was there already
+	// What this machine has seen before dest is read was there already.
+	lost := checkNotLost(ctx, source, dest, v.ks)
 	for _, wait := range []time.Duration{0, v.ks.Policy.ClockSkew} { // no write of that copy lands later than that
 		sleep(ctx, wait)
 		other, err := dest.loadDocument(ctx)

@@ -103,7 +103,7 @@ func TestNoRevokedKeyComesBackFromTheOldStore(t *testing.T) {
 	}
 }
 
-// A copy is run again while another command undoes it, at any of the calls of the undo.
+// A copy is run again after another command, which undoes it, has found the target empty.
 func TestAnUndoAndACopyDoNotBothSucceed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMoving(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -95,8 +96,8 @@ func TestReaderRefusesWhatNeedsASealingKey(t *testing.T) {
 			return err
 		},
 	} {
-		if err := do(); !errors.Is(err, keys.ErrReader) {
-			t.Errorf("%s = %v, want ErrReader", name, err)
+		if err := do(); !errors.Is(err, keys.ErrReader) || !strings.Contains(err.Error(), "that has the sealing key") {
+			t.Errorf("%s = %v, want ErrReader, and what to use", name, err)
 		}
 	}
 	if found, err := r.Keys(ctx, kid); err != nil || len(found) != 1 {

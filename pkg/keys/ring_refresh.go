@@ -123,8 +123,8 @@ func (r *Ring) openPrivateKeys(ctx context.Context, v, old *view) error {
 		return fmt.Errorf("%w: the private keys are sealed under %s, this key is %s; give the key file that was created with the store",
 			ErrSealingKey, v.ks.SealingKey, name)
 	}
-	if err := v.ks.Policy.checkClockSkew(r.store.MinClockSkew()); err != nil { // it was copied from a store of another kind
-		return fmt.Errorf("%w: raise it in the store that the keyset was copied from, and copy the keyset again", err)
+	if err := v.ks.checkEngine(r.store, raiseClockSkew); err != nil { // it was copied from a store of another kind
+		return err
 	}
 	v.privateKeys = map[string]privateKey{}
 	for _, k := range v.ks.signers() {

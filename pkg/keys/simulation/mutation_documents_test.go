@@ -37,7 +37,7 @@ func policyMutations() []mutation {
 			caughtBy("TestNoKeysetIsCreatedWithAClockSkewThatIsTooShortForTheStore", noLeast),
 		mutate("a clock_skew that is too short may be set", "Ring.SetPolicy", "_.MinClockSkew = _", removed).
 			caughtBy("TestAClockSkewOfTheStoreIsKeptByAChangeOfThePolicy", noLeast),
-		mutate("a copied keyset may have a clock_skew that is too short", "Ring.openPrivateKeys: if _ := _.checkClockSkew(_); _ != nil { _ }", "_ != nil", never).
+		mutate("a copied keyset may have a clock_skew that is too short", "Ring.openPrivateKeys: if _ := _.checkEngine(_, _); _ != nil { _ }", "_ != nil", never).
 			caughtBy("TestACopiedKeysetWithAClockSkewThatIsTooShortIsNotOpened", noLeast),
 		mutate("max-age in fractions", "Policy.validateDurations", "_.JWKSMaxAge%time.Second != 0", never).caughtBy("TestPolicyRefusals", "worlds are drawn in whole seconds"),
 		mutate("a gate longer than R, by D", ready, "_.MaxStaleness", zero).caughtBy(sums, why),
