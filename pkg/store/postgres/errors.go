@@ -122,7 +122,7 @@ func explainCode(code string) (problem, hint string) {
 	case codeReadOnly:
 		return "the store is read-only: it is a standby, or was made read-only", "name the primary, or all servers of the cluster"
 	case codeLockNotAvailable:
-		return "another process has locked the keyset", "look for a session that is idle in transaction: pg_stat_activity"
+		return "another process has locked the keyset", "look for a session that holds the lock: pg_stat_activity; one that waits for SyncRep needs a standby"
 	case codeIdleInTransaction:
 		return "the store ended a change that took too long", "retry"
 	case "53100":

@@ -176,6 +176,14 @@ func TestErrorsOfASwap(t *testing.T) {
 	}
 }
 
+// The lock may be held by a session that is idle, or by a change that waits for a standby.
+func TestHintOfALock(t *testing.T) {
+	_, hint := explain(&pgconn.PgError{Code: codeLockNotAvailable})
+	if !strings.Contains(hint, "holds the lock") || !strings.Contains(hint, "SyncRep") {
+		t.Errorf("the hint is %q", hint)
+	}
+}
+
 func TestExplainCodes(t *testing.T) {
 	for code, want := range map[string]string{
 		"28000": "the store refuses this user",

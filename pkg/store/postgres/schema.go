@@ -33,6 +33,10 @@ func (s *Store) migrate(ctx context.Context) error {
 		return s.fail(ctx, doing, err)
 	}
 	defer s.rollback(ctx, conn)
+	// A process that stops here would otherwise keep every other from starting.
+	if _, err := conn.Exec(ctx, "SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '5s'"); err != nil {
+		return s.fail(ctx, doing, err)
+	}
 	// Other processes that do this wait here, and find the work done.
 	if _, err := conn.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('jwksctl schema ' || $1::text, 0))`, s.location.schema); err != nil {
 		return s.fail(ctx, doing, err)

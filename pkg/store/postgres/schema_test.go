@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/jwksctl/jwksctl/pkg/keys"
 	"github.com/jwksctl/jwksctl/pkg/store/postgrestest"
 )
@@ -65,6 +67,33 @@ func TestMigrationIsOneTransaction(t *testing.T) {
 		t.Fatal("Open succeeds although another table has the name of one of ours")
 	}
 	server.Exec(t, databaseName(t, url), "DROP TABLE jwksctl.private_key")
+	swap(t, openStore(t, url), keys.Change{Document: []byte("one")})
+}
+
+// A process stops inside the migration. The server ends its session, and others start. No
+// wait for a lock is without an end.
+func TestMigrationThatStops(t *testing.T) {
+	server := postgrestest.Start(t)
+	url := server.CreateDatabase(t)
+	h := &hook{}
+	lockTimeout := ""
+	h.set(func(conn *pgx.Conn, statement string) {
+		switch {
+		case strings.Contains(statement, "pg_advisory_xact_lock"):
+			if err := conn.QueryRow(t.Context(), "SHOW lock_timeout").Scan(&lockTimeout); err != nil {
+				t.Error(err)
+			}
+		case statement == "COMMIT":
+			waitUntilGone(t, server, conn.PgConn().PID())
+		}
+	})
+	if s, err := open(t.Context(), url, h, (*Store).migrate); err == nil {
+		_ = s.Close()
+		t.Error("a migration is committed after its session has ended")
+	}
+	if lockTimeout != "5s" {
+		t.Errorf("lock_timeout = %s in a migration, want 5s", lockTimeout)
+	}
 	swap(t, openStore(t, url), keys.Change{Document: []byte("one")})
 }
 
