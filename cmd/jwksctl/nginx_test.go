@@ -258,7 +258,7 @@ func (s *site) ask(path string) (response, error) {
 // traffic is a number of clients that ask all the time.
 type traffic struct {
 	site *site
-	stop chan struct{}
+	stop context.CancelFunc
 	wait sync.WaitGroup
 
 	mu     sync.Mutex
@@ -272,23 +272,19 @@ type traffic struct {
 
 func (s *site) startTraffic(t *testing.T) *traffic {
 	t.Helper()
-	l := &traffic{site: s, stop: make(chan struct{}), tokens: map[string]bool{}, states: map[string]int{}}
+	ctx, stop := context.WithCancel(t.Context()) // it ends before nginx does, also if the test fails
+	l := &traffic{site: s, stop: stop, tokens: map[string]bool{}, states: map[string]int{}}
 	l.fetch()
 	for range 2 {
-		l.wait.Go(func() { l.repeat(l.fetch) })
-		l.wait.Go(func() { l.repeat(l.mint) })
+		l.wait.Go(func() { repeat(ctx, l.fetch) })
+		l.wait.Go(func() { repeat(ctx, l.mint) })
 	}
 	return l
 }
 
-func (l *traffic) repeat(do func()) {
-	for {
-		select {
-		case <-l.stop:
-			return
-		default:
-			do()
-		}
+func repeat(ctx context.Context, do func()) {
+	for ctx.Err() == nil {
+		do()
 	}
 }
 
@@ -335,7 +331,7 @@ func (l *traffic) mint() {
 
 func (l *traffic) end(t *testing.T) {
 	t.Helper()
-	close(l.stop)
+	l.stop()
 	l.wait.Wait()
 	t.Logf("%d tokens, %d JWK Sets, the oldest %v, by state of the cache: %v", len(l.tokens), l.sets, l.oldest, l.states)
 	if len(l.failed) > 0 {
