@@ -5,9 +5,13 @@ package etcdcluster
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -60,6 +64,29 @@ func (m *Member) Freeze() {
 	m.t.Helper()
 	m.signal(syscall.SIGSTOP)
 	m.state = frozen
+	for deadline := time.Now().Add(patience); !m.isStopped(); {
+		if time.Now().After(deadline) {
+			m.t.Errorf("%s does not stop", m.name)
+			return
+		}
+	}
+}
+
+// isStopped reports whether every thread of the process has stopped, which happens some
+// time after the signal. Only Linux says so.
+func (m *Member) isStopped() bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", m.command.Process.Pid))
+	for _, thread := range threads {
+		text, err := os.ReadFile(thread)
+		if err != nil {
+			continue // it has ended
+		}
+		_, fields, _ := strings.Cut(string(text), ") ") // the name before it may contain anything
+		if !strings.HasPrefix(fields, "T") {
+			return false
+		}
+	}
+	return true
 }
 
 // Thaw lets a frozen process continue.
