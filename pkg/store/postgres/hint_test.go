@@ -164,7 +164,7 @@ func TestStatementsOfAnIdleReplica(t *testing.T) {
 			statements := func() int {
 				return strings.Count(server.Log(), "app="+name+" LOG:  execute") + strings.Count(server.Log(), "app="+name+" LOG:  statement")
 			}
-			loads := func() int { return strings.Count(server.Log(), "LEFT JOIN "+name+".keyset") }
+			loads := func() int { return strings.Count(server.Log(), `LEFT JOIN "`+name+`".keyset`) }
 			waitUntil(t, "the replica is idle", func() bool { return s.listened.Load() > 0 || s.pooled.Load() })
 			first, sent, start := loads(), statements(), time.Now()
 			waitUntil(t, "the replica has read eight times", func() bool { return loads() >= first+8 })
