@@ -104,9 +104,8 @@ func Read(ctx context.Context, o Options) (Keyset, error) {
 
 // Open reads the keyset and opens the private keys. It never creates anything: an
 // empty store is ErrNoKeyset, another sealing key is ErrSealingKey, a clock_skew that is
-// too short for the store is ErrClockSkew. A private key
-// that cannot be opened is no error here: the ring publishes, and SigningKey returns
-// the reason.
+// too short for the store is ErrClockSkew. A private key that cannot be opened is no error
+// here: the ring publishes, and SigningKey returns the reason.
 func Open(ctx context.Context, o Options) (*Ring, error) {
 	r := newRing(o)
 	if err := r.Refresh(ctx); err != nil {

@@ -182,9 +182,9 @@ func TestSeveralProcessesDetectALateLanding(t *testing.T) {
 	late := f.stored(t)
 	must(t, last.Step(t.Context()))
 	wantPostponed(t, late, f.stored(t), 1500*time.Millisecond)
-	half := f.stored(t)
+	corrected := f.stored(t)
 	must(t, first.Step(t.Context()))
-	wantPostponed(t, half, f.stored(t), time.Second)
+	wantPostponed(t, corrected, f.stored(t), time.Second)
 	must(t, last.Step(t.Context()))
 	if v := f.stored(t).Version; v != 4 {
 		t.Errorf("version %d", v)

@@ -17,8 +17,8 @@
 // for example a write that lands at its deadline, just after another process read the
 // store.
 //
-// In half of the worlds some writes land after their deadline, by up to three times e
-// (late_test.go). Other processes read the store until then and are often disconnected
+// In every second world, on average, some writes land after their deadline, by up to
+// three times e (late_test.go). Other processes read the store until then and are often disconnected
 // afterwards. At least one of them takes a step before a stamp of the late version falls
 // due, which is what the guarantees of pkg/keys ask for in such a case.
 //

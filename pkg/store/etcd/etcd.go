@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// MinClockSkew is Store.MinClockSkew: the time in which etcd applies a request or gives it up, with its
-	// defaults: 5 s and two elections of 1 s. One second is for the way there.
+	// MinClockSkew is Store.MinClockSkew: the time in which etcd applies a request or gives
+	// it up, with its defaults: 5 s and two elections of 1 s. One second is for the way there.
 	MinClockSkew = 8 * time.Second
 
 	// readTimeout is how long a read may take in all. An election takes 1 s to 2 s.

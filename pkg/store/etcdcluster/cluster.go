@@ -30,9 +30,9 @@ import (
 	"go.uber.org/zap"
 )
 
-// patience is how long the cluster may take to get healthy: an election takes 2 s on an
+// waitTimeout is how long the cluster may take to get healthy: an election takes 2 s on an
 // idle machine.
-const patience = time.Minute
+const waitTimeout = time.Minute
 
 // Options are the settings of a cluster.
 type Options struct {
@@ -236,7 +236,7 @@ func (c *Cluster) Leader() *Member {
 	c.t.Helper()
 	client := c.Client(clientv3.Config{})
 	defer client.Close() //nolint:errcheck // it is closed again at the end of the test
-	for end := time.Now().Add(patience); time.Now().Before(end); wait(c.t) {
+	for end := time.Now().Add(waitTimeout); time.Now().Before(end); wait(c.t) {
 		if m := c.agreedLeader(client); m != nil {
 			return m
 		}

@@ -64,7 +64,7 @@ func (m *Member) Freeze() {
 	m.t.Helper()
 	m.signal(syscall.SIGSTOP)
 	m.state = frozen
-	for deadline := time.Now().Add(patience); !m.isStopped(); {
+	for deadline := time.Now().Add(waitTimeout); !m.isStopped(); {
 		if time.Now().After(deadline) {
 			m.t.Errorf("%s does not stop", m.name)
 			return
@@ -104,7 +104,7 @@ func (m *Member) end(signal syscall.Signal) {
 	m.signal(signal)
 	select {
 	case <-m.ended:
-	case <-time.After(patience):
+	case <-time.After(waitTimeout):
 		m.t.Errorf("member %s does not end\n%s", m.name, m.output)
 	}
 	m.state = down
@@ -159,7 +159,7 @@ func (m *Member) WaitReady() {
 	case <-m.ended:
 		m.state = down
 		m.t.Fatalf("member %s ended\n%s", m.name, m.output)
-	case <-time.After(patience):
+	case <-time.After(waitTimeout):
 		m.t.Fatalf("member %s is not ready\n%s", m.name, m.output)
 	}
 }

@@ -25,7 +25,7 @@ func (s *Server) Backup(t testing.TB, database string) (restore func()) {
 // run runs a program of PostgreSQL.
 func (s *Server) run(t testing.TB, program string, args ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
 	defer cancel()
 	if err := s.in.run(ctx, program, args...); err != nil {
 		t.Fatal(err)

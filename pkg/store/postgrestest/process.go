@@ -59,7 +59,7 @@ func (s *Server) Kill(t testing.TB) {
 // it may remain as a zombie.
 func waitForEnd(t testing.TB, pid int) {
 	t.Helper()
-	for end := time.Now().Add(patience); ; {
+	for end := time.Now().Add(waitTimeout); ; {
 		state, _ := exec.CommandContext(context.Background(), "ps", "-o", "stat=", "-p", strconv.Itoa(pid)).Output() //nolint:gosec,usetesting // the argument is a number; it also runs after the test
 		if len(state) == 0 || state[0] == 'Z' {
 			return
@@ -116,7 +116,7 @@ func (s *Server) waitForExit(t testing.TB) {
 	t.Helper()
 	select {
 	case <-s.exited:
-	case <-time.After(patience):
+	case <-time.After(waitTimeout):
 		t.Errorf("the server does not end:\n%s", s.Log())
 	}
 }

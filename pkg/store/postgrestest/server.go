@@ -21,8 +21,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// patience bounds each wait for a server. Only a failing test takes so long.
-const patience = 60 * time.Second
+// waitTimeout bounds each wait for a server. Only a failing test takes so long.
+const waitTimeout = 60 * time.Second
 
 // Server is a PostgreSQL server that belongs to one test.
 type Server struct {
@@ -41,7 +41,7 @@ type Server struct {
 func Start(t testing.TB, settings ...string) *Server {
 	t.Helper()
 	in := find(t)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
 	defer cancel()
 	template, err := in.template(ctx)
 	if err != nil {
@@ -140,7 +140,7 @@ func (s *Server) Start(t testing.TB) {
 // waitUntilReady waits until the server answers.
 func (s *Server) waitUntilReady(t testing.TB) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
 	defer cancel()
 	for {
 		conn, err := pgx.Connect(ctx, s.URL("postgres"))
@@ -192,7 +192,7 @@ func (s *Server) CreateDatabase(t testing.TB) string {
 // Connect returns a connection of the superuser to a database. The end of the test closes it.
 func (s *Server) Connect(t testing.TB, database string) *pgx.Conn {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, s.URL(database))
 	if err != nil {
@@ -209,7 +209,7 @@ func (s *Server) Connect(t testing.TB, database string) *pgx.Conn {
 // Exec runs statements as the superuser, each in a transaction of its own.
 func (s *Server) Exec(t testing.TB, database string, statements ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, s.URL(database))
 	if err != nil {

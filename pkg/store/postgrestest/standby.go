@@ -15,7 +15,7 @@ import (
 // asynchronous until s.RequireSync.
 func (s *Server) Standby(t testing.TB) *Server {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
 	defer cancel()
 	standby := newServer(t, s.in, s.settings)
 	err := s.in.run(ctx, "pg_basebackup", "--host", s.Folder, "--port", strconv.Itoa(s.Port), "--username=postgres",
@@ -41,7 +41,7 @@ func (s *Server) RequireSync(t testing.TB, on bool) {
 		AND NOT EXISTS (SELECT FROM pg_stat_replication WHERE (sync_state = 'sync') <> `+strconv.FormatBool(on)+`)`)
 	// Without a standby, only a commit shows whether commits wait: the server has a flag for
 	// that, which its checkpointer sets some time after the setting has changed.
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(waitTimeout)
 	for on && !s.hasStandby(t) && !s.commitWaits(t) {
 		if time.Now().After(deadline) {
 			t.Fatal("commits do not wait for a standby")
@@ -81,7 +81,7 @@ func (s *Server) Promote(t testing.TB) {
 // WaitFor waits until a query of the superuser in the database postgres returns true.
 func (s *Server) WaitFor(t testing.TB, query string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
 	defer cancel()
 	for {
 		// A new connection has the newest settings.

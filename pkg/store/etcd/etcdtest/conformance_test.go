@@ -156,14 +156,14 @@ func TestNothingIsWrittenToStderr(t *testing.T) {
 		if output != "" {
 			t.Errorf("the process wrote\n%s", output)
 		}
-	case <-time.After(patience):
+	case <-time.After(waitTimeout):
 		t.Error("the process does not end")
 	}
 }
 
 // process is another process of a test. It returns its exit code.
 func process(url string, args []string) int {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), waitTimeout)
 	defer cancel()
 	s, err := etcd.Open(ctx, url)
 	if err == nil && args[0] == "create" {

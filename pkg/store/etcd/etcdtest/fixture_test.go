@@ -20,8 +20,8 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/store/etcdcluster"
 )
 
-// patience is how long a test waits for what must happen.
-const patience = time.Minute
+// waitTimeout is how long a test waits for what must happen.
+const waitTimeout = time.Minute
 
 // processURL is the variable that makes this program another process of a test: it does
 // what process says, on the store at that URL.
@@ -130,7 +130,7 @@ func wantProblem(t *testing.T, err error, problem string) {
 // eventually calls condition until it returns true.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); {
+	for end := time.Now().Add(waitTimeout); time.Now().Before(end); {
 		if condition() {
 			return
 		}
@@ -157,7 +157,7 @@ func receive(t *testing.T, result <-chan error) error {
 	select {
 	case err := <-result:
 		return err
-	case <-time.After(patience):
+	case <-time.After(waitTimeout):
 		t.Fatal("Wait does not return")
 		return nil
 	}
