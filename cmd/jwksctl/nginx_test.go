@@ -15,12 +15,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/jwksctl/jwksctl/pkg/freeport"
 	"github.com/jwksctl/jwksctl/pkg/store/postgrestest"
 )
 
@@ -71,7 +73,7 @@ func startReplicas(t *testing.T, n int) []*replica {
 	store := postgrestest.Start(t).CreateDatabase(t)
 	var all []*replica
 	for range n {
-		r := &replica{dir: dir, store: store, port: freePort(t)}
+		r := &replica{dir: dir, store: store, port: strconv.Itoa(freeport.Port(t))}
 		r.start(t)
 		all = append(all, r)
 	}
@@ -144,7 +146,7 @@ func startNginx(t *testing.T, replicas []*replica) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := freePort(t)
+	port := strconv.Itoa(freeport.Port(t))
 	text := string(example)
 	for _, change := range [][2]string{
 		{"listen 443 ssl", "listen 127.0.0.1:" + port + " ssl"},
@@ -345,19 +347,6 @@ func (l *traffic) end(t *testing.T) {
 	if most := exampleMaxAge + 2*time.Second; l.oldest > most {
 		t.Errorf("a JWK Set was %v old, want at most %v", l.oldest, most)
 	}
-}
-
-// freePort returns a port of the loopback address that nothing listens on.
-func freePort(t *testing.T) string {
-	t.Helper()
-	var config net.ListenConfig
-	l, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }
 
 // waitFor checks a condition until it holds.

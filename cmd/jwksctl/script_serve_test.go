@@ -127,6 +127,30 @@ func sends(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(s.cmd.Process.Signal(signals(ts, args[0])))
 }
 
+// logs waits until a line of a file, such as the log of a server, matches:
+//
+//	logs '"msg":"drained"' one.log
+func logs(ts *testscript.TestScript, neg bool, args []string) {
+	arguments(ts, neg, args, 2, "logs PATTERN FILE")
+	pattern, err := regexp.Compile(args[0])
+	ts.Check(err)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(storyTimeout)
+	for {
+		text, err := os.ReadFile(ts.MkAbs(args[1]))
+		ts.Check(err)
+		if pattern.Match(text) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			ts.Fatalf("no line matches:\n%s", text)
+		}
+	}
+}
+
 // end sends a signal to a server, which must end with this exit code; -1 is that
 // of a process that a signal ended.
 //

@@ -87,6 +87,7 @@ func commands() map[string]scriptCommand {
 		"serve-unread": serveUnread,
 		"send":         sends,
 		"end":          end,
+		"logs":         logs,
 		"http":         request,
 		"awaits":       awaits,
 		"sql":          sqlStatement,

@@ -17,8 +17,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,6 +26,8 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+
+	"github.com/jwksctl/jwksctl/pkg/freeport"
 )
 
 // waitTimeout is how long the cluster may take to get healthy: an election takes 2 s on an
@@ -66,7 +66,7 @@ func Start(t testing.TB, options Options) *Cluster {
 		options.Program = program
 	}
 	c := &Cluster{t: t, options: options}
-	ports := freePorts(t, 2*options.Members)
+	ports := freeport.Addresses(t, 2*options.Members)
 	var peers []string
 	for i := range options.Members {
 		m := &Member{
@@ -106,27 +106,6 @@ func goCommand(ctx context.Context, args ...string) (string, error) {
 		return "", fmt.Errorf("build a member of etcd: go %s: %v\n%s", strings.Join(args, " "), err, stderr.String())
 	}
 	return strings.TrimSpace(string(out)), nil
-}
-
-// freePorts returns addresses on loopback at which nothing listens now. They are below the
-// ports that systems give to outgoing connections, one of which might take the port of a
-// member that is down.
-func freePorts(t testing.TB, n int) (addresses []string) {
-	t.Helper()
-	const first, last = 20_000, 32_000
-	for range 100 * n {
-		address := fmt.Sprintf("127.0.0.1:%d", first+rand.N(last-first)) //nolint:gosec // a port is no secret
-		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
-		if err != nil {
-			continue
-		}
-		defer l.Close() //nolint:errcheck // nothing connected
-		if addresses = append(addresses, address); len(addresses) == n {
-			return addresses
-		}
-	}
-	t.Fatalf("found %d free ports of %d", len(addresses), n)
-	return nil
 }
 
 func (c *Cluster) arguments(m *Member) []string {

@@ -5,7 +5,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/jwksctl/jwksctl/pkg/freeport"
 	"github.com/jwksctl/jwksctl/pkg/keys"
 	"github.com/jwksctl/jwksctl/pkg/store/postgrestest"
 	"github.com/jwksctl/jwksctl/pkg/store/storetest"
@@ -29,12 +29,7 @@ func startPooler(t *testing.T, server *postgrestest.Server, database string) (ur
 			postgrestest.Missing(t, "pgbouncer is not installed: the test with a pooler did not run: apt-get install pgbouncer")
 		}
 	}
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	_ = listener.Close()
+	port := freeport.Port(t)
 	settings := fmt.Sprintf(`[databases]
 * = host=%s port=%d user=postgres
 [pgbouncer]

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -19,6 +18,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/jwksctl/jwksctl/pkg/freeport"
 )
 
 // waitTimeout bounds each wait for a server. Only a failing test takes so long.
@@ -62,7 +63,7 @@ func newServer(t testing.TB, in installation, settings []string) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{Folder: folder, Port: freePort(t), in: in, settings: settings}
+	s := &Server{Folder: folder, Port: freeport.Port(t), in: in, settings: settings}
 	s.removeWhenTestProcessEnds(t)
 	t.Cleanup(func() { s.end(t) })
 	return s
@@ -70,17 +71,6 @@ func newServer(t testing.TB, in installation, settings []string) *Server {
 
 func (s *Server) data() string { return filepath.Join(s.Folder, "data") }
 func (s *Server) log() string  { return filepath.Join(s.Folder, "log") }
-
-// freePort returns a port that was free a moment ago.
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()                     //nolint:errcheck // only its number is needed
-	return l.Addr().(*net.TCPAddr).Port //nolint:errcheck // a TCP listener has a TCP address
-}
 
 // configure writes the settings of a new cluster.
 func (s *Server) configure(t testing.TB) {
