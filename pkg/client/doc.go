@@ -1,0 +1,50 @@
+// Package client says who may ask for a token: the list of clients, and the three ways to
+// authenticate one.
+//
+// A client proves who it is in one of three ways, and its entry has exactly one of them:
+//
+//	trust            a token that its platform gave it (a Kubernetes service account, GitHub
+//	                 Actions, SPIFFE, another jwksctl) is its assertion. The entry pins the
+//	                 issuer, the subject, the audience and the typ. No secret exists.
+//	jwks, jwks_uri   it signs an assertion with its own key: private_key_jwt (RFC 7523,
+//	                 section 2.2).
+//	secret_sha256    it has a secret of 256 random bits, of which the list has the SHA-256.
+//
+// An entry, as YAML:
+//
+//   - id: billing                        # client_id, and sub of its tokens
+//     audiences: [https://api.example]   # it may ask for a token for one of these
+//     scopes: [read, write]              # it may ask for some of these; all if it names none
+//     max_ttl: 15m                       # longest lifetime; at most token_ttl, which is the default
+//     claims: {team: payments}           # further claims of each of its tokens
+//     expired_tokens: false              # whether it may ask for expired tokens
+//     rate_limit: 10                     # tokens a second; 0 is no limit
+//
+//     trust:                             # one of the three ways
+//
+//   - issuer: https://token.actions.githubusercontent.com
+//     subject: repo:example/shop:*     # exact, or a prefix that ends with *
+//     audience: https://tokens.example # the only audience of the platform's token
+//     typ: JWT                         # JWT, which is the default, also matches an absent typ
+//     require: {repository_id: "4711"} # claims that must have these values
+//     jwks_uri: https://…              # where the keys are; by default the issuer's metadata says it
+//
+//     jwks: {"keys": […]}                # or this: public keys
+//     jwks_uri: https://…                # or where they are published
+//
+//     secret_sha256: [9f86d0…]           # or this: one hash, or two so that one can be replaced
+//
+// # What it guarantees
+//
+//   - Nothing is granted that the entry does not list.
+//   - An assertion has exactly one audience, and it is ours, so that one made for another
+//     server cannot be used here. One that is signed by the client itself is at most 60
+//     seconds old and is accepted once in each process.
+//   - A refusal says the same for every cause, and an unknown client costs as much time as
+//     a wrong secret or a wrong signature. [Refusal] has the reason, for the audit log.
+//   - The keys decide the algorithm; see package token, which verifies every assertion.
+//   - A list replaces another one as a whole. Keys that were fetched and assertions that
+//     were used stay known.
+//
+// It reads no file and no HTTP request, mints nothing, and keeps no secret: only hashes.
+package client
