@@ -42,8 +42,9 @@ On SIGTERM and SIGINT the server stops being ready, finishes the requests in fli
 exits with 0. With --drain-delay it goes on answering for that long, so that a load
 balancer notices that it is not ready before the port closes.
 
-SIGHUP reloads the certificate, which is also reloaded when its files change. A pair that
-is broken or does not match is reported in the log, and the last one stays.`,
+SIGHUP reloads the certificate and the list of clients, which are also reloaded when their
+files change. A pair that is broken or does not match, or a settings file that is broken,
+is reported in the log, and what was loaded last stays. Other settings need a restart.`,
 		Example: `  jwksctl serve
   jwksctl serve --port 0 --ready-file /run/jwksctl.url     # any free port
   jwksctl serve --rotation-interval 10s                    # watch keys rotate
@@ -57,7 +58,7 @@ is broken or does not match is reported in the log, and the last one stays.`,
 	newKeysetFlag(c, &first.confirmed)
 	importKeyFlag(c.Flags(), &importKey)
 	completeAlgorithms(c, "algorithm")
-	complete(c, "auth", config.AuthAnonymous, config.AuthOff)
+	complete(c, "auth", config.AuthAnonymous, config.AuthClients, config.AuthOff)
 	complete(c, "log-format", "text", "json")
 	complete(c, "log-level", "debug", "info", "warn", "error")
 	return a.withSettings(c, func(ctx context.Context, cfg settings, _ []string) error {
@@ -101,9 +102,13 @@ func (a *app) serve(ctx context.Context, cfg settings, first newKeyset) error {
 		return err
 	}
 	defer func() { _ = ring.Close() }() // each write is committed when it is made
+	clients, err := a.loadClients(cfg, func() string { return ring.Policy().Issuer }, log)
+	if err != nil {
+		return err
+	}
 	warnOfIssuer(ctx, ring.Policy().Issuer, cfg.Config, log, url)
 	s := server.New(server.Options{
-		Ring: ring.Ring, Audience: cfg.Audience, NoTokens: cfg.Auth == config.AuthOff, RateLimit: cfg.RateLimit, MaxConnections: cfg.MaxConnections,
+		Ring: ring.Ring, Audience: cfg.Audience, NoTokens: cfg.Auth != config.AuthAnonymous, RateLimit: cfg.RateLimit, MaxConnections: cfg.MaxConnections,
 		DrainDelay: cfg.DrainDelay, DrainTimeout: cfg.DrainTimeout, TLS: certificate.tlsConfig(), Log: log, Version: version(),
 	})
 	// The ring runs on while requests in flight are drained, because they need signatures.
@@ -113,6 +118,9 @@ func (a *app) serve(ctx context.Context, cfg settings, first newKeyset) error {
 		defer close(done)
 		ring.Run(running)
 	}()
+	if clients != nil {
+		go clients.run(ctx)
+	}
 	defer func() {
 		stop()
 		<-done
@@ -120,7 +128,7 @@ func (a *app) serve(ctx context.Context, cfg settings, first newKeyset) error {
 	if err := servePprof(ctx, cfg.Config, log); err != nil {
 		return err
 	}
-	return a.serveHTTP(ctx, service{s, listener, certificate, hangups, cfg.Config, url, ring.Ring, log})
+	return a.serveHTTP(ctx, service{s, listener, certificate, clients, hangups, cfg.Config, url, ring.Ring, log})
 }
 
 // openServed opens the keyset that serve serves. A server that issues tokens creates the
@@ -145,6 +153,7 @@ type service struct {
 	server      *server.Server
 	listener    net.Listener
 	certificate *certificate
+	clients     *clients
 	hangups     <-chan os.Signal
 	cfg         config.Config
 	url         string
@@ -193,10 +202,14 @@ func (a *app) serveHTTP(ctx context.Context, s service) error {
 
 // reload is the answer to SIGHUP.
 func (s service) reload(ctx context.Context) {
-	if s.certificate == nil {
+	if s.certificate == nil && s.clients == nil {
 		s.log.InfoContext(ctx, "SIGHUP: there is nothing to reload")
-	} else {
+	}
+	if s.certificate != nil {
 		s.certificate.reloadNow(ctx)
+	}
+	if s.clients != nil {
+		s.clients.files.now(ctx)
 	}
 }
 
