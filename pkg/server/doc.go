@@ -139,6 +139,8 @@
 //     are more, the oldest of them is closed, so that a client that sends nothing cannot
 //     keep others out. Idle connections are closed after a minute, or after a second while
 //     there is no place for others.
+//   - A connection ends after a request whose body has chunks, because it may have had a
+//     Content-Length that disagrees (RFC 9112, section 6.1).
 //
 // # What it does not do
 //

@@ -53,6 +53,11 @@ func (s *Server) observe(writer http.ResponseWriter, r *http.Request) {
 		s.connections.awaitBody(r)
 	}
 	header := writer.Header()
+	if len(r.TransferEncoding) > 0 {
+		// The request may have had a Content-Length too, which net/http has removed. A proxy
+		// that reads that one takes what follows for another request (RFC 9112, section 6.1).
+		header.Set("Connection", "close")
+	}
 	header.Set("X-Content-Type-Options", "nosniff")
 	if given := r.Header.Values(requestIDHeader); len(given) == 1 && isRequestID(given[0]) {
 		header.Set(requestIDHeader, given[0])

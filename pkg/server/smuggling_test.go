@@ -46,6 +46,7 @@ func TestSmugglingShapes(t *testing.T) {
 		{"two lengths in one line", line + host + contentType + auth + "Content-Length: 29, 0\r\n\r\n" + body, []int{400}},
 		{"a length with a sign", line + host + contentType + auth + "Content-Length: +" + strconv.Itoa(len(body)) + "\r\n\r\n" + body, []int{400}},
 		{"a negative length", line + host + contentType + auth + "Content-Length: -1\r\n\r\n" + body, []int{400}},
+		{"a length and chunks", line + host + contentType + auth + length + "Transfer-Encoding: chunked\r\n\r\n" + chunked + smuggled, []int{200}},
 		{"another coding", line + host + contentType + auth + length + "Transfer-Encoding: gzip, chunked\r\n\r\n" + chunked, []int{501}},
 		{"a coding with a space", line + host + contentType + auth + length + "Transfer-Encoding : chunked\r\n\r\n" + chunked, []int{400}},
 		{"two codings", line + host + contentType + auth + "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n" + chunked, []int{501}},
