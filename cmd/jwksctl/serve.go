@@ -43,7 +43,8 @@ exits with 0. With --drain-delay it goes on answering for that long, so that a l
 balancer notices that it is not ready before the port closes.
 
 SIGHUP reloads the certificate, which is also reloaded when its files change. A pair that
-is broken or does not match is reported in the log, and the last one stays.`,
+is broken or does not match is reported in the log, and the last one stays. SIGHUP also
+opens the audit log again, after it was rotated.`,
 		Example: `  jwksctl serve
   jwksctl serve --port 0 --ready-file /run/jwksctl.url     # any free port
   jwksctl serve --rotation-interval 10s                    # watch keys rotate
@@ -77,6 +78,12 @@ func (a *app) serve(ctx context.Context, cfg settings, first newKeyset) error {
 	hangups := surviveSignals()
 	log := a.logger(cfg.Config)
 	cfg.log = log
+	if cfg.Auth != config.AuthOff { // such a server has nothing to record
+		if err := a.openAudit(ctx, &cfg, "serve"); err != nil {
+			return err
+		}
+		defer cfg.audit.close()
+	}
 	certificate, err := loadCertificate(cfg.Config, log)
 	if err != nil {
 		return err
@@ -120,7 +127,7 @@ func (a *app) serve(ctx context.Context, cfg settings, first newKeyset) error {
 	if err := servePprof(ctx, cfg.Config, log); err != nil {
 		return err
 	}
-	return a.serveHTTP(ctx, service{s, listener, certificate, hangups, cfg.Config, url, ring.Ring, log})
+	return a.serveHTTP(ctx, service{s, listener, certificate, hangups, cfg.Config, url, ring.Ring, log, cfg.audit})
 }
 
 // openServed opens the keyset that serve serves. A server that issues tokens creates the
@@ -150,6 +157,7 @@ type service struct {
 	url         string
 	ring        *keys.Ring
 	log         *slog.Logger
+	audit       *auditor
 }
 
 // serveHTTP serves until ctx ends. It announces the server on the terminal, in the log
@@ -193,10 +201,12 @@ func (a *app) serveHTTP(ctx context.Context, s service) error {
 
 // reload is the answer to SIGHUP.
 func (s service) reload(ctx context.Context) {
-	if s.certificate == nil {
-		s.log.InfoContext(ctx, "SIGHUP: there is nothing to reload")
-	} else {
+	reopened := s.audit.reopen(ctx)
+	switch {
+	case s.certificate != nil:
 		s.certificate.reloadNow(ctx)
+	case !reopened:
+		s.log.InfoContext(ctx, "SIGHUP: there is nothing to reload")
 	}
 }
 
