@@ -99,25 +99,25 @@ func (c *auditor) record(e audit.Event) error {
 
 // recordDone writes a line of what is done already. If the line is missing, the ordinary
 // log says so.
-func (c *auditor) recordDone(ctx context.Context, e audit.Event) {
+func (c *auditor) recordDone(e audit.Event) {
 	if err := c.record(e); err != nil {
-		c.report.ErrorContext(ctx, "done, but the audit log has no line of it", "event", string(e.Kind), "what", strings.Join(strings.Fields(
+		c.report.Error("done, but the audit log has no line of it", "event", string(e.Kind), "what", strings.Join(strings.Fields(
 			strings.Join([]string{e.Step, e.KeyID, e.Client, e.Setting, e.Old, e.New}, " ")), " "))
 	}
 }
 
 // keysetChanged is keys.Options.Changed.
-func (c *auditor) keysetChanged(ctx context.Context, before, after keys.Keyset, steps []keys.Event) {
+func (c *auditor) keysetChanged(_ context.Context, before, after keys.Keyset, steps []keys.Event) {
 	if c == nil {
 		return
 	}
 	for _, step := range steps {
 		if step.Step != keys.StepSetPolicy {
-			c.recordDone(ctx, c.keyEvent(after, step))
+			c.recordDone(c.keyEvent(after, step))
 			continue
 		}
 		for _, d := range before.Policy.Differences(after.Policy) {
-			c.recordDone(ctx, audit.Event{Kind: audit.SettingChanged, Version: after.Version, Setting: d.Setting, Old: d.Old, New: d.New})
+			c.recordDone(audit.Event{Kind: audit.SettingChanged, Version: after.Version, Setting: d.Setting, Old: d.Old, New: d.New})
 		}
 	}
 }
@@ -145,8 +145,8 @@ func (c *auditor) keyEvent(ks keys.Keyset, step keys.Event) audit.Event {
 }
 
 // storeChanged records that a keyset came to another store, or back.
-func (c *auditor) storeChanged(ctx context.Context, step string, version uint64, from, to string) {
-	c.recordDone(ctx, audit.Event{Kind: audit.KeyChanged, Step: step, Version: version, Old: from, New: to})
+func (c *auditor) storeChanged(step string, version uint64, from, to string) {
+	c.recordDone(audit.Event{Kind: audit.KeyChanged, Step: step, Version: version, Old: from, New: to})
 }
 
 // The steps of storeChanged, besides those of package keys.
@@ -156,11 +156,11 @@ const (
 	stepRestore  = "restore"
 )
 
-// clientsChanged records which clients were added, removed or changed. At its start a
-// server has no old ones.
-func (c *auditor) clientsChanged(ctx context.Context, before, after []client.Client) {
+// clientsChanged records which clients were added, removed or changed. A server that starts
+// has none before.
+func (c *auditor) clientsChanged(before, after []client.Client) {
 	record := func(step, id string) {
-		c.recordDone(ctx, audit.Event{Kind: audit.ClientsChanged, Step: step, Client: id})
+		c.recordDone(audit.Event{Kind: audit.ClientsChanged, Step: step, Client: id})
 	}
 	old := map[string]client.Client{}
 	for _, b := range before {

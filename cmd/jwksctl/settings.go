@@ -18,8 +18,9 @@ import (
 type settings struct {
 	config.Config
 	places places
-	log    *slog.Logger // what the keyset reports; serve has another one
-	audit  *auditor     // nil for a command that signs and changes nothing, or if there is no audit log
+	log    *slog.Logger   // what the keyset reports; serve has another one
+	flags  *pflag.FlagSet // with which they were loaded, to load them again
+	audit  *auditor       // nil for a command that signs and changes nothing, or if there is no audit log
 }
 
 // settings loads the settings for a command. Every command refuses the values that no
@@ -29,7 +30,7 @@ func (a *app) settings(flags *pflag.FlagSet) (settings, error) {
 	if err == nil {
 		err = checkValues(c)
 	}
-	return settings{c, findPlaces(c, a.stateFolder), a.warnings(), nil}, err
+	return settings{c, findPlaces(c, a.stateFolder), a.warnings(), flags, nil}, err
 }
 
 // checkValues checks each value by itself, as far as package config cannot. Whether the
@@ -39,6 +40,9 @@ func checkValues(c config.Config) error {
 		if secretAt(path) >= 0 {
 			return errSecret() // a file that does not exist could be made, and have the secret in its name
 		}
+	}
+	if _, err := parseClients(c); err != nil {
+		return err
 	}
 	given, err := policySettings(c)
 	if err != nil {
@@ -70,7 +74,7 @@ func (a *app) withSettings(c *cobra.Command, do func(ctx context.Context, cfg se
 // of those that say where the keyset is.
 func settingsFlags(flags *pflag.FlagSet) {
 	for _, k := range config.Keys() {
-		if k.Group != config.GroupStore {
+		if k.Group != config.GroupStore && k.Flag != "" {
 			config.Flags(flags, k.Name)
 		}
 	}

@@ -83,7 +83,7 @@ func (a *app) storeCopy(ctx context.Context, cfg settings, o storeCopyOptions, f
 	if err != nil {
 		return err
 	}
-	cfg.audit.storeChanged(ctx, stepCopy, ks.Version, storeName(source), name)
+	cfg.audit.storeChanged(stepCopy, ks.Version, storeName(source), name)
 	target.recordKeyset(ctx, cfg.log, ks.ID)
 	return a.printCopied(o, ks, source, target)
 }
@@ -130,7 +130,7 @@ func (a *app) storeCopyUndo(ctx context.Context, cfg settings, o storeCopyOption
 	if err := keys.UndoCopy(ctx, from, to, target); err != nil {
 		return err
 	}
-	cfg.audit.storeChanged(ctx, stepUndoCopy, 0, storeName(source), target)
+	cfg.audit.storeChanged(stepUndoCopy, 0, storeName(source), target)
 	if o.out.json {
 		return a.printJSON(struct {
 			From string `json:"from"`

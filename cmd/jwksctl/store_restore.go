@@ -57,7 +57,7 @@ func (a *app) storeRestore(ctx context.Context, cfg settings, out output, path s
 	if err := keys.Restore(ctx, o, b); err != nil {
 		return err
 	}
-	cfg.audit.storeChanged(ctx, stepRestore, b.Keyset().Version, "", storeName(cfg.places))
+	cfg.audit.storeChanged(stepRestore, b.Keyset().Version, "", storeName(cfg.places))
 	cfg.places.recordKeyset(ctx, cfg.log, b.Keyset().ID)
 	missing, refused := keys.MissingSince(ctx, o)
 	return a.printRestored(out, cfg, b.Keyset(), missing, refused)
