@@ -121,7 +121,8 @@ func (a *app) serve(ctx context.Context, cfg settings, first newKeyset) error {
 	}
 	warnOfIssuer(ctx, ring.Policy().Issuer, cfg.Config, log, url)
 	s := server.New(server.Options{
-		Ring: ring.Ring, Audience: cfg.Audience, NoTokens: cfg.Auth != config.AuthAnonymous, RateLimit: cfg.RateLimit, MaxConnections: cfg.MaxConnections,
+		Ring: ring.Ring, Audience: cfg.Audience, NoTokens: cfg.Auth == config.AuthOff, Clients: clients.list(), Audit: cfg.audit.serverLog(),
+		RateLimit: cfg.RateLimit, MaxConnections: cfg.MaxConnections,
 		DrainDelay: cfg.DrainDelay, DrainTimeout: cfg.DrainTimeout, TLS: certificate.tlsConfig(), Log: log, Version: version(),
 	})
 	// The ring runs on while requests in flight are drained, because they need signatures.

@@ -73,6 +73,14 @@ func (a *app) loadClients(cfg settings, issuer func() string, log *slog.Logger) 
 	return c, c.files.start()
 }
 
+// list is the list for a server, nil if there is none.
+func (c *clients) list() *client.Registry {
+	if c == nil {
+		return nil
+	}
+	return c.registry
+}
+
 // load reads the settings file and replaces the list.
 func (c *clients) load() error {
 	next, err := c.settings()
