@@ -45,8 +45,11 @@ func (s *Server) renderDiscovery(p *keys.Publication) any {
 	if clients := s.o.Clients; clients != nil {
 		m.TokenEndpoint = base + tokenEndpoint
 		m.GrantTypes = []string{clientCredentials}
-		m.AuthMethods = clients.AuthMethods()
-		m.AuthAlgorithms = clients.AssertionAlgorithms()
+		for same := false; !same; { // both are of one list, although it may be replaced meanwhile
+			revision := clients.Revision()
+			m.AuthMethods, m.AuthAlgorithms = clients.AuthMethods(), clients.AssertionAlgorithms()
+			same = revision == clients.Revision()
+		}
 	}
 	return m
 }

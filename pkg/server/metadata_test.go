@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/json"
 	"net/http"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -97,4 +98,44 @@ func TestMetadataFollowsTheList(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantStatus(t, srv.ask([]string{"grant_type", "client_credentials", "client_id", "billing", "client_secret", secret}), http.StatusUnauthorized)
+}
+
+// A client that every list has gets its tokens while the list is replaced, and the
+// metadata is always that of one list.
+func TestListIsReplacedWhileClientsAsk(t *testing.T) {
+	entries := clientList(t)
+	srv := newTestServer(t, keys.Settings{}, withClients(t, entries...))
+	lists := make([][]client.Client, 2)
+	for i, entries := range [][]any{entries, entries[:1]} {
+		var err error
+		if lists[i], err = client.Parse(entries); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop := make(chan struct{})
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer close(stop)
+	group.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if err := srv.o.Clients.Set(lists[i%2]); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for i := range 3000 {
+		if i%100 == 0 { // a token takes far longer than the metadata
+			wantStatus(t, srv.askFrom("192.0.2.1:1", "billing", secret), http.StatusOK)
+		}
+		got := srv.clientMetadata(t)
+		methods, _ := got["token_endpoint_auth_methods_supported"].([]any)
+		if len(methods) != 2 && len(methods) != 3 || (len(methods) == 3) != (got["token_endpoint_auth_signing_alg_values_supported"] != nil) {
+			t.Errorf("metadata %v", got)
+		}
+	}
 }
