@@ -121,6 +121,7 @@ func TestParseRefuses(t *testing.T) {
 		{"no audiences", entry("audiences: []"), "audiences: is missing or empty"},
 		{"audiences as text", entry("audiences: a"), "audiences: want a list"},
 		{"audience that is no URI", entry("audiences: ['1a:b']"), "is not a URI"},
+		{"audience that is a path", entry("audiences: [/a:b]"), "is not a URI"},
 		{"audience with a space", entry("audiences: ['a b']"), "has a space"},
 		{"audience twice", entry("audiences: [a, a]"), `"a" is listed twice`},
 		{"audience as a number", entry("audiences: [7]"), "contains only text"},
