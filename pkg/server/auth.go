@@ -37,8 +37,11 @@ func (s *Server) auth(w http.ResponseWriter, r *http.Request) error {
 	if err := s.checkBrowser(r); err != nil {
 		return err
 	}
+	if err := s.checkForwarded(r); err != nil {
+		return err
+	}
 	if s.limiter != nil {
-		if wait := s.limiter.take(clientAddress(r), s.o.Now()); wait > 0 {
+		if wait := s.limiter.take(s.clientAddress(r), s.o.Now()); wait > 0 {
 			seconds := int((wait + time.Second - 1) / time.Second)
 			return &problem{status: http.StatusTooManyRequests, detail: "this address sends too many requests", retry: seconds}
 		}
