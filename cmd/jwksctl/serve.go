@@ -49,8 +49,9 @@ peer. /metrics is then on --metrics-port only. --host unix:/PATH listens on a Un
 the user and the group of the server may use. If systemd passes a socket, --host and --port
 are not used; a second socket with FileDescriptorName=metrics is for /metrics.
 
-SIGHUP reloads the certificate, which is also reloaded when its files change. A pair that
-is broken or does not match is reported in the log, and the last one stays.`,
+SIGHUP reloads the certificate and the list of clients, which are also reloaded when their
+files change. A pair that is broken or does not match, or a settings file that is broken,
+is reported in the log, and what was loaded last stays. Other settings need a restart.`,
 		Example: `  jwksctl serve
   jwksctl serve --port 0 --ready-file /run/jwksctl.url     # any free port
   jwksctl serve --rotation-interval 10s                    # watch keys rotate
@@ -65,7 +66,7 @@ is broken or does not match is reported in the log, and the last one stays.`,
 	newKeysetFlag(c, &first.confirmed)
 	importKeyFlag(c.Flags(), &importKey)
 	completeAlgorithms(c, "algorithm")
-	complete(c, "auth", config.AuthAnonymous, config.AuthOff)
+	complete(c, "auth", config.AuthAnonymous, config.AuthClients, config.AuthOff)
 	complete(c, "log-format", "text", "json")
 	complete(c, "log-level", "debug", "info", "warn", "error")
 	return a.withSettings(c, func(ctx context.Context, cfg settings, _ []string) error {
@@ -111,12 +112,14 @@ func (a *app) serve(ctx context.Context, cfg settings, first newKeyset) error {
 		return err
 	}
 	defer func() { _ = ring.Close() }() // each write is committed when it is made
+	clients, err := a.loadClients(cfg, func() string { return ring.Policy().Issuer }, log)
+	if err != nil {
+		return err
+	}
 	warnOfIssuer(ctx, ring.Policy().Issuer, cfg.Config, log, url)
-	s := server.New(server.Options{
-		Ring: ring.Ring, Audience: cfg.Audience, NoTokens: cfg.Auth == config.AuthOff, BehindProxy: networks(cfg.BehindProxy), NoMetrics: on.hideMetrics(),
-		RateLimit: cfg.RateLimit, MaxConnections: cfg.MaxConnections, DrainDelay: cfg.DrainDelay, DrainTimeout: cfg.DrainTimeout,
-		TLS: certificate.tlsConfig(), Log: log, Version: version(),
-	})
+	o := serverOptions(cfg.Config, log)
+	o.Ring, o.TLS, o.NoMetrics = ring.Ring, certificate.tlsConfig(), on.hideMetrics()
+	s := server.New(o)
 	// The ring runs on while requests in flight are drained, because they need signatures.
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
@@ -124,6 +127,9 @@ func (a *app) serve(ctx context.Context, cfg settings, first newKeyset) error {
 		defer close(done)
 		ring.Run(running)
 	}()
+	if clients != nil {
+		go clients.run(ctx)
+	}
 	defer func() {
 		stop()
 		<-done
@@ -132,7 +138,16 @@ func (a *app) serve(ctx context.Context, cfg settings, first newKeyset) error {
 		return err
 	}
 	serveMetrics(running, on, s, certificate.tlsConfig(), log)
-	return a.serveHTTP(ctx, service{s, on.main, certificate, hangups, cfg.Config, url, ring.Ring, log})
+	return a.serveHTTP(ctx, service{s, on.main, certificate, clients, hangups, cfg.Config, url, ring.Ring, log})
+}
+
+// serverOptions are those that follow from the settings alone.
+func serverOptions(cfg config.Config, log *slog.Logger) server.Options {
+	return server.Options{
+		Audience: cfg.Audience, NoTokens: cfg.Auth != config.AuthAnonymous, BehindProxy: networks(cfg.BehindProxy),
+		RateLimit: cfg.RateLimit, MaxConnections: cfg.MaxConnections, DrainDelay: cfg.DrainDelay, DrainTimeout: cfg.DrainTimeout,
+		Log: log, Version: version(),
+	}
 }
 
 // openServed opens the keyset that serve serves. A server that issues tokens creates the
@@ -157,6 +172,7 @@ type service struct {
 	server      *server.Server
 	listener    net.Listener
 	certificate *certificate
+	clients     *clients
 	hangups     <-chan os.Signal
 	cfg         config.Config
 	url         string
@@ -205,10 +221,14 @@ func (a *app) serveHTTP(ctx context.Context, s service) error {
 
 // reload is the answer to SIGHUP.
 func (s service) reload(ctx context.Context) {
-	if s.certificate == nil {
+	if s.certificate == nil && s.clients == nil {
 		s.log.InfoContext(ctx, "SIGHUP: there is nothing to reload")
-	} else {
+	}
+	if s.certificate != nil {
 		s.certificate.reloadNow(ctx)
+	}
+	if s.clients != nil {
+		s.clients.files.now(ctx)
 	}
 }
 

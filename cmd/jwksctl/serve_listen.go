@@ -159,7 +159,7 @@ func checkReach(ctx context.Context, cfg config.Config, place string) error {
 		return nil
 	case anonymous:
 		return badUsage("%s is not a loopback address, and every client that reaches /auth gets a token; "+
-			"use 127.0.0.1, or --insecure-anonymous if a proxy in front controls access", place)
+			"use 127.0.0.1, or --auth clients, or --insecure-anonymous if a proxy in front controls access", place)
 	}
 	return badUsage("%s is not a loopback address, and without TLS others on the network can read and replace what the server sends; "+
 		"set --tls-cert and --tls-key, or --behind-proxy to the addresses of the proxies that end TLS, or use 127.0.0.1", place)

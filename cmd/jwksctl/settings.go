@@ -18,7 +18,8 @@ import (
 type settings struct {
 	config.Config
 	places places
-	log    *slog.Logger // what the keyset reports; serve has another one
+	log    *slog.Logger   // what the keyset reports; serve has another one
+	flags  *pflag.FlagSet // with which they were loaded, to load them again
 }
 
 // settings loads the settings for a command. Every command refuses the values that no
@@ -28,7 +29,7 @@ func (a *app) settings(flags *pflag.FlagSet) (settings, error) {
 	if err == nil {
 		err = checkValues(c)
 	}
-	return settings{c, findPlaces(c, a.stateFolder), a.warnings()}, err
+	return settings{c, findPlaces(c, a.stateFolder), a.warnings(), flags}, err
 }
 
 // checkValues checks each value by itself, as far as package config cannot. Whether the
@@ -38,6 +39,9 @@ func checkValues(c config.Config) error {
 		if secretAt(path) >= 0 {
 			return errSecret() // a file that does not exist could be made, and have the secret in its name
 		}
+	}
+	if _, err := parseClients(c); err != nil {
+		return err
 	}
 	given, err := policySettings(c)
 	if err != nil {
@@ -69,7 +73,7 @@ func (a *app) withSettings(c *cobra.Command, do func(ctx context.Context, cfg se
 // of those that say where the keyset is.
 func settingsFlags(flags *pflag.FlagSet) {
 	for _, k := range config.Keys() {
-		if k.Group != config.GroupStore {
+		if k.Group != config.GroupStore && k.Flag != "" {
 			config.Flags(flags, k.Name)
 		}
 	}

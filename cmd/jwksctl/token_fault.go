@@ -14,6 +14,7 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/config"
 	"github.com/jwksctl/jwksctl/pkg/fault"
 	"github.com/jwksctl/jwksctl/pkg/jwk"
+	"github.com/jwksctl/jwksctl/pkg/spelling"
 	"github.com/jwksctl/jwksctl/pkg/token"
 )
 
@@ -60,7 +61,7 @@ func (a *app) tokenOrFaults(ctx context.Context, o tokenOptions) error {
 		return badUsage("--canary: %q is not a URL: use https://HOST/PATH", o.fault.canary)
 	}
 	if _, ok := fault.Find(o.fault.name); !ok && o.fault.name != "" {
-		if near := config.Nearest(o.fault.name, faultNames()); near != "" {
+		if near := spelling.Nearest(o.fault.name, faultNames()); near != "" {
 			return badUsage("unknown fault %q; did you mean %s?", o.fault.name, near)
 		}
 		return badUsage("unknown fault %q; see jwksctl token --list-faults", o.fault.name)

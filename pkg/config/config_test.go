@@ -77,7 +77,9 @@ func flags(t *testing.T, args ...string) *pflag.FlagSet {
 func allFlags() *pflag.FlagSet {
 	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
 	for _, k := range config.Keys() {
-		config.Flags(fs, k.Name)
+		if k.Flag != "" {
+			config.Flags(fs, k.Name)
+		}
 	}
 	return fs
 }
@@ -107,6 +109,9 @@ func refused(t *testing.T, err error, want ...string) {
 
 func TestPrecedence(t *testing.T) {
 	for _, key := range config.Keys() {
+		if key.Flag == "" {
+			continue // TestClients
+		}
 		v, ok := values()[key.Name]
 		if !ok {
 			t.Errorf("no test values for %s", key.Name)
@@ -249,7 +254,9 @@ func TestValidate(t *testing.T) {
 		{"certificate alone", "tls_key", func(c *config.Config) { c.TLSCert = "x" }},
 		{"TLS key alone", "tls_cert", func(c *config.Config) { c.TLSKey = "x" }},
 		{"no auth", "auth", func(c *config.Config) { c.Auth = "" }},
-		{"auth of a later release", "auth", func(c *config.Config) { c.Auth = "clients" }},
+		{"unknown auth", "auth", func(c *config.Config) { c.Auth = "client" }},
+		{"no clients", "auth", func(c *config.Config) { c.Auth = "clients" }},
+		{"clients for nothing", "clients", func(c *config.Config) { c.Clients = []any{map[string]any{}} }},
 		{"issuer with space", "issuer", func(c *config.Config) { c.Issuer = " x" }},
 		{"issuer no URI", "issuer", func(c *config.Config) { c.Issuer = ":x" }},
 		{"issuer broken URI", "issuer", func(c *config.Config) { c.Issuer = "http://a b" }},

@@ -54,7 +54,15 @@ func (s setting) check(c Config) error {
 	case "tls_key":
 		return checkPair(c.TLSKey, c.TLSCert)
 	case "auth":
-		return oneOf(c.Auth, AuthAnonymous, AuthOff)
+		if c.Auth == AuthClients && len(c.Clients) == 0 {
+			return errors.New("is clients, but there are none: list them under clients in the settings file")
+		}
+		return oneOf(c.Auth, AuthAnonymous, AuthClients, AuthOff)
+	case "clients":
+		// A server that only publishes may share the file of those that issue tokens.
+		if c.Auth == AuthAnonymous && len(c.Clients) > 0 {
+			return errors.New("are listed, but auth is anonymous, so that anyone gets tokens without being one of them: set auth to clients")
+		}
 	case "store":
 		if strings.HasPrefix(string(c.sources["store"]), "flag ") && HasPassword(c.Store) {
 			return errors.New("has a password, or what looks like one, which every user of this machine can read in the list of processes: " +
