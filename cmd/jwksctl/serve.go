@@ -94,6 +94,7 @@ func (a *app) serve(ctx context.Context, cfg settings, first newKeyset) error {
 	if err := ready.check(); err != nil {
 		return err
 	}
+	given := cfg // what a reload compares with
 	var on listeners
 	if on, cfg.Config, err = listen(ctx, cfg.Config, log); err != nil {
 		return err
@@ -112,7 +113,7 @@ func (a *app) serve(ctx context.Context, cfg settings, first newKeyset) error {
 		return err
 	}
 	defer func() { _ = ring.Close() }() // each write is committed when it is made
-	clients, err := a.loadClients(cfg, func() string { return ring.Policy().Issuer }, log)
+	clients, err := a.loadClients(given, func() string { return ring.Policy().Issuer }, log)
 	if err != nil {
 		return err
 	}

@@ -136,6 +136,21 @@ func TestServeOnTheSocketOfSystemd(t *testing.T) {
 	_ = conn.Close()
 }
 
+// The address of the socket is not taken for a setting that the file has changed.
+func TestClientsOnTheSocketOfSystemd(t *testing.T) {
+	l := listenTCP(t, "127.0.0.1:0")
+	file := filepath.Join(t.TempDir(), "s.yaml")
+	const text = "auth: clients\nclients: [{id: a, audiences: [b], jwks_uri: https://c.example/jwks}]\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a := activate(t, "", []passable{l}, "--config", file)
+	a.url(t)
+	if log := a.end(t); strings.Contains(log, "need a restart") {
+		t.Errorf("nothing has changed, but the log says\n%s", log)
+	}
+}
+
 func TestServeOnAUnixSocketOfSystemd(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
