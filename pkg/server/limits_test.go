@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +20,7 @@ import (
 func (srv *testServer) askFrom(address, id, password string) *http.Response {
 	r := httptest.NewRequest(http.MethodPost, tokenEndpoint, strings.NewReader("grant_type=client_credentials"))
 	r.RemoteAddr = address
+	r.TLS = &tls.ConnectionState{}
 	r.Header.Set("Content-Type", formType)
 	r.Header.Set("Authorization", basic(id, password))
 	w := httptest.NewRecorder()

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -50,6 +51,7 @@ func FuzzTokenEndpoint(f *testing.F) {
 		for _, path := range []string{tokenEndpoint, authRoute} {
 			r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(string(body)))
 			r.URL.RawQuery = query
+			r.TLS = &tls.ConnectionState{}
 			n++ // an address of its own, so that the failures before do not hide what is tested
 			r.RemoteAddr = fmt.Sprintf("[2001:db8:%x:%x::1]:1", n>>16&0xffff, n&0xffff)
 			for name, value := range map[string]string{"Content-Type": contentType, "Authorization": authorization} {
