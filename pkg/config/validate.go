@@ -97,6 +97,10 @@ func (s setting) check(c Config) error {
 		return atMost(maxDrain, c.DrainDelay)
 	case "drain_timeout":
 		return atMost(maxDrain, c.DrainTimeout)
+	case "audit_required":
+		if c.AuditLog == "" && c.RequiresAudit() {
+			return errors.New("is true, but there is no log: name one with audit_log")
+		}
 	case "log_format":
 		return oneOf(c.LogFormat, "", "text", "json")
 	case "log_level":

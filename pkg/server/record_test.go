@@ -230,3 +230,37 @@ func TestTokenMetrics(t *testing.T) {
 		t.Error("a server without clients counts their tokens")
 	}
 }
+
+// The server stays ready while its log cannot be written, because it publishes the keys. An
+// operator sees what is wrong.
+func TestReadinessNamesTheProblemOfTheAuditLog(t *testing.T) {
+	w := &failingOnce{}
+	srv := newTestServer(t, keys.Settings{}, withAudit(w))
+	get := func(want any, failures string) {
+		t.Helper()
+		r := srv.do("GET", "/readyz", "")
+		var got map[string]any
+		if err := json.Unmarshal([]byte(read(t, r)), &got); err != nil {
+			t.Fatal(err)
+		}
+		if r.StatusCode != http.StatusOK || got["ready"] != true || got["audit"] != want {
+			t.Errorf("%d %v, want the audit log %v", r.StatusCode, got, want)
+		}
+		wantMetrics(t, srv, map[string]string{"jwksctl_audit_failures_total": failures, "jwksctl_ready": "1"})
+	}
+	get(nil, "0")
+	srv.do("POST", "/auth", "")
+	get("the audit log cannot be written", "1")
+	srv.do("POST", "/auth", "")
+	get(nil, "1")
+}
+
+type failingOnce struct{ failed bool }
+
+func (f *failingOnce) Write(b []byte) (int, error) {
+	if !f.failed {
+		f.failed = true
+		return 0, errors.New("/secret/path: no space left on device")
+	}
+	return len(b), nil
+}
