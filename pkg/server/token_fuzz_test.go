@@ -27,7 +27,7 @@ func FuzzTokenEndpoint(f *testing.F) {
 		{"", formType, "", good + "&resource=x&resource=y"},
 		{"", formType, "", form("grant_type", "client_credentials", "client_id", "nobody", "client_secret", secret)},
 		{"", formType, basic("billing", secret), "grant_type=client_credentials"},
-		{"", formType, basic("a+b:c%/d", secret), "grant_type=client_credentials"},
+		{"", formType, basic(oddID, oddSecret), "grant_type=client_credentials"},
 		{"", formType, basic("two", secret), "grant_type=client_credentials&client_id=two"},
 		{"", formType, "Basic !", "grant_type=client_credentials"},
 		{"", formType, "Bearer a.b.c", "grant_type=client_credentials"},
