@@ -158,9 +158,8 @@
 //   - Requests for tokens are logged at info, all others at debug. No token, body,
 //     query, path or Authorization is logged.
 //   - These are bounded: open connections (idle ones included), header and body sizes,
-//     the time of each phase of a request, requests for tokens and those of them that wait
-//     for a signature, checks of client assertions, and the addresses and clients that the
-//     limits keep.
+//     the time of each phase of a request, requests that wait for a signature, checks of
+//     client assertions, and the addresses and clients that the limits keep.
 //   - Connections without a complete request take at most half of MaxConnections. If there
 //     are more, the oldest of them is closed, so that a client that sends nothing cannot
 //     keep others out. Idle connections are closed after a minute, or after a second while

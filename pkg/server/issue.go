@@ -47,11 +47,7 @@ func (s *Server) answerToken(route tokenRoute) handler {
 			address: limitKey(address),
 			event:   audit.Event{Time: s.o.Now().UTC(), RequestID: id, Route: route.path, Address: address},
 		}
-		err := errTooBusy
-		if s.requests.TryAcquire(1) {
-			defer s.requests.Release(1)
-			err = s.admit(r, t)
-		}
+		err := s.admit(r, t)
 		if err == nil {
 			err = s.authorize(w, r, route, t)
 		}

@@ -240,24 +240,6 @@ func TestChecksOfAssertionsAreBounded(t *testing.T) {
 	}
 }
 
-// One connection of HTTP/2 may carry many requests, each with a body in memory.
-func TestRequestsForTokensAreBounded(t *testing.T) {
-	srv := newClientServer(t, func(o *Options) { o.MaxConnections = 3 })
-	if !srv.requests.TryAcquire(3) {
-		t.Fatal("requests are in progress")
-	}
-	r := srv.askFrom("192.0.2.1:1", "billing", secret)
-	if r.Header.Get("Retry-After") == "" {
-		t.Error("no Retry-After")
-	}
-	wantTokenError(t, r, http.StatusServiceUnavailable, "temporarily_unavailable", "in progress")
-	wantStatus(t, srv.do("GET", "/jwks", ""), http.StatusOK)
-	srv.requests.Release(3)
-	for range 4 {
-		wantStatus(t, srv.askFrom("192.0.2.1:1", "billing", secret), http.StatusOK)
-	}
-}
-
 func TestKeysOfClientsUnavailable(t *testing.T) {
 	dead := httptest.NewServer(http.NotFoundHandler())
 	dead.Close()

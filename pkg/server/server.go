@@ -26,7 +26,7 @@ type Options struct {
 	Audience []string // the aud of a token if its request names none
 	NoTokens bool     // /auth answers 404: the server only publishes
 
-	Clients *client.Registry // who gets tokens; nil: every request to /auth, and there is no /oauth2/token
+	Clients *client.Registry // who gets tokens, and from which route; nil: every request to /auth
 	Audit   *audit.Log       // gets a line for each token and refusal; nil: none
 
 	// BehindProxy are the networks of the proxies in front of the server, without zones and
@@ -59,7 +59,6 @@ type Server struct {
 
 	failures        *rateLimiter // of requests without valid credentials; nil without Clients
 	clientLimiter   *clientLimiter
-	requests        *semaphore.Weighted // held by each request for a token, because a connection of HTTP/2 may have many
 	checks          *semaphore.Weighted // held by each check of a client assertion
 	keysUnavailable *rate.Sometimes     // for the log line, which would be very frequent
 
@@ -101,7 +100,6 @@ func New(o Options) *Server {
 		s.failures = newRateLimiter(failureRate, failureBurst)
 	}
 	s.clientLimiter = newClientLimiter()
-	s.requests = semaphore.NewWeighted(int64(o.MaxConnections))
 	s.checks = semaphore.NewWeighted(maxChecks)
 	s.keysUnavailable = &rate.Sometimes{Interval: unavailableLog}
 	s.addRoutes()
