@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"strings"
 	"time"
 
@@ -67,14 +68,16 @@ func (a *app) assertion(ctx context.Context, o assertionOptions) error {
 	case o.ttl.d < time.Second || o.ttl.d > longestAssertion:
 		return badUsage("--ttl: %s is not between 1s and %s", o.ttl.d, longestAssertion)
 	}
-	signer, done, err := a.assertionSigner(ctx, o)
+	signer, audit, done, err := a.assertionSigner(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer done()
-	minted, err := token.Mint(ctx, signer, token.Request{
-		Issuer: o.client, Subject: o.client, Audience: []string{o.aud}, TTL: o.ttl.d, Type: o.typ,
-	})
+	request := token.Request{Issuer: o.client, Subject: o.client, Audience: []string{o.aud}, TTL: o.ttl.d, Type: o.typ, ID: rand.Text()}
+	minted, err := token.Mint(ctx, signer, request)
+	if err == nil {
+		err = audit.tokenMinted(request, minted.KeyID, minted.ExpiresAt, false, "")
+	}
 	if err != nil {
 		return err
 	}
@@ -88,35 +91,40 @@ func (a *app) assertion(ctx context.Context, o assertionOptions) error {
 	return nil
 }
 
-// assertionSigner is the keyset, or the key of --key.
-func (a *app) assertionSigner(ctx context.Context, o assertionOptions) (s token.Signer, done func(), err error) {
+// assertionSigner is the keyset, and the audit log that records its signatures, or the key
+// of --key.
+func (a *app) assertionSigner(ctx context.Context, o assertionOptions) (s token.Signer, audit *auditor, done func(), err error) {
 	if !o.flags.Changed("key") {
 		cfg, err := a.settings(o.flags)
+		if err == nil {
+			err = a.openAudit(ctx, &cfg, "assertion")
+		}
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		ring, err := openRingToRead(ctx, cfg)
 		if err != nil {
-			return nil, nil, err
+			cfg.audit.close()
+			return nil, nil, nil, err
 		}
-		return ring, func() { _ = ring.Close() }, nil // nothing was written
+		return ring, cfg.audit, func() { cfg.audit.close(); _ = ring.Close() }, nil // nothing was written to the store
 	}
 	if o.key == "" {
-		return nil, nil, badUsage("--key is empty")
+		return nil, nil, nil, badUsage("--key is empty")
 	}
 	data, err := a.read(strings.TrimPrefix(o.key, "@"))
 	if err != nil {
-		return nil, nil, badUsage("--key: %v", err)
+		return nil, nil, nil, badUsage("--key: %v", err)
 	}
 	key, err := jwk.ParsePrivate("", data)
 	if err != nil {
-		return nil, nil, badUsage("--key: %s: %v", o.key, err)
+		return nil, nil, nil, badUsage("--key: %s: %v", o.key, err)
 	}
 	if other := otherKid(data, key); other != "" {
 		a.printMessage("%s the kid is the thumbprint %s, not %s as in the file: the server must know the key by its thumbprint",
 			a.paint(a.stderr, yellow, "warning:"), key.KeyID(), printable(other))
 	}
-	return keySigner{key, a.now}, func() {}, nil
+	return keySigner{key, a.now}, nil, func() {}, nil
 }
 
 // keySigner signs with one key.

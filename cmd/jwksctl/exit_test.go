@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/jwksctl/jwksctl/pkg/audit"
 	"github.com/jwksctl/jwksctl/pkg/config"
 	"github.com/jwksctl/jwksctl/pkg/keys"
 	"github.com/jwksctl/jwksctl/pkg/remote"
@@ -41,6 +42,7 @@ func TestCodeOf(t *testing.T) {
 		{keys.ErrDocument, 3},
 		{remote.ErrUnavailable, 3},
 		{token.ErrKeysUnavailable, 3},
+		{audit.ErrUnavailable, 3},
 		{errListen, 3},
 		{context.DeadlineExceeded, 3},
 		{keys.ErrNoKeyset, 4},

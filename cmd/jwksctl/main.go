@@ -58,6 +58,7 @@ func system() *process {
 		stderr:      os.Stderr,
 		environ:     os.Environ(),
 		stateFolder: stateFolder(os.Getenv),
+		user:        userName(),
 		now:         time.Now,
 		terminal: func(stream any) bool {
 			f, ok := stream.(*os.File)

@@ -16,6 +16,7 @@ type process struct {
 	stdout, stderr io.Writer
 	environ        []string
 	stateFolder    string // where the default store is; empty if there is no home directory
+	user           string // of the operating system
 	now            func() time.Time
 	terminal       func(stream any) bool // whether a stream is a terminal
 	width          func(stream any) int  // columns of a terminal, 0 if unknown

@@ -51,7 +51,8 @@ are not used; a second socket with FileDescriptorName=metrics is for /metrics.
 
 SIGHUP reloads the certificate and the list of clients, which are also reloaded when their
 files change. A pair that is broken or does not match, or a settings file that is broken,
-is reported in the log, and what was loaded last stays. Other settings need a restart.`,
+is reported in the log, and what was loaded last stays. Other settings need a restart.
+SIGHUP also opens the audit log again, after it was rotated.`,
 		Example: `  jwksctl serve
   jwksctl serve --port 0 --ready-file /run/jwksctl.url     # any free port
   jwksctl serve --rotation-interval 10s                    # watch keys rotate
@@ -76,16 +77,28 @@ is reported in the log, and what was loaded last stays. Other settings need a re
 		if err := a.importKey(c.Flags(), importKey, cfg.Config, &first); err != nil {
 			return err
 		}
-		return a.serve(ctx, cfg, first)
+		return a.serveAudited(ctx, cfg, first)
 	})
+}
+
+// serveAudited serves with the audit log of the settings. A server that only publishes has
+// nothing to record.
+func (a *app) serveAudited(ctx context.Context, cfg settings, first newKeyset) error {
+	cfg.log = a.logger(cfg.Config)
+	if cfg.Auth != config.AuthOff {
+		if err := a.openAudit(ctx, &cfg, "serve"); err != nil {
+			return err
+		}
+		defer cfg.audit.close()
+	}
+	return a.serve(ctx, cfg, first)
 }
 
 // serve builds the parts and runs them until ctx ends. If the store is empty, it creates
 // the keyset that first describes.
 func (a *app) serve(ctx context.Context, cfg settings, first newKeyset) error {
 	hangups := surviveSignals()
-	log := a.logger(cfg.Config)
-	cfg.log = log
+	log := cfg.log
 	certificate, err := loadCertificate(cfg.Config, log)
 	if err != nil {
 		return err
@@ -119,7 +132,8 @@ func (a *app) serve(ctx context.Context, cfg settings, first newKeyset) error {
 	}
 	warnOfIssuer(ctx, ring.Policy().Issuer, cfg.Config, log, url)
 	o := serverOptions(cfg.Config, log)
-	o.Ring, o.TLS, o.NoMetrics = ring.Ring, certificate.tlsConfig(), on.hideMetrics()
+	o.Ring, o.Clients, o.Audit = ring.Ring, clients.list(), cfg.audit.serverLog()
+	o.TLS, o.NoMetrics = certificate.tlsConfig(), on.hideMetrics()
 	s := server.New(o)
 	// The ring runs on while requests in flight are drained, because they need signatures.
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -139,13 +153,13 @@ func (a *app) serve(ctx context.Context, cfg settings, first newKeyset) error {
 		return err
 	}
 	serveMetrics(running, on, s, certificate.tlsConfig(), log)
-	return a.serveHTTP(ctx, service{s, on.main, certificate, clients, hangups, cfg.Config, url, ring.Ring, log})
+	return a.serveHTTP(ctx, service{s, on.main, certificate, clients, hangups, cfg.Config, url, ring.Ring, log, cfg.audit})
 }
 
 // serverOptions are those that follow from the settings alone.
 func serverOptions(cfg config.Config, log *slog.Logger) server.Options {
 	return server.Options{
-		Audience: cfg.Audience, NoTokens: cfg.Auth != config.AuthAnonymous, BehindProxy: networks(cfg.BehindProxy),
+		Audience: cfg.Audience, NoTokens: cfg.Auth == config.AuthOff, BehindProxy: networks(cfg.BehindProxy),
 		RateLimit: cfg.RateLimit, MaxConnections: cfg.MaxConnections, DrainDelay: cfg.DrainDelay, DrainTimeout: cfg.DrainTimeout,
 		Log: log, Version: version(),
 	}
@@ -179,6 +193,7 @@ type service struct {
 	url         string
 	ring        *keys.Ring
 	log         *slog.Logger
+	audit       *auditor
 }
 
 // serveHTTP serves until ctx ends. It announces the server on the terminal, in the log
@@ -187,7 +202,7 @@ func (a *app) serveHTTP(ctx context.Context, s service) error {
 	served := make(chan error, 1)
 	go func() { served <- s.server.Serve(ctx, s.listener) }()
 	if a.terminal(a.stderr) && s.cfg.LogFormat == "" {
-		a.printBanner(s.url, s.ring, s.cfg.Auth != config.AuthOff)
+		a.printBanner(s.url, s.ring, s.cfg.Auth)
 	}
 	s.log.InfoContext(ctx, "listening", "url", s.url, "issuer", s.ring.Policy().Issuer, "kid", s.ring.Keyset().Active().KeyID())
 	ready := readyFile(s.cfg.ReadyFile)
@@ -222,7 +237,8 @@ func (a *app) serveHTTP(ctx context.Context, s service) error {
 
 // reload is the answer to SIGHUP.
 func (s service) reload(ctx context.Context) {
-	if s.certificate == nil && s.clients == nil {
+	reopened := s.audit.reopen(ctx)
+	if s.certificate == nil && s.clients == nil && !reopened {
 		s.log.InfoContext(ctx, "SIGHUP: there is nothing to reload")
 	}
 	if s.certificate != nil {
@@ -253,7 +269,7 @@ func (a *app) logger(c config.Config) *slog.Logger {
 }
 
 // printBanner shows the server's URLs and its key on a terminal.
-func (a *app) printBanner(url string, ring *keys.Ring, issuesTokens bool) {
+func (a *app) printBanner(url string, ring *keys.Ring, auth string) {
 	ks := ring.Keyset()
 	active := ks.Active()
 	a.printMessage("%s %s", a.paint(a.stderr, bold, "jwksctl"), version())
@@ -263,8 +279,11 @@ func (a *app) printBanner(url string, ring *keys.Ring, issuesTokens bool) {
 		curl, url = curl+" --unix-socket "+path, "http://localhost"
 	}
 	a.printMessage("  JWK Set    %s", a.paint(a.stderr, bold, url+"/.well-known/jwks.json"))
-	if issuesTokens {
+	switch auth {
+	case config.AuthAnonymous:
 		a.printMessage("  tokens     %s -X POST %s/auth", curl, url)
+	case config.AuthClients:
+		a.printMessage("  tokens     %s/oauth2/token, for clients", url)
 	}
 	a.printMessage("  discovery  %s/.well-known/openid-configuration", url)
 	a.printMessage("  issuer     %s", ks.Policy.Issuer)

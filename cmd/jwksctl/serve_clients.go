@@ -52,7 +52,7 @@ type clients struct {
 	log      *slog.Logger
 	files    reloader
 
-	// changed is called when another list has replaced one. It may be nil.
+	// changed is called when a list has replaced another one. The first one replaces none.
 	changed func(before, after []client.Client)
 }
 
@@ -67,9 +67,18 @@ func (a *app) loadClients(cfg settings, issuer func() string, log *slog.Logger) 
 		settings: func() (settings, error) { return a.settings(cfg.flags) },
 		running:  cfg.Config,
 		log:      log,
+		changed:  cfg.audit.clientsChanged,
 	}
 	c.files = reloader{files: []string{cfg.File()}, load: c.load, report: c.report}
 	return c, c.files.start()
+}
+
+// list is the list for a server, nil if there is none.
+func (c *clients) list() *client.Registry {
+	if c == nil {
+		return nil
+	}
+	return c.registry
 }
 
 // load reads the settings file and replaces the list.
@@ -89,9 +98,7 @@ func (c *clients) load() error {
 	if err := c.registry.Set(list); err != nil {
 		return clientErrors(next.Config, err)
 	}
-	if c.changed != nil && c.registry.Revision() > 1 {
-		c.changed(before, list)
-	}
+	c.changed(before, list)
 	var restart []string
 	for _, key := range c.running.Differences(next.Config) {
 		if key != "clients" {

@@ -20,6 +20,7 @@ type settings struct {
 	places places
 	log    *slog.Logger   // what the keyset reports; serve has another one
 	flags  *pflag.FlagSet // with which they were loaded, to load them again
+	audit  *auditor       // nil for a command that signs and changes nothing, or if there is no audit log
 }
 
 // settings loads the settings for a command. Every command refuses the values that no
@@ -29,13 +30,13 @@ func (a *app) settings(flags *pflag.FlagSet) (settings, error) {
 	if err == nil {
 		err = checkValues(c)
 	}
-	return settings{c, findPlaces(c, a.stateFolder), a.warnings(), flags}, err
+	return settings{c, findPlaces(c, a.stateFolder), a.warnings(), flags, nil}, err
 }
 
 // checkValues checks each value by itself, as far as package config cannot. Whether the
 // policy's values fit together may depend on the keyset.
 func checkValues(c config.Config) error {
-	for _, path := range []string{c.Store, c.SealKeyFile, c.TLSCert, c.TLSKey, c.ReadyFile} {
+	for _, path := range []string{c.Store, c.SealKeyFile, c.TLSCert, c.TLSKey, c.ReadyFile, c.AuditLog} {
 		if secretAt(path) >= 0 {
 			return errSecret() // a file that does not exist could be made, and have the secret in its name
 		}

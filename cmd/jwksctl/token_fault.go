@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -95,13 +96,16 @@ func (a *app) listFaults(o tokenOptions) error {
 
 // mintFault makes the faulty token that --fault names, with the active key. Everything
 // else about the token follows the policy.
-func (a *app) mintFault(ctx context.Context, o tokenOptions, s token.Signer, r token.Request, attacker attackerKey) error {
+func (a *app) mintFault(ctx context.Context, audit *auditor, o tokenOptions, s token.Signer, r token.Request, attacker attackerKey) error {
 	key, now, latest, err := s.SigningKey(ctx)
 	if err != nil {
 		return fmt.Errorf("no key to sign with: %w", err)
 	}
 	compact, c, err := o.fault.make(fault.Input{Key: key, Now: now, Latest: latest, Request: r}, attacker)
 	if err != nil {
+		return err
+	}
+	if err := audit.tokenMinted(r, key.KeyID(), time.Time{}, false, c.Name); err != nil {
 		return err
 	}
 	if o.out.json {

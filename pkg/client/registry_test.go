@@ -105,7 +105,7 @@ func TestSetUnderLoad(t *testing.T) {
 	without := secretClient("billing", newSecret) + keyClient(t, "shop", key)
 	f := newFixture(t, with)
 	lists := [][]client.Client{parse(t, with), parse(t, without)}
-	const rounds = 300
+	const rounds = 100
 	var requests sync.WaitGroup
 	for range 8 {
 		requests.Go(func() {

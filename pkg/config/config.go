@@ -44,6 +44,9 @@ type Config struct {
 	LogFormat string // text or json; empty is text on a terminal, json elsewhere
 	LogLevel  string // debug, info, warn or error
 
+	AuditLog      string // path, or AuditStderr; empty is none
+	AuditRequired *bool  // nil is true for a file
+
 	RateLimit      float64 // requests a second; 0 is off
 	MaxConnections int
 	DrainDelay     time.Duration
@@ -64,6 +67,17 @@ const (
 
 // UnixPrefix is what Config.Host begins with if it is the path of a Unix socket.
 const UnixPrefix = "unix:"
+
+// AuditStderr is the Config.AuditLog that is standard error.
+const AuditStderr = "stderr"
+
+// RequiresAudit tells whether nothing may be done unless the audit log has its line.
+func (c Config) RequiresAudit() bool {
+	if c.AuditRequired != nil {
+		return *c.AuditRequired
+	}
+	return c.AuditLog != "" && c.AuditLog != AuditStderr
+}
 
 // Default returns the settings if none is given.
 func Default() Config {

@@ -46,6 +46,8 @@ func values() map[string][3]string {
 		"seal_key_file":      {"a", "b", "c"},
 		"log_format":         {"text", "json", "text"},
 		"log_level":          {"debug", "warn", "error"},
+		"audit_log":          {"a", "stderr", "c"},
+		"audit_required":     {"true", "false", "true"},
 		"rate_limit":         {"1.5", "2", "0.25"},
 		"max_connections":    {"1", "2", "3"},
 		"drain_delay":        {"1s", "2s", "3s"},
@@ -137,6 +139,8 @@ func TestPrecedence(t *testing.T) {
 					environ = append(environ, "JWKSCTL_TLS_KEY=k")
 				case channels != 0 && key.Name == "tls_key":
 					environ = append(environ, "JWKSCTL_TLS_CERT=c")
+				case channels != 0 && key.Name == "audit_required":
+					environ = append(environ, "JWKSCTL_AUDIT_LOG=a")
 				}
 				c, err := config.Load(path, flags(t, args...), environ)
 				if err != nil {
@@ -170,6 +174,7 @@ func TestLoadFillsEachField(t *testing.T) {
 		RotationInterval: 12 * time.Hour, TokenTTL: time.Minute, JWKSMaxAge: time.Second,
 		MaxStaleness: time.Minute, Leeway: time.Second, ClockSkew: 100 * time.Millisecond,
 		ExpiredTokens: false, Store: "sqlite:a.db", SealKeyFile: "a", LogFormat: "text", LogLevel: "debug",
+		AuditLog: "a", AuditRequired: new(true),
 		RateLimit: 1.5, MaxConnections: 1, DrainDelay: time.Second, DrainTimeout: time.Second, PprofPort: 6001,
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(config.Config{})); diff != "" {
@@ -189,7 +194,7 @@ func TestAutoCountsAsNotGiven(t *testing.T) {
 				func() (config.Config, error) { return config.Load(path, nil, nil) },
 				func() (config.Config, error) { return config.Load("", nil, []string{key.Variable + "=auto"}) },
 				func() (config.Config, error) {
-					return config.Load("", flags(t, key.Flag, "auto"), []string{key.Variable + "=" + other})
+					return config.Load("", flags(t, key.Flag+"=auto"), []string{key.Variable + "=" + other})
 				},
 			} {
 				c, err := load()
@@ -280,6 +285,7 @@ func TestValidate(t *testing.T) {
 		{"rate too low", "rate_limit", func(c *config.Config) { c.RateLimit = 0.0009 }},
 		{"rate too high", "rate_limit", func(c *config.Config) { c.RateLimit = 10001 }},
 		{"no rate", "rate_limit", func(c *config.Config) { c.RateLimit = math.NaN() }},
+		{"required audit without a log", "audit_required", func(c *config.Config) { c.AuditRequired = new(true) }},
 		{"no connections", "max_connections", func(c *config.Config) { c.MaxConnections = 0 }},
 	}
 	for _, tt := range tests {

@@ -62,6 +62,8 @@ func (s setting) path(c *Config) (path string, ok bool) {
 		return c.TLSKey, true
 	case "ready_file":
 		return c.ReadyFile, true
+	case "audit_log":
+		return c.AuditLog, true
 	case "seal_key_file":
 		return c.SealKeyFile, true
 	case "store":

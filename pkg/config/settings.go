@@ -69,6 +69,8 @@ func table() []setting {
 
 		{"log_format", GroupLog, true, func(c *Config) any { return &c.LogFormat }, "text or json; auto is text on a terminal and json elsewhere"},
 		{"log_level", GroupLog, false, func(c *Config) any { return &c.LogLevel }, "debug, info, warn or error"},
+		{"audit_log", GroupLog, false, func(c *Config) any { return &c.AuditLog }, "file, or stderr, that gets a line for each token, refusal and change"},
+		{"audit_required", GroupLog, true, func(c *Config) any { return &c.AuditRequired }, "refuse to do what the audit log cannot record; auto is true if audit_log is a file"},
 
 		{"rate_limit", GroupLimits, false, func(c *Config) any { return &c.RateLimit }, "tokens a second that one client address may ask for; 0 is no limit"},
 		{"max_connections", GroupLimits, false, func(c *Config) any { return &c.MaxConnections }, "connections open at once"},
@@ -90,7 +92,7 @@ func (s setting) kind() string {
 		return "int"
 	case *float64:
 		return "float"
-	case *bool:
+	case *bool, **bool:
 		return "bool"
 	case *time.Duration:
 		return "duration"

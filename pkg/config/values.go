@@ -42,10 +42,11 @@ func (s setting) parse(c *Config, raw any) error {
 	case *[]any:
 		*p, err = parseMaps(raw)
 	case *bool:
-		if text != "true" && text != "false" {
-			return errors.New("want true or false")
-		}
-		*p = text == "true"
+		*p, err = parseBool(text)
+	case **bool:
+		var given bool
+		given, err = parseBool(text)
+		*p = &given
 	case *time.Duration:
 		*p, err = ParseDuration(text)
 	case *int:
@@ -62,6 +63,13 @@ func (s setting) parse(c *Config, raw any) error {
 		*p = n
 	}
 	return err
+}
+
+func parseBool(text string) (bool, error) {
+	if text != "true" && text != "false" {
+		return false, errors.New("want true or false")
+	}
+	return text == "true", nil
 }
 
 // scalarText returns the text of a scalar from a decoder of YAML, TOML or JSON.
@@ -218,6 +226,10 @@ func (s setting) text(c *Config) string {
 		text = strings.Join(mapNames(*p), ",")
 	case *bool:
 		text = strconv.FormatBool(*p)
+	case **bool:
+		if zero = *p == nil; !zero {
+			text = strconv.FormatBool(**p)
+		}
 	case *time.Duration:
 		text, zero = durationText(*p), *p == 0
 	case *int:

@@ -126,7 +126,6 @@ func (r *Ring) change(ctx context.Context, newKey newKeyFunc, rule clockRule, de
 		}
 		err = r.swap(ctx, v.ks, next, effect, map[string]jwk.PrivateKey{key.KeyID(): key}, decidedAt)
 		if err == nil {
-			r.countCommitted(ctx, effect)
 			if _, err = r.refresh(ctx); err != nil {
 				return fmt.Errorf("%w: the change is made, but could not be read back: %v", ErrUnavailable, err)
 			}
@@ -191,5 +190,7 @@ func (r *Ring) swap(ctx context.Context, from, next Keyset, effect Effect, fresh
 			return err
 		}
 	}
-	return r.commit(ctx, c)
+	err = r.commit(ctx, c)
+	r.noteCommit(ctx, unclearCommit{from, next, effect.Events, c}, err)
+	return err
 }
