@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -38,6 +39,14 @@ func (s setting) check(c Config) error {
 		return checkHost(c.Host)
 	case "port":
 		return checkPort(c.Port)
+	case "metrics_port":
+		return checkMetricsPort(c)
+	case "behind_proxy":
+		for _, text := range c.BehindProxy {
+			if _, err := ParseNetwork(text); err != nil {
+				return err
+			}
+		}
 	case "pprof_port":
 		return checkPort(c.PprofPort)
 	case "tls_cert":
@@ -118,10 +127,36 @@ func checkHost(host string) error {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return nil
 	}
+	if path, ok := strings.CutPrefix(host, UnixPrefix); ok {
+		return checkSocketPath(path)
+	}
 	if strings.ContainsAny(host, ":/[]@ \t\r\n") {
 		return fmt.Errorf("%q is not an address or a name: give it without port, scheme or brackets", host)
 	}
 	return nil
+}
+
+// checkSocketPath checks the path of a Unix socket. A relative one would depend on where
+// the server and its clients are started, and on Linux a name with @ in front is no file,
+// so that no permissions guard it.
+func checkSocketPath(path string) error {
+	const longest = 103 // bytes; the least of the systems that we build for
+	switch {
+	case !strings.HasPrefix(path, "/") && !filepath.IsAbs(path):
+		return fmt.Errorf("%q is not an absolute path: give a socket as unix:/run/jwksctl/jwksctl.sock", path)
+	case strings.ContainsAny(path, " \t\r\n"):
+		return fmt.Errorf("%q has white space: name another path", path)
+	case len(path) > longest:
+		return fmt.Errorf("the path has %d bytes: the path of a socket has at most %d", len(path), longest)
+	}
+	return nil
+}
+
+func checkMetricsPort(c Config) error {
+	if c.MetricsPort != 0 && c.MetricsPort == c.Port && !strings.HasPrefix(c.Host, UnixPrefix) {
+		return fmt.Errorf("%d is the port of the server itself: give another", c.MetricsPort)
+	}
+	return checkPort(c.MetricsPort)
 }
 
 func checkPort(port int) error {
