@@ -120,6 +120,8 @@ vet: ## go vet, on each system that we build for
 	$(GO) -C $(ETCDTEST) vet ./...
 	$(GO) -C .ci/interop vet .
 	$(GO) -C $(BROWSERTEST) vet ./...
+	$(GO) -C $(BROWSERTEST) vet ./...
+	$(GO) -C .ci/interop vet .
 
 .PHONY: lint
 lint: ## golangci-lint, at the version that .ci/lint/go.mod names
@@ -138,6 +140,8 @@ tidy: ## check that go.mod and go.sum are tidy
 	$(GO) -C $(ETCDTEST) mod tidy -diff
 	$(GO) -C .ci/interop mod tidy -diff
 	$(GO) -C $(BROWSERTEST) mod tidy -diff
+	$(GO) -C $(BROWSERTEST) mod tidy -diff
+	$(GO) -C .ci/interop mod tidy -diff
 
 .PHONY: vuln
 vuln: ## look for known vulnerabilities in what we call
