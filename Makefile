@@ -118,8 +118,6 @@ vet: ## go vet, on each system that we build for
 	GOOS=darwin $(GO) vet ./...
 	GOOS=windows $(GO) vet ./...
 	$(GO) -C $(ETCDTEST) vet ./...
-	$(GO) -C .ci/interop vet .
-	$(GO) -C $(BROWSERTEST) vet ./...
 	$(GO) -C $(BROWSERTEST) vet ./...
 	$(GO) -C .ci/interop vet .
 
@@ -138,8 +136,6 @@ tidy: ## check that go.mod and go.sum are tidy
 	$(GO) mod tidy -diff
 	$(GO) mod verify
 	$(GO) -C $(ETCDTEST) mod tidy -diff
-	$(GO) -C .ci/interop mod tidy -diff
-	$(GO) -C $(BROWSERTEST) mod tidy -diff
 	$(GO) -C $(BROWSERTEST) mod tidy -diff
 	$(GO) -C .ci/interop mod tidy -diff
 
