@@ -104,7 +104,7 @@ kills: ## kill servers and commands KILLS (1000) times while they change one sto
 	$(GO) test -tags=soak -count=1 -v -run=TestKills -timeout=2h ./cmd/jwksctl -kills=$(KILLS)
 
 .PHONY: interop
-interop: ## jose, PyJWT and openssl judge our tokens, and we theirs; installs them, on Debian
+interop: ## libraries that are not ours get tokens and judge them, and we theirs; installs them, on Debian
 	.ci/interop/run
 
 .PHONY: bench
@@ -119,6 +119,7 @@ vet: ## go vet, on each system that we build for
 	GOOS=windows $(GO) vet ./...
 	$(GO) -C $(ETCDTEST) vet ./...
 	$(GO) -C $(BROWSERTEST) vet ./...
+	$(GO) -C .ci/interop vet .
 
 .PHONY: lint
 lint: ## golangci-lint, at the version that .ci/lint/go.mod names
@@ -136,6 +137,7 @@ tidy: ## check that go.mod and go.sum are tidy
 	$(GO) mod verify
 	$(GO) -C $(ETCDTEST) mod tidy -diff
 	$(GO) -C $(BROWSERTEST) mod tidy -diff
+	$(GO) -C .ci/interop mod tidy -diff
 
 .PHONY: vuln
 vuln: ## look for known vulnerabilities in what we call

@@ -202,7 +202,7 @@ func (a *app) serveHTTP(ctx context.Context, s service) error {
 	served := make(chan error, 1)
 	go func() { served <- s.server.Serve(ctx, s.listener) }()
 	if a.terminal(a.stderr) && s.cfg.LogFormat == "" {
-		a.printBanner(s.url, s.ring, s.cfg.Auth != config.AuthOff)
+		a.printBanner(s.url, s.ring, s.cfg.Auth)
 	}
 	s.log.InfoContext(ctx, "listening", "url", s.url, "issuer", s.ring.Policy().Issuer, "kid", s.ring.Keyset().Active().KeyID())
 	ready := readyFile(s.cfg.ReadyFile)
@@ -269,7 +269,7 @@ func (a *app) logger(c config.Config) *slog.Logger {
 }
 
 // printBanner shows the server's URLs and its key on a terminal.
-func (a *app) printBanner(url string, ring *keys.Ring, issuesTokens bool) {
+func (a *app) printBanner(url string, ring *keys.Ring, auth string) {
 	ks := ring.Keyset()
 	active := ks.Active()
 	a.printMessage("%s %s", a.paint(a.stderr, bold, "jwksctl"), version())
@@ -279,8 +279,11 @@ func (a *app) printBanner(url string, ring *keys.Ring, issuesTokens bool) {
 		curl, url = curl+" --unix-socket "+path, "http://localhost"
 	}
 	a.printMessage("  JWK Set    %s", a.paint(a.stderr, bold, url+"/.well-known/jwks.json"))
-	if issuesTokens {
+	switch auth {
+	case config.AuthAnonymous:
 		a.printMessage("  tokens     %s -X POST %s/auth", curl, url)
+	case config.AuthClients:
+		a.printMessage("  tokens     %s/oauth2/token, for clients", url)
 	}
 	a.printMessage("  discovery  %s/.well-known/openid-configuration", url)
 	a.printMessage("  issuer     %s", ks.Policy.Issuer)

@@ -40,6 +40,7 @@ func TestTrust(t *testing.T) {
 	f.accepts(t, assertionOf(good), "shop", client.Platform) // a platform gives a token for several requests
 	f.accepts(t, assertionOf(sign(t, key, nil, f.platformToken(map[string]any{"aud": []string{ourIssuer}}))), "shop", client.Platform)
 	f.accepts(t, assertionOf(sign(t, key, nil, f.platformToken(map[string]any{"repository_id": 4711}))), "shop", client.Platform)
+	f.accepts(t, assertionOf(sign(t, key, nil, f.platformToken(map[string]any{"iat": nil, "exp": f.clock.Now().Unix() - 9}))), "shop", client.Platform) // its clock is behind
 	withID := assertionOf(good)
 	withID.ClientID = "shop"
 	f.accepts(t, withID, "shop", client.Platform)
@@ -55,7 +56,7 @@ func TestTrust(t *testing.T) {
 		{"of another repository", nil, map[string]any{"sub": "repo:example/other:ref:refs/heads/main"}, "sub is"},
 		{"claim with another value", nil, map[string]any{"repository_id": "4712"}, "\"repository_id\" is not \"4711\""},
 		{"claim missing", nil, map[string]any{"repository_id": nil}, "\"repository_id\" is missing"},
-		{"expired", nil, map[string]any{"exp": f.clock.Now().Unix() - 60}, "expired"},
+		{"expired", nil, map[string]any{"exp": f.clock.Now().Unix() - 10}, "expired"},
 		{"without exp", nil, map[string]any{"exp": nil}, "\"exp\" is missing"},
 		{"of another issuer", nil, map[string]any{"iss": github + "/"}, "no client that could be meant trusts it"},
 		{"access token", map[string]any{"typ": "at+jwt"}, nil, "typ is"},
@@ -175,6 +176,7 @@ func newProvider(t *testing.T, sets map[string]string) *provider {
 		case r.URL.Path == "/.well-known/openid-configuration":
 			_, _ = w.Write([]byte(`{"issuer": "` + p.URL + `", "jwks_uri": "` + p.URL + *p.path.Load() + `"}`))
 		case known:
+			w.Header().Set("Cache-Control", "max-age=1800")
 			_, _ = w.Write([]byte(set))
 		default:
 			w.WriteHeader(http.StatusNotFound)
@@ -221,7 +223,14 @@ func TestKeysOfIssuer(t *testing.T) {
 		t.Errorf("%d requests after the list was replaced", n-sent)
 	}
 
-	// New metadata is found within ten minutes, and an outage does not lose the keys.
+	// New metadata is fetched after ten minutes. If it is the same, the keys stay.
+	f.clock.Advance(10 * time.Minute)
+	f.accepts(t, by(first), "shop", client.Platform)
+	if n := p.requests.Load(); n != sent+1 {
+		t.Errorf("%d requests, want one for the metadata", n-sent)
+	}
+
+	// An outage does not lose the keys, and other keys are found after it.
 	f.clock.Advance(10 * time.Minute)
 	p.down.Store(true)
 	f.accepts(t, by(first), "shop", client.Platform)

@@ -54,30 +54,17 @@ func (s setting) check(c Config) error {
 	case "tls_key":
 		return checkPair(c.TLSKey, c.TLSCert)
 	case "auth":
-		if c.Auth == AuthClients && len(c.Clients) == 0 {
-			return errors.New("is clients, but there are none: list them under clients in the settings file")
-		}
-		return oneOf(c.Auth, AuthAnonymous, AuthClients, AuthOff)
+		return c.checkAuth()
 	case "clients":
-		// A server that only publishes may share the file of those that issue tokens.
-		if c.Auth == AuthAnonymous && len(c.Clients) > 0 {
-			return errors.New("are listed, but auth is anonymous, so that anyone gets tokens without being one of them: set auth to clients")
-		}
+		return c.checkClients()
 	case "store":
-		if strings.HasPrefix(string(c.sources["store"]), "flag ") && HasPassword(c.Store) {
-			return errors.New("has a password, or what looks like one, which every user of this machine can read in the list of processes: " +
-				"put the URL into JWKSCTL_STORE or the settings file, or the password into a file that password_file in the URL or PGPASSFILE names")
-		}
+		return c.checkStore()
 	case "issuer":
 		if c.Issuer != "" {
 			return checkName(c.Issuer)
 		}
 	case "audience":
-		for _, name := range c.Audience {
-			if err := checkName(name); err != nil {
-				return err
-			}
-		}
+		return checkNames(c.Audience)
 	case "algorithm":
 		if c.Algorithm == "" {
 			return errors.New("is empty: name one, such as RS256")
@@ -105,6 +92,30 @@ func (s setting) check(c Config) error {
 		return oneOf(c.LogFormat, "", "text", "json")
 	case "log_level":
 		return oneOf(c.LogLevel, "debug", "info", "warn", "error")
+	}
+	return nil
+}
+
+func (c Config) checkAuth() error {
+	if c.Auth == AuthClients && len(c.Clients) == 0 {
+		return errors.New("is clients, but there are none: list them under clients in the settings file")
+	}
+	return oneOf(c.Auth, AuthAnonymous, AuthClients, AuthOff)
+}
+
+// checkClients refuses a list that nothing uses. A server that only publishes may share the
+// file of those that issue tokens.
+func (c Config) checkClients() error {
+	if c.Auth == AuthAnonymous && len(c.Clients) > 0 {
+		return errors.New("are listed, but auth is anonymous, so that anyone gets tokens without being one of them: set auth to clients")
+	}
+	return nil
+}
+
+func (c Config) checkStore() error {
+	if strings.HasPrefix(string(c.sources["store"]), "flag ") && HasPassword(c.Store) {
+		return errors.New("has a password, or what looks like one, which every user of this machine can read in the list of processes: " +
+			"put the URL into JWKSCTL_STORE or the settings file, or the password into a file that password_file in the URL or PGPASSFILE names")
 	}
 	return nil
 }
@@ -158,6 +169,15 @@ func checkPort(port int) error {
 func checkPair(this, other string) error {
 	if this == "" && other != "" {
 		return errors.New("is missing: give both tls_cert and tls_key, or neither")
+	}
+	return nil
+}
+
+func checkNames(names []string) error {
+	for _, name := range names {
+		if err := checkName(name); err != nil {
+			return err
+		}
 	}
 	return nil
 }

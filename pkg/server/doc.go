@@ -76,9 +76,9 @@
 //
 //	invalid_client           401   the credentials are missing, or they are not valid. The second
 //	                               says the same for each cause: an unknown client, a wrong
-//	                               secret, an expired assertion. The audit log has the reason.
-//	                               WWW-Authenticate asks for HTTP Basic if the request has an
-//	                               Authorization header
+//	                               secret, an expired assertion. The audit log has the reason, or
+//	                               the log if there is none. WWW-Authenticate asks for HTTP
+//	                               Basic if the request has an Authorization header
 //	invalid_scope            400   the client may not have one of the scopes
 //	invalid_target           400   the client may not have the audience, or resource has several
 //	unsupported_grant_type   400

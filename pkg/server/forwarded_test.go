@@ -124,6 +124,7 @@ func TestForwardedRefused(t *testing.T) {
 		{"large port", []string{xff, "198.51.100.7:65536"}, "no port"},
 		{"port alone", []string{xff, ":80"}, "is not an address"},
 		{"open bracket", []string{xff, "[2001:db8::7"}, "is not an address"},
+		{"open bracket with port", []string{xff, "[2001:db8::7:80"}, "is not an address"},
 		{"text behind the bracket", []string{xff, "[2001:db8::7]x"}, "is not an address"},
 		{"IPv4 in brackets", []string{xff, "[198.51.100.7]"}, "is not an address"},
 		{"hidden by nothing", []string{xff, "_"}, "is not an address"},
@@ -217,6 +218,9 @@ func TestProxyOnAUnixSocket(t *testing.T) {
 	}
 	if got := alone.clientAddress(r); got != "unix" {
 		t.Errorf("without behind_proxy the client is %s", got)
+	}
+	if err := alone.checkTransport(r); err != nil {
+		t.Errorf("credentials are refused: %v", err)
 	}
 }
 

@@ -116,7 +116,7 @@ func (s *Server) grantClient(r *http.Request, want wanted, t *tokenRequest) (tok
 	t.event.Method = string(method)
 	if refusal, ok := errors.AsType[*client.Refusal](err); ok {
 		t.event.Client, t.event.Method, t.event.Reason = refusal.ClientID, string(refusal.Method), refusal.Reason
-		return token.Request{}, invalidClient(r, "the client is not authenticated: the audit log of this server has the reason under request id "+t.event.RequestID)
+		return token.Request{}, invalidClient(r, "the client is not authenticated: the log of this server has the reason under request id "+t.event.RequestID)
 	}
 	if err != nil {
 		return token.Request{}, err
