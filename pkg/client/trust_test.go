@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -226,17 +227,79 @@ func TestKeysOfIssuer(t *testing.T) {
 	// New metadata is fetched after ten minutes. If it is the same, the keys stay.
 	f.clock.Advance(10 * time.Minute)
 	f.accepts(t, by(first), "shop", client.Platform)
-	if n := p.requests.Load(); n != sent+1 {
-		t.Errorf("%d requests, want one for the metadata", n-sent)
-	}
+	eventually(t, func() bool { return p.requests.Load() == sent+1 })
+	f.accepts(t, by(first), "shop", client.Platform)
 
-	// An outage does not lose the keys, and other keys are found after it.
+	// An outage does not lose the keys, and other keys are found after it. The clock moves
+	// until a request begins to fetch after the last fetch has ended.
 	f.clock.Advance(10 * time.Minute)
 	p.down.Store(true)
-	f.accepts(t, by(first), "shop", client.Platform)
+	eventually(t, func() bool {
+		f.clock.Advance(10 * time.Second)
+		f.accepts(t, by(first), "shop", client.Platform)
+		return p.requests.Load() > sent+1
+	})
 	p.down.Store(false)
 	p.moveKeys("/second")
-	f.clock.Advance(10 * time.Second)
-	f.accepts(t, by(second), "shop", client.Platform)
+	eventually(t, func() bool {
+		f.clock.Advance(10 * time.Second)
+		_, _, err := f.Authenticate(t.Context(), by(second))
+		return err == nil
+	})
 	f.refuses(t, by(first), "no key has kid")
+}
+
+// eventually waits for a condition.
+func eventually(t *testing.T, condition func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(30 * time.Second); !condition(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatal("it did not happen")
+		}
+	}
+}
+
+// While metadata cannot be fetched, a request waits for the answer, and others do not.
+func TestOneRequestWaitsForMetadata(t *testing.T) {
+	arrived, answer := make(chan struct{}), make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		arrived <- struct{}{}
+		<-answer
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	defer srv.Close()
+	f := newFixture(t, "- {id: shop, audiences: [a], trust: [{issuer: '"+srv.URL+"', subject: x, audience: '"+ourIssuer+"'}]}")
+	c := assertionOf(sign(t, newKey(t, jwk.ES256), nil, f.platformToken(map[string]any{"iss": srv.URL, "sub": "x"})))
+	ask := func(ctx context.Context) error {
+		_, _, err := f.Authenticate(ctx, c)
+		return err
+	}
+	attempt := func(meanwhile func()) {
+		t.Helper()
+		waits := make(chan error, 1)
+		go func() { waits <- ask(t.Context()) }()
+		<-arrived
+		meanwhile()
+		answer <- struct{}{}
+		<-arrived // at the other place of metadata
+		answer <- struct{}{}
+		if err := <-waits; !errors.Is(err, token.ErrKeysUnavailable) {
+			t.Errorf("got %v, want ErrKeysUnavailable", err)
+		}
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	attempt(func() {
+		if err := ask(ended); !errors.Is(err, context.Canceled) { // nothing is known yet
+			t.Errorf("a second request: %v", err)
+		}
+	})
+	f.clock.Advance(time.Minute)
+	attempt(func() {
+		if err := ask(t.Context()); !errors.Is(err, token.ErrKeysUnavailable) {
+			t.Errorf("a second request: %v", err)
+		}
+	})
 }
