@@ -28,8 +28,10 @@ func CheckPath(path string, environ []string) error {
 		return ""
 	}
 	scheme := ""
-	if rest, ok := strings.CutPrefix(path, "sqlite:"); ok {
-		scheme, path, meant = "sqlite:", rest, rest
+	for _, s := range []string{"sqlite:", UnixPrefix} {
+		if rest, ok := strings.CutPrefix(path, s); ok {
+			scheme, path, meant = s, rest, rest
+		}
 	}
 	if user, rest, _ := strings.Cut(path, "/"); user == "~" {
 		meant = getenv("HOME") + "/" + rest
@@ -48,9 +50,12 @@ func CheckPath(path string, environ []string) error {
 	return fmt.Errorf("%s%s: only a shell expands ~ and variables: write %s%s", scheme, path, scheme, cmp.Or(strings.TrimSuffix(meant, "/"), "/"))
 }
 
-// path returns the value of a setting that is a path, or the URL of a store in a file.
+// path returns the value of a setting that is a path, or names the file of a store or a
+// socket.
 func (s setting) path(c *Config) (path string, ok bool) {
 	switch s.key {
+	case "host":
+		return c.Host, strings.HasPrefix(c.Host, UnixPrefix)
 	case "tls_cert":
 		return c.TLSCert, true
 	case "tls_key":
