@@ -8,7 +8,6 @@
 // and "issuer". GITHUB is the URL of github.mjs. The output is that of interop.mjs.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { webcrypto } from 'node:crypto'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -18,8 +17,6 @@ import express from 'express'
 import { auth, requiredScopes } from 'express-oauth2-jwt-bearer'
 import * as jose from 'jose'
 import * as openid from 'openid-client'
-
-globalThis.crypto ??= webcrypto // Node.js 18 has it under this name only
 
 const [binary, dir, issuer, github] = process.argv.slice(2)
 const audience = 'https://api.example'

@@ -6,12 +6,10 @@
 // It is an issuer with metadata and a JWK Set. /token answers as the URL in
 // ACTIONS_ID_TOKEN_REQUEST_URL does; the query names the audience, and may replace claims.
 // URLFILE receives its base URL.
-import { randomUUID, webcrypto } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:https'
 import * as jose from 'jose'
-
-globalThis.crypto ??= webcrypto // Node.js 18 has it under this name only
 
 const [certificate, key, urlFile] = process.argv.slice(2)
 const { privateKey, publicKey } = await jose.generateKeyPair('RS256', { extractable: true })
