@@ -66,8 +66,8 @@ func (r *renewals) use(t *testing.T, serial int64) {
 	}
 }
 
-// load is a number of clients that ask all the time.
-type load struct {
+// clientLoad is a number of clients that ask all the time.
+type clientLoad struct {
 	wait   sync.WaitGroup
 	stop   context.CancelFunc
 	newest atomic.Int64 // the serial number of the certificate at the newest handshake
@@ -78,7 +78,7 @@ type load struct {
 }
 
 // client returns a client that counts its connections.
-func (l *load) client(roots *x509.CertPool, http2 bool) (_ *http.Client, dials *atomic.Int64) {
+func (l *clientLoad) client(roots *x509.CertPool, http2 bool) (_ *http.Client, dials *atomic.Int64) {
 	dials = new(atomic.Int64)
 	return &http.Client{Transport: &http.Transport{
 		ForceAttemptHTTP2: http2,
@@ -95,7 +95,7 @@ func (l *load) client(roots *x509.CertPool, http2 bool) (_ *http.Client, dials *
 }
 
 // ask sends requests for tokens and documents until ctx ends.
-func (l *load) ask(ctx context.Context, url string, client *http.Client, major int, fresh bool) {
+func (l *clientLoad) ask(ctx context.Context, url string, client *http.Client, major int, fresh bool) {
 	for ctx.Err() == nil {
 		for _, request := range [][2]string{{"GET", "/jwks"}, {"POST", "/auth"}} {
 			err := l.once(request[0], url+request[1], client, major)
@@ -113,7 +113,7 @@ func (l *load) ask(ctx context.Context, url string, client *http.Client, major i
 }
 
 // once is not canceled at the end of the load, so that each request is answered.
-func (l *load) once(method, url string, client *http.Client, major int) error {
+func (l *clientLoad) once(method, url string, client *http.Client, major int) error {
 	r, err := http.NewRequestWithContext(context.Background(), method, url, http.NoBody)
 	if err != nil {
 		return err
@@ -140,7 +140,7 @@ func TestRenewalUnderLoad(t *testing.T) {
 	pair := newRenewals(t, pairs)
 	url, log := serving(t, append([]string{"--port", "0"}, pair.flags()...)...)
 
-	l := &load{}
+	l := &clientLoad{}
 	ctx, stop := context.WithCancel(t.Context())
 	kept := map[string]*atomic.Int64{}
 	for name, http2 := range map[string]bool{"keep-alive": false, "HTTP/2": true} {

@@ -6,7 +6,9 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -418,5 +420,21 @@ func TestRefusedCredentialsReadTheSame(t *testing.T) {
 		if len(seen) != 1 {
 			t.Errorf("%s: the answers differ: %v", path, seen)
 		}
+	}
+}
+
+// A fault of the server has the shape that clients of the token endpoint read, too.
+func TestTokenEndpointFaults(t *testing.T) {
+	srv := newClientServer(t)
+	w := httptest.NewRecorder()
+	fault := errors.New("disk 7 is full")
+	r := httptest.NewRequest(http.MethodPost, tokenEndpoint, nil)
+	srv.fail(&response{ResponseWriter: w, route: tokenEndpoint}, r, fault)
+	wantTokenError(t, w.Result(), http.StatusInternalServerError, "server_error", "internal error")
+	srv.queue = nil // so that the handler panics
+	wantTokenError(t, srv.ask([]string{"grant_type", "client_credentials", "client_id", "billing", "client_secret", secret}),
+		http.StatusInternalServerError, "server_error", "internal error")
+	if log := srv.logged.String(); !strings.Contains(log, "disk 7 is full") || !strings.Contains(log, "handler panicked") {
+		t.Errorf("log: %s", log)
 	}
 }

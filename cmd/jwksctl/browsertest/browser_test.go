@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestPages shows what pages get, and what they do not.
+// TestPages shows what pages get of a server that asks nobody who the client is.
 func TestPages(t *testing.T) {
 	b, issuer := startBrowser(t), startIssuer(t)
 	port := pages(t)
@@ -21,10 +21,59 @@ func TestPages(t *testing.T) {
 
 const auth = "/auth"
 
-// attack is a way in which a page can post to a URL, TARGET in its script.
+// TestPagesWithCredentials shows the same for a server with clients, and for pages that
+// know the secret of one.
+func TestPagesWithCredentials(t *testing.T) {
+	b := startBrowser(t)
+	issuer, fields := startIssuerWithClient(t)
+	port := pages(t)
+	for _, path := range []string{auth, "/oauth2/token"} {
+		for _, name := range []string{"fetch a form", "beacon", "form in frame"} {
+			for _, host := range []string{"page.test", "127.0.0.1"} {
+				t.Run(strings.Join([]string{path, name, host}, " "), func(t *testing.T) {
+					a := simple()[name]
+					a.try(t, b, issuer, "http://"+host+":"+port+"/", "127.0.0.1", path, fields)
+				})
+			}
+		}
+		script := `fetch('` + path + `', {method: 'POST', body: new URLSearchParams(` + fields + `)}).then(async r => r.status + ' ' + (await r.json()).token_type)`
+		if got := b.run(t, issuer.at("page.test", "/jwks"), script); got != "421 undefined" {
+			t.Errorf("%s: a rebound page reads %q", path, got)
+		}
+		if _, tokens := issuer.counts(t, path); tokens != 0 {
+			t.Fatalf("%s: %d tokens were issued", path, tokens)
+		}
+	}
+	for i, path := range []string{auth, "/oauth2/token"} {
+		script := `fetch('` + path + `', {method: 'POST', body: new URLSearchParams(` + fields + `)}).then(async r => r.status + ' ' + (await r.json()).token_type)`
+		if got := b.run(t, issuer.at("issuer.test", "/jwks"), script); got != "200 Bearer" {
+			t.Errorf("%s: a page of the server reads %q", path, got)
+		}
+		if _, tokens := issuer.counts(t, path); tokens != i+1 {
+			t.Errorf("%s: %d tokens were issued", path, tokens)
+		}
+	}
+}
+
+// attack is a way in which a page can post to a URL, TARGET in its script, and send the
+// members of an object, FIELDS, as a form.
 type attack struct {
 	script string
 	want   string // what the page learns
+}
+
+// try runs the script on a page. The server must get the request and refuse it.
+func (a attack) try(t *testing.T, b browser, issuer issuer, page, target, path, fields string) {
+	t.Helper()
+	before, _ := issuer.counts(t, path)
+	script := strings.NewReplacer("TARGET", issuer.at(target, path), "FIELDS", fields).Replace(a.script)
+	if got := b.run(t, page, script); got != a.want {
+		t.Errorf("the page learns %q, want %q", got, a.want)
+	}
+	waitFor(t, "the request to be refused", func() bool {
+		now, _ := issuer.counts(t, path)
+		return now["403"] == before["403"]+1
+	})
 }
 
 // simple are the ways that need no permission of the server (CORS): the browser sends the
@@ -33,16 +82,20 @@ func simple() map[string]attack {
 	submit := func(target string) string {
 		return `const form = document.createElement('form')
 			form.method = 'POST'; form.action = 'TARGET'; form.target = '` + target + `'
-			form.innerHTML = '<input name=username value=victim>'
+			for (const [name, value] of Object.entries(FIELDS)) {
+				const input = document.createElement('input')
+				input.name = name; input.value = value
+				form.append(input)
+			}
 			document.body.append(form)
 			setTimeout(() => form.submit())`
 	}
 	const frame = `const frame = document.createElement('iframe'); `
 	return map[string]attack{
 		"fetch":         {`fetch('TARGET', {method: 'POST'}).then(r => 'read ' + r.status, () => 'blocked')`, "blocked"},
-		"fetch a form":  {`fetch('TARGET', {method: 'POST', body: new URLSearchParams({username: 'victim'})}).then(r => 'read ' + r.status, () => 'blocked')`, "blocked"},
+		"fetch a form":  {`fetch('TARGET', {method: 'POST', body: new URLSearchParams(FIELDS)}).then(r => 'read ' + r.status, () => 'blocked')`, "blocked"},
 		"no-cors fetch": {`fetch('TARGET', {method: 'POST', mode: 'no-cors', body: 'username=victim'}).then(r => r.type)`, "opaque"},
-		"beacon":        {`String(navigator.sendBeacon('TARGET', new URLSearchParams({username: 'victim'})))`, "true"},
+		"beacon":        {`String(navigator.sendBeacon('TARGET', new URLSearchParams(FIELDS)))`, "true"},
 		"form":          {submit("_self") + `; 'sent'`, "sent"},
 		"form in frame": {frame + `frame.name = 'sink'; document.body.append(frame); ` + submit("sink") + `; 'sent'`, "sent"},
 		"sandbox": {`new Promise(done => {
@@ -71,14 +124,7 @@ func otherOriginsGetNoToken(t *testing.T, b browser, issuer issuer, port string)
 			}
 			for _, target := range targets {
 				t.Run(strings.Join([]string{host, name, target}, " "), func(t *testing.T) {
-					before, _ := issuer.counts(t, auth)
-					if got := b.run(t, page, strings.ReplaceAll(a.script, "TARGET", issuer.at(target, auth))); got != a.want {
-						t.Errorf("the page learns %q, want %q", got, a.want)
-					}
-					waitFor(t, "the request to be refused", func() bool {
-						now, _ := issuer.counts(t, auth)
-						return now["403"] == before["403"]+1
-					})
+					a.try(t, b, issuer, page, target, auth, "{username: 'victim'}")
 				})
 			}
 		}

@@ -2,6 +2,7 @@ package browsertest
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"net/http"
@@ -78,8 +79,21 @@ func (b browser) run(t *testing.T, page, script string) string {
 // issuer is a jwksctl serve.
 type issuer struct{ port string }
 
+// startIssuerWithClient starts an issuer with one client, and returns what the client has to
+// send, as an object of JavaScript.
+func startIssuerWithClient(t *testing.T) (_ issuer, fields string) {
+	t.Helper()
+	const secret = "0123456789abcdef0123456789abcdef0123456789abcdef"
+	settings := filepath.Join(t.TempDir(), "settings.yaml")
+	text := fmt.Sprintf("auth: clients\nclients:\n- {id: page, audiences: [https://api.example], secret_sha256: [%x]}\n", sha256.Sum256([]byte(secret)))
+	if err := os.WriteFile(settings, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return startIssuer(t, "--config", settings), "{grant_type: 'client_credentials', client_id: 'page', client_secret: '" + secret + "'}"
+}
+
 // startIssuer builds jwksctl and starts it. Its issuer is the name issuer.test.
-func startIssuer(t *testing.T) issuer {
+func startIssuer(t *testing.T, flags ...string) issuer {
 	t.Helper()
 	dir := t.TempDir()
 	binary, ready := filepath.Join(dir, "jwksctl"), filepath.Join(dir, "ready")
@@ -88,8 +102,8 @@ func startIssuer(t *testing.T) issuer {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	serve := exec.CommandContext(context.WithoutCancel(t.Context()), binary, "serve", "--port", "0", "--ready-file", ready,
-		"--issuer", "http://issuer.test", "--algorithm", "ES256", "--store", "memory:")
+	serve := exec.CommandContext(context.WithoutCancel(t.Context()), binary, append([]string{"serve", "--port", "0", "--ready-file", ready,
+		"--issuer", "http://issuer.test", "--algorithm", "ES256", "--store", "memory:"}, flags...)...)
 	serve.Env = append(os.Environ(), "HOME="+dir, "XDG_STATE_HOME="+dir)
 	serve.Stderr = t.Output()
 	if err := serve.Start(); err != nil {
