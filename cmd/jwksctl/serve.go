@@ -50,9 +50,9 @@ the user and the group of the server may use. If systemd passes a socket, --host
 are not used; a second socket with FileDescriptorName=metrics is for /metrics.
 
 SIGHUP reloads the certificate and the list of clients, which are also reloaded when their
-files change. A pair that is broken or does not match, or a settings file that is broken,
-is reported in the log, and what was loaded last stays. Other settings need a restart.
-SIGHUP also opens the audit log again, after it was rotated.`,
+files change, and opens the audit log again. A pair that is broken or does not match, or a
+settings file that is broken, is reported in the log, and what was loaded last stays. Other
+settings need a restart.`,
 		Example: `  jwksctl serve
   jwksctl serve --port 0 --ready-file /run/jwksctl.url     # any free port
   jwksctl serve --rotation-interval 10s                    # watch keys rotate

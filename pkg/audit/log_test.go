@@ -247,3 +247,20 @@ func TestNothingOfOthersIsTakenBack(t *testing.T) {
 	}
 	wantIDs(t, path, "a b")
 }
+
+func BenchmarkWrite(b *testing.B) {
+	l, err := audit.Open(filepath.Join(b.TempDir(), "audit.log"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	e := audit.Event{
+		Time: time.Now(), Kind: audit.TokenIssued, RequestID: "EMJVPTP7RVDVPS3DN6NNFBZEGB", Route: "/oauth2/token", Address: "127.0.0.1",
+		Client: "billing", Method: "client_secret_basic", ID: "EMJVPTP7RVDVPS3DN6NNFBZEGB", KeyID: "cfSNbnhg8flg_-9IrFRh8gDjn6THkfT6_cvTk1yq_rU",
+		Subject: "billing", Audience: []string{"https://api.example.com"}, Scope: "read write", ExpiresAt: 1795961711,
+	}
+	for b.Loop() {
+		if err := l.Write(e); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
