@@ -40,7 +40,7 @@ func main() {
 }
 
 func run(binary, dir, issuer string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	ways, err := prepare(ctx, binary, dir, issuer)
 	if err != nil {
@@ -107,7 +107,8 @@ func getsToken(ctx context.Context, c clientcredentials.Config, binary, issuer s
 	return nil
 }
 
-// ask waits as long as the server demands: wrong credentials slow an address down.
+// ask waits as long as the server demands, because wrong credentials slow an address down,
+// and a second more, because AuthStyleAutoDetect sends two requests.
 func ask(ctx context.Context, c clientcredentials.Config) (*oauth2.Token, error) {
 	for {
 		token, err := c.Token(ctx)
@@ -119,7 +120,7 @@ func ask(ctx context.Context, c clientcredentials.Config) (*oauth2.Token, error)
 		if err != nil {
 			return nil, err
 		}
-		time.Sleep(time.Duration(seconds) * time.Second)
+		time.Sleep(time.Duration(seconds+1) * time.Second)
 	}
 }
 

@@ -36,9 +36,9 @@ func TestCommandsRefuseTheSameSettings(t *testing.T) {
 		"clients":          {"auth: clients\nclients: [{id: a}]", true, "entry 1 (id a): audiences: "},
 		"no clients":       {"auth: clients", true, "list them under clients"},
 		"clients unasked":  {"clients: [{id: a}]", true, "set auth to clients"},
-		"sum":              {"rotation_interval: 10m\nmax_staleness: 1h", false, "max_staleness + 2*jwks_max_age + 2*clock_skew <= rotation_interval"},
-		"sum with default": {"max_staleness: 2d", false, "max_staleness + 2*jwks_max_age + 2*clock_skew <= rotation_interval"},
-		"other sum":        {"token_ttl: 9d", false, "max_staleness + token_ttl + leeway + 2*clock_skew <= 8*rotation_interval"},
+		"sum":              {"port: 0\nrotation_interval: 10m\nmax_staleness: 1h", false, "max_staleness + 2*jwks_max_age + 2*clock_skew <= rotation_interval"},
+		"sum with default": {"port: 0\nmax_staleness: 2d", false, "max_staleness + 2*jwks_max_age + 2*clock_skew <= rotation_interval"},
+		"other sum":        {"port: 0\ntoken_ttl: 9d", false, "max_staleness + token_ttl + leeway + 2*clock_skew <= 8*rotation_interval"},
 		"open to all":      {"host: 0.0.0.0\nissuer: https://a.example", false, "host 0.0.0.0 is not a loopback address"},
 		"published plain":  {"host: 0.0.0.0\nauth: off", false, "host 0.0.0.0 is not a loopback address, and without TLS others on the network can read and replace"},
 		"plain, insecure":  {"host: '::'\nauth: off\ninsecure_anonymous: true", false, "host :: is not a loopback address, and without TLS"},
@@ -47,7 +47,7 @@ func TestCommandsRefuseTheSameSettings(t *testing.T) {
 		"proxies":          {"behind_proxy: [10.0.0.1/8]", true, "give 10.0.0.0/8"},
 		"metrics":          {"metrics_port: 8080", true, "8080 is the port of the server itself"},
 		"no URL":           {"host: unix:/run/jwksctl.sock", false, "host unix:/run/jwksctl.sock is a Unix socket"},
-		"no issuer":        {"host: 0.0.0.0\ninsecure_anonymous: true", false, "set --issuer"},
+		"no issuer":        {"port: 0\nhost: 0.0.0.0\ninsecure_anonymous: true", false, "set --issuer"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "s.yaml")

@@ -117,3 +117,23 @@ func TestRefusedRequestsAreNotCounted(t *testing.T) {
 		t.Errorf("after a second without requests: wait = %v, want 0", wait)
 	}
 }
+
+func TestRateLimiterWaitCountsNothing(t *testing.T) {
+	l, at := newRateLimiter(1, 2), time.Unix(1_000_000, 0)
+	if wait := l.wait("a", at); wait != 0 || len(l.recent)+len(l.older) != 0 {
+		t.Errorf("an unknown address waits %v; %d addresses are kept", wait, len(l.recent)+len(l.older))
+	}
+	l.take("other", at)
+	at = at.Add(1900 * time.Millisecond)
+	for range 2 {
+		if wait := l.wait("a", at); wait != 0 {
+			t.Errorf("wait = %v before the limit", wait)
+		}
+		l.take("a", at)
+	}
+	at = at.Add(200 * time.Millisecond)
+	l.take("other", at) // starts a new map
+	if wait := l.wait("a", at); wait != 800*time.Millisecond {
+		t.Errorf("wait = %v, want 800ms", wait)
+	}
+}
