@@ -114,7 +114,7 @@ them, rotates and revokes them, and verifies tokens.`,
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.configFile, "config", "", "settings file (YAML, TOML or JSON)")
 	flags.BoolVar(&a.noColor, "no-color", false, "print no colours")
-	config.Flags(flags, "store", "seal_key_file")
+	config.Flags(flags, "store", "seal_key")
 
 	root.AddGroup(&cobra.Group{ID: "issue", Title: "Issue:"}, &cobra.Group{ID: "check", Title: "Check:"},
 		&cobra.Group{ID: "keys", Title: "Keys:"}, &cobra.Group{ID: "other", Title: "Other:"})
@@ -126,7 +126,7 @@ them, rotates and revokes them, and verifies tokens.`,
 	}
 	add("issue", a.newServe(), a.newToken())
 	add("check", a.newVerify(), a.newInspect(), a.newThumbprint(), a.newHealthcheck())
-	add("keys", a.newKeys(), a.newJWKS(), a.newStore())
+	add("keys", a.newKeys(), a.newJWKS(), a.newStore(), a.newSeal())
 	add("other", a.newConfig(), a.newCompletion(), a.newVersion(), a.newHelp(root))
 	root.AddCommand(helpTopics()...)
 	return root

@@ -44,15 +44,29 @@ func isService(name, value string) bool {
 // didYouMean is the end of a message about an unknown name: the most similar known
 // name, if one is similar enough.
 func didYouMean(name string, known []string) string {
+	if hint := renamed(name); hint != "" {
+		return hint
+	}
 	if near := Nearest(name, known); near != "" {
 		return fmt.Sprintf("; did you mean %s?", near)
 	}
 	return "; see jwksctl help config for all settings"
 }
 
+// renamed is the end of a message about the earlier name of a setting, "" if it is none.
+func renamed(name string) string {
+	if strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, prefix)), "-", "_") != "seal_key_file" {
+		return ""
+	}
+	return "; it is seal_key now: write file:PATH in place of PATH"
+}
+
 // Nearest returns the known name that is most similar to an unknown one, "" if none
 // is similar enough.
 func Nearest(name string, known []string) string {
+	if renamed(name) != "" {
+		name = name[:len(name)-len("_file")]
+	}
 	fold := func(s string) string { return strings.ReplaceAll(strings.ToLower(s), "-", "_") }
 	best, least := "", min(1+len(strings.TrimPrefix(name, prefix))/3, 4)
 	for _, k := range known {

@@ -14,7 +14,7 @@ import (
 // os.Environ. A folder that really has the name ~ is ./~. It also refuses the content of
 // a key file in place of its name, and does not repeat it.
 func CheckPath(path string, environ []string) error {
-	if strings.Contains(path, "\n") || strings.Contains(path, "-----BEGIN ") || strings.HasPrefix(path, "jwksctl-seal-key-") {
+	if strings.Contains(path, "\n") || strings.Contains(path, "-----BEGIN ") || strings.Contains(path, "jwksctl-seal-key-") {
 		return errors.New("want the name of a file, not its content")
 	}
 	meant, unknown := path, false
@@ -28,8 +28,10 @@ func CheckPath(path string, environ []string) error {
 		return ""
 	}
 	scheme := ""
-	if rest, ok := strings.CutPrefix(path, "sqlite:"); ok {
-		scheme, path, meant = "sqlite:", rest, rest
+	for _, s := range []string{"sqlite:", "file:"} {
+		if rest, ok := strings.CutPrefix(path, s); ok {
+			scheme, path, meant = s, rest, rest
+		}
 	}
 	if user, rest, _ := strings.Cut(path, "/"); user == "~" {
 		meant = getenv("HOME") + "/" + rest
@@ -48,7 +50,8 @@ func CheckPath(path string, environ []string) error {
 	return fmt.Errorf("%s%s: only a shell expands ~ and variables: write %s%s", scheme, path, scheme, cmp.Or(strings.TrimSuffix(meant, "/"), "/"))
 }
 
-// path returns the value of a setting that is a path, or the URL of a store in a file.
+// path returns the value of a setting that is a path, or names a file by its path: the
+// URL of a store, and the source of the sealing keys.
 func (s setting) path(c *Config) (path string, ok bool) {
 	switch s.key {
 	case "tls_cert":
@@ -57,8 +60,8 @@ func (s setting) path(c *Config) (path string, ok bool) {
 		return c.TLSKey, true
 	case "ready_file":
 		return c.ReadyFile, true
-	case "seal_key_file":
-		return c.SealKeyFile, true
+	case "seal_key":
+		return c.SealKey, strings.HasPrefix(c.SealKey, "file:")
 	case "store":
 		return c.Store, strings.HasPrefix(c.Store, "sqlite:")
 	}
