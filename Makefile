@@ -2,6 +2,7 @@ GO          ?= go
 FUZZTIME    ?= 60s
 FLEETTIME   ?= 5m
 KILLS       ?= 1000
+PART        ?= 1/1
 SIMSEEDS    ?= 100000
 COVER_FLOOR ?= 85
 TESTFLAGS   ?=
@@ -75,8 +76,8 @@ proof: ## 5,000 simulated worlds and the whole exhaustive search
 	$(GO) test -count=1 -v -run='TestSimulation|TestSearch' -timeout=30m ./pkg/keys/simulation -sim.seeds=5000 -search.whole
 
 .PHONY: mutants
-mutants: ## weaken every guard and term in turn; the simulation, the search or a named test must notice
-	$(GO) test -count=1 -v -run=TestMutations -timeout=1h ./pkg/keys/simulation -mutants
+mutants: ## weaken every guard and term in turn, or those of PART (K/N); the simulation, the search or a named test must notice
+	$(GO) test -count=1 -v -run=TestMutations -timeout=1h ./pkg/keys/simulation -mutants=$(PART)
 
 .PHONY: fleet
 fleet: ## three real servers on each engine, or on ENGINE; each fault once, then all together for FLEETTIME (5m)

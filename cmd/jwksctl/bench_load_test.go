@@ -12,6 +12,8 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -30,6 +32,9 @@ type load struct {
 // target is what a load generator asks for, and the status of an answer that counts.
 type target struct {
 	Method, URL, IfNoneMatch string
+	Form                     string // the body; "" is none
+	Authorization            string
+	From                     string // the network of the connections' own addresses, such as 127.1.0.; "" is any address
 	Status                   int
 }
 
@@ -43,8 +48,8 @@ type sample struct {
 func (l load) run(ctx context.Context) ([][]sample, error) {
 	connections := make([][]*connection, len(l.Targets))
 	for i, to := range l.Targets {
-		for range l.Connections {
-			c, err := to.dial(ctx)
+		for n := range l.Connections {
+			c, err := to.dial(ctx, n+1)
 			if err != nil {
 				return nil, err
 			}
@@ -96,19 +101,29 @@ type connection struct {
 	took    []time.Duration // in the present slice
 }
 
-func (to target) dial(ctx context.Context) (*connection, error) {
-	r, err := http.NewRequestWithContext(ctx, to.Method, to.URL, http.NoBody)
+// dial opens the n-th connection.
+func (to target) dial(ctx context.Context, n int) (*connection, error) {
+	r, err := http.NewRequestWithContext(ctx, to.Method, to.URL, strings.NewReader(to.Form))
 	if err != nil {
 		return nil, err
 	}
-	if to.IfNoneMatch != "" {
-		r.Header.Set("If-None-Match", to.IfNoneMatch)
+	for name, value := range map[string]string{"If-None-Match": to.IfNoneMatch, "Authorization": to.Authorization} {
+		if value != "" {
+			r.Header.Set(name, value)
+		}
+	}
+	if to.Form != "" {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	var request bytes.Buffer
 	if err := r.Write(&request); err != nil {
 		return nil, err
 	}
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", r.URL.Host)
+	var dialer net.Dialer
+	if to.From != "" {
+		dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(to.From + strconv.Itoa(n))}
+	}
+	conn, err := dialer.DialContext(ctx, "tcp", r.URL.Host)
 	return &connection{Conn: conn, r: bufio.NewReader(conn), request: request.Bytes()}, err
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/jwksctl/jwksctl/pkg/audit"
 	"github.com/jwksctl/jwksctl/pkg/config"
 	"github.com/jwksctl/jwksctl/pkg/keys"
 	"github.com/jwksctl/jwksctl/pkg/remote"
@@ -63,8 +64,8 @@ func exitCodes() []exitCode {
 		},
 		{4, "not found: no keyset, or no such key", is(keys.ErrNoKeyset, keys.ErrUnknownKey)},
 		{
-			exitUnavailable, "unavailable: the store or the network; worth a retry; of verify: no verdict",
-			is(keys.ErrUnavailable, keys.ErrStale, keys.ErrDocument, remote.ErrUnavailable, token.ErrKeysUnavailable, errListen, seal.ErrCommand, seal.ErrLocked, context.DeadlineExceeded),
+			exitUnavailable, "unavailable: the store, the network or the audit log; worth a retry; of verify: no verdict",
+			is(keys.ErrUnavailable, keys.ErrStale, keys.ErrDocument, remote.ErrUnavailable, token.ErrKeysUnavailable, audit.ErrUnavailable, errListen, seal.ErrCommand, seal.ErrLocked, context.DeadlineExceeded),
 		},
 
 		{exitDone, "done; of verify: every requested check passed", nil},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/jwksctl/jwksctl/pkg/audit"
 	"github.com/jwksctl/jwksctl/pkg/config"
 	"github.com/jwksctl/jwksctl/pkg/keys"
 	"github.com/jwksctl/jwksctl/pkg/remote"
@@ -42,6 +43,7 @@ func TestCodeOf(t *testing.T) {
 		{keys.ErrDocument, 3},
 		{remote.ErrUnavailable, 3},
 		{token.ErrKeysUnavailable, 3},
+		{audit.ErrUnavailable, 3},
 		{errListen, 3},
 		{seal.ErrCommand, 3},
 		{seal.ErrLocked, 3},

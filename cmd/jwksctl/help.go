@@ -85,7 +85,9 @@ func environmentHelp() string {
 		"Any other variable that begins with JWKSCTL_ is an error.\n\n")
 	fmt.Fprintf(&b, "  %-28s %s\n", config.FileVariable, "the settings file, if --config is not given")
 	for _, k := range config.Keys() {
-		fmt.Fprintf(&b, "  %-28s %s\n", k.Variable, k.Usage)
+		if k.Variable != "" {
+			fmt.Fprintf(&b, "  %-28s %s\n", k.Variable, k.Usage)
+		}
 	}
 	fmt.Fprintf(&b, "  %-28s %s\n", "NO_COLOR", "if not empty, print no colours")
 	fmt.Fprintf(&b, "  %-28s %s\n", "XDG_STATE_HOME", "the folder with the folder jwksctl, where the default store is")

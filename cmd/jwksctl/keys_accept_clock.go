@@ -46,7 +46,7 @@ UTC.`,
 	c.Flags().StringVar(&o.confirm, "confirm", "", "today's date in UTC, YYYY-MM-DD, in place of the question")
 	c.Flags().BoolVar(&o.dryRun, "dry-run", false, "print what would happen and change nothing")
 	outputFlag(c, &o.out, "text")
-	return a.withSettings(c, func(ctx context.Context, cfg settings, _ []string) error { return a.keysAcceptClock(ctx, cfg, o) })
+	return a.withAudit(c, func(ctx context.Context, cfg settings, _ []string) error { return a.keysAcceptClock(ctx, cfg, o) })
 }
 
 func (a *app) keysAcceptClock(ctx context.Context, cfg settings, o keysAcceptClockOptions) error {

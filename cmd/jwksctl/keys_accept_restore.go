@@ -35,7 +35,7 @@ A machine without the witness file cannot tell that a store was restored.`,
 	}
 	c.Flags().StringVar(&confirm, "confirm", "", "today's date in UTC, YYYY-MM-DD, to accept this machine's clock too")
 	outputFlag(c, &out, "text")
-	return a.withSettings(c, func(ctx context.Context, cfg settings, _ []string) error {
+	return a.withAudit(c, func(ctx context.Context, cfg settings, _ []string) error {
 		return a.keysAcceptRestore(ctx, cfg, out, confirm)
 	})
 }
@@ -57,7 +57,7 @@ func (a *app) keysAcceptRestore(ctx context.Context, cfg settings, out output, c
 	if err != nil {
 		return err
 	}
-	ring, err := accept(ctx, keys.Options{Store: s, Sealer: sealer, Witness: cfg.places.witness, Log: cfg.log, Generate: newKey})
+	ring, err := accept(ctx, keys.Options{Store: s, Sealer: sealer, Witness: cfg.places.witness, Log: cfg.log, Generate: newKey, Changed: cfg.audit.keysetChanged})
 	if refusal, ok := errors.AsType[*keys.Refusal](err); ok && refusal.Guard == keys.GuardClock && confirm == "" {
 		return fmt.Errorf("%w; for a restored store, that is 'jwksctl keys accept-restore --confirm YYYY-MM-DD' with today's date in UTC", err)
 	}

@@ -38,7 +38,7 @@ The file stays where it is: delete it.`,
 	c.Flags().StringVar(&o.alg, "alg", "", "algorithm to sign with; default: what a JWK says, or RS256 for an RSA key")
 	completeAlgorithms(c, "alg")
 	outputFlag(c, &o.out, "text")
-	return a.withSettings(c, func(ctx context.Context, cfg settings, args []string) error {
+	return a.withAudit(c, func(ctx context.Context, cfg settings, args []string) error {
 		return a.keysImport(ctx, cfg, o, args[0])
 	})
 }

@@ -45,11 +45,16 @@ On a terminal it asks you to type the kid; elsewhere --confirm KID must repeat i
 	c.Flags().StringVar(&o.confirm, "confirm", "", "the whole kid once more, in place of the question")
 	outputFlag(c, &o.out, "text")
 	return a.withSettings(c, func(ctx context.Context, cfg settings, args []string) error {
+		if err := a.openAudit(ctx, &cfg, commandName(c)); err != nil {
+			cfg.log.ErrorContext(ctx, "the key is revoked without a line in the audit log", "error", err.Error()) // it must not wait for a disk
+		}
+		defer cfg.audit.close()
 		return a.keysRevoke(ctx, cfg, o, args[0])
 	})
 }
 
 func (a *app) keysRevoke(ctx context.Context, cfg settings, o keysRevokeOptions, prefix string) error {
+	cfg.audit.because(o.reason)
 	ring, err := openRing(ctx, cfg)
 	if err != nil {
 		return err

@@ -25,10 +25,11 @@ the JWK Set again.`,
 	}
 	o.register(c.Flags())
 	outputFlag(c, &o.out, "text")
-	return a.withSettings(c, func(ctx context.Context, cfg settings, _ []string) error { return a.keysRotate(ctx, cfg, o) })
+	return a.withAudit(c, func(ctx context.Context, cfg settings, _ []string) error { return a.keysRotate(ctx, cfg, o) })
 }
 
 func (a *app) keysRotate(ctx context.Context, cfg settings, o stepFlags) error {
+	cfg.audit.because(o.reason)
 	ring, err := openRing(ctx, cfg)
 	if err != nil {
 		return err

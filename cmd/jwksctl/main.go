@@ -59,6 +59,7 @@ func system() *process {
 		environ:     os.Environ(),
 		stateFolder: stateFolder(os.Getenv),
 		unsetenv:    func(name string) { _ = os.Unsetenv(name) }, // it fails for no name that a setting may have
+		user:        userName(),
 		now:         time.Now,
 		terminal: func(stream any) bool {
 			f, ok := stream.(*os.File)

@@ -232,7 +232,7 @@ func openRingIn(
 			_ = s.Close()
 		}
 	}()
-	o := keys.Options{Store: s, Witness: c.places.witness, Log: c.log, Generate: newKey}
+	o := keys.Options{Store: s, Witness: c.places.witness, Log: c.log, Generate: newKey, Changed: c.audit.keysetChanged}
 	first, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	switch _, err := s.Load(first); {

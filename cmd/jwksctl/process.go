@@ -16,6 +16,7 @@ type process struct {
 	stdout, stderr io.Writer
 	environ        []string
 	stateFolder    string            // where the default store is; empty if there is no home directory
+	user           string            // of the operating system
 	unsetenv       func(name string) // takes a variable away from child processes
 	now            func() time.Time
 	terminal       func(stream any) bool // whether a stream is a terminal

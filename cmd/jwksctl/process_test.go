@@ -19,7 +19,7 @@ func newProcess(t *testing.T, stdin string) (p *process, stdout, stderr *bytes.B
 	t.Helper()
 	stdout, stderr = new(bytes.Buffer), new(bytes.Buffer)
 	return &process{
-		stdin: strings.NewReader(stdin), stdout: stdout, stderr: stderr,
+		stdin: strings.NewReader(stdin), stdout: stdout, stderr: stderr, user: "tester",
 		environ:  []string{"JWKSCTL_STORE=sqlite:" + t.TempDir() + "/keyset.db", "JWKSCTL_ALGORITHM=ES256"},
 		now:      time.Now,
 		terminal: func(any) bool { return false },

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/jwksctl/jwksctl/pkg/config"
+	"github.com/jwksctl/jwksctl/pkg/spelling"
 )
 
 // app is what the commands of one command line share.
@@ -124,7 +125,7 @@ them, rotates and revokes them, and verifies tokens.`,
 			root.AddCommand(c)
 		}
 	}
-	add("issue", a.newServe(), a.newToken())
+	add("issue", a.newServe(), a.newToken(), a.newClients(), a.newAssertion())
 	add("check", a.newVerify(), a.newInspect(), a.newThumbprint(), a.newHealthcheck())
 	add("keys", a.newKeys(), a.newJWKS(), a.newStore(), a.newSeal())
 	add("other", a.newConfig(), a.newCompletion(), a.newVersion(), a.newHelp(root))
@@ -170,7 +171,7 @@ func noCommand(c *cobra.Command, args []string) error {
 		return nil
 	}
 	hint := "see '" + c.CommandPath() + " --help'"
-	if near := config.Nearest(args[0], subcommandNames(c)); near != "" {
+	if near := spelling.Nearest(args[0], subcommandNames(c)); near != "" {
 		hint = "did you mean " + near + "?"
 	}
 	return fmt.Errorf("unknown command %q for %q; %s", args[0], c.CommandPath(), hint)
@@ -183,8 +184,14 @@ func flagError(c *cobra.Command, err error) error {
 		return err
 	}
 	var known []string
+	if unknown.GetSpecifiedName() == "clients" {
+		return fmt.Errorf("%w: clients are listed in the settings file; see 'jwksctl clients --help'", err)
+	}
+	if hint := config.Renamed(unknown.GetSpecifiedName()); hint != "" {
+		return fmt.Errorf("%w; %s", err, hint)
+	}
 	c.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
-	if near := config.Nearest(unknown.GetSpecifiedName(), known); near != "" {
+	if near := spelling.Nearest(unknown.GetSpecifiedName(), known); near != "" {
 		return fmt.Errorf("%w; did you mean --%s?", err, near)
 	}
 	return fmt.Errorf("%w; see '%s --help'", err, c.CommandPath())

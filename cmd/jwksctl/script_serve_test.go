@@ -33,7 +33,8 @@ type (
 )
 
 // serve starts a server on a free port and waits until it answers. The variable NAME is
-// then its URL, and the file NAME.log receives its standard error.
+// then its URL, NAME_pid the id of its process, and the file NAME.log receives its standard
+// error.
 //
 //	serve one --rotation-interval 10s
 func serve(ts *testscript.TestScript, neg bool, args []string) {
@@ -61,6 +62,7 @@ func startServer(ts *testscript.TestScript, name string, stderr *os.File, flags 
 	s := start(ts, nil, stderr, append([]string{"serve", "--port", "0", "--ready-file", ready}, flags...))
 	all, _ := ts.Value(serversKey{}).(servers)
 	all[name] = s
+	ts.Setenv(name+"_pid", strconv.Itoa(s.cmd.Process.Pid))
 
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()

@@ -67,7 +67,7 @@ func TestScript(t *testing.T) {
 			return os.Geteuid() == 0, nil
 		},
 		Cmds:                commands(),
-		Deadline:            time.Now().Add(5 * time.Minute), // a server that starts although it must not would run for ever
+		Deadline:            time.Now().Add(15 * time.Minute), // a server that starts although it must not would run for ever
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})

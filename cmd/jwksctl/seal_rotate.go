@@ -38,7 +38,7 @@ backups that need it.`,
 		Args: cobra.NoArgs,
 	}
 	outputFlag(c, &out, "text")
-	return a.withSettings(c, func(ctx context.Context, cfg settings, _ []string) error { return a.sealRotate(ctx, cfg, out) })
+	return a.withAudit(c, func(ctx context.Context, cfg settings, _ []string) error { return a.sealRotate(ctx, cfg, out) })
 }
 
 // sealRotation is one run of the command.

@@ -34,13 +34,14 @@ func errSecret() error {
 // secretAt returns where a key or a token begins in a text, -1 if there is none: PEM, or a
 // DER key in base64, as PEM has it between its first and its last line; a JWK or a JWK
 // Set; a compact JWS or JWE, whose header begins with a brace and a quote, with white
-// space or not; or a sealing key. The quotes of JSON may be escaped.
+// space or not; a sealing key; or the secret of a client. The quotes of JSON may be escaped.
 func secretAt(text string) int {
 	pattern := regexp.MustCompile(`(?s)(-----BEGIN )` +
 		`|(?:^|[^A-Za-z0-9+/])(M[CHI][A-Za-z0-9+/]{58,})` +
 		`|(\{.*\\?"(?:kty|keys|k|d)\\?"\s*:)` +
 		`|(?:^|[^A-Za-z0-9_-])(e(?:yJ|yA|wo|w0|wk)[A-Za-z0-9_-]{6,}\.)` +
-		`|(jwksctl-seal-key-[0-9]+ [A-Za-z0-9_-])`)
+		`|(jwksctl-seal-key-[0-9]+ [A-Za-z0-9_-])` +
+		`|(` + secretPrefix + `[A-Za-z0-9_-]{40,})`)
 	match := pattern.FindStringSubmatchIndex(text)
 	for group := 2; group < len(match); group += 2 {
 		if match[group] >= 0 {

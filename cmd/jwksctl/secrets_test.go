@@ -45,6 +45,7 @@ func secrets(t *testing.T) map[string]string {
 		"token":              mintFor(t, newES256(t), "https://issuer.example", "api"),
 		"pretty token":       base64.RawURLEncoding.EncodeToString([]byte("{\n  \"alg\": \"ES256\"\n}")) + ".e30.c2lnbmF0dXJlc2lnbmF0dXJl",
 		"sealing key":        "jwksctl-seal-key-1 " + base64.RawURLEncoding.EncodeToString(der[64:96]),
+		"client's secret":    secretPrefix + base64.RawURLEncoding.EncodeToString(der[64:96]),
 		"token with a label": "Bearer " + mintFor(t, newES256(t), "https://issuer.example", "api"),
 	}
 }
@@ -150,6 +151,7 @@ func TestMessagesThatAreNoSecrets(t *testing.T) {
 		`not a JWK Set: it has no array "keys"`,
 		`a public key was expected, but the JWK has the private member "d"`,
 		`seal key env:SEAL: not a sealing key: its line starts with "jwksctl-seal-key-1 "`,
+		`the metric jwksctl_http_request_duration_seconds_bucket is a counter`,
 		`no key has kid "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"`,
 	} {
 		if err := withoutSecrets(errors.New(text), []string{"verify", "--key", "MICROSERVICE/key.pem"}, nil); err.Error() != text {

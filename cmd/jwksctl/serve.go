@@ -42,8 +42,10 @@ On SIGTERM and SIGINT the server stops being ready, finishes the requests in fli
 exits with 0. With --drain-delay it goes on answering for that long, so that a load
 balancer notices that it is not ready before the port closes.
 
-SIGHUP reloads the certificate, which is also reloaded when its files change. A pair that
-is broken or does not match is reported in the log, and the last one stays.`,
+SIGHUP reloads the certificate and the list of clients, which are also reloaded when their
+files change. A pair that is broken or does not match, or a settings file that is broken,
+is reported in the log, and what was loaded last stays. Other settings need a restart.
+SIGHUP also opens the audit log again, after it was rotated.`,
 		Example: `  jwksctl serve
   jwksctl serve --port 0 --ready-file /run/jwksctl.url     # any free port
   jwksctl serve --rotation-interval 10s                    # watch keys rotate
@@ -57,7 +59,7 @@ is broken or does not match is reported in the log, and the last one stays.`,
 	newKeysetFlag(c, &first.confirmed)
 	importKeyFlag(c.Flags(), &importKey)
 	completeAlgorithms(c, "algorithm")
-	complete(c, "auth", config.AuthAnonymous, config.AuthOff)
+	complete(c, "auth", config.AuthAnonymous, config.AuthClients, config.AuthOff)
 	complete(c, "log-format", "text", "json")
 	complete(c, "log-level", "debug", "info", "warn", "error")
 	return a.withSettings(c, func(ctx context.Context, cfg settings, _ []string) error {
@@ -67,16 +69,28 @@ is broken or does not match is reported in the log, and the last one stays.`,
 		if err := a.importKey(c.Flags(), importKey, cfg.Config, &first); err != nil {
 			return err
 		}
-		return a.serve(ctx, cfg, first)
+		return a.serveAudited(ctx, cfg, first)
 	})
+}
+
+// serveAudited serves with the audit log of the settings. A server that only publishes has
+// nothing to record.
+func (a *app) serveAudited(ctx context.Context, cfg settings, first newKeyset) error {
+	cfg.log = a.logger(cfg.Config)
+	if cfg.Auth != config.AuthOff {
+		if err := a.openAudit(ctx, &cfg, "serve"); err != nil {
+			return err
+		}
+		defer cfg.audit.close()
+	}
+	return a.serve(ctx, cfg, first)
 }
 
 // serve builds the parts and runs them until ctx ends. If the store is empty, it creates
 // the keyset that first describes.
 func (a *app) serve(ctx context.Context, cfg settings, first newKeyset) error {
 	hangups := surviveSignals()
-	log := a.logger(cfg.Config)
-	cfg.log = log
+	log := cfg.log
 	certificate, err := loadCertificate(cfg.Config, log)
 	if err != nil {
 		return err
@@ -101,9 +115,14 @@ func (a *app) serve(ctx context.Context, cfg settings, first newKeyset) error {
 		return err
 	}
 	defer func() { _ = ring.Close() }() // each write is committed when it is made
+	clients, err := a.loadClients(cfg, func() string { return ring.Policy().Issuer }, log)
+	if err != nil {
+		return err
+	}
 	warnOfIssuer(ctx, ring.Policy().Issuer, cfg.Config, log, url)
 	s := server.New(server.Options{
-		Ring: ring.Ring, Audience: cfg.Audience, NoTokens: cfg.Auth == config.AuthOff, RateLimit: cfg.RateLimit, MaxConnections: cfg.MaxConnections,
+		Ring: ring.Ring, Audience: cfg.Audience, NoTokens: cfg.Auth == config.AuthOff, Clients: clients.list(), Audit: cfg.audit.serverLog(),
+		RateLimit: cfg.RateLimit, MaxConnections: cfg.MaxConnections,
 		DrainDelay: cfg.DrainDelay, DrainTimeout: cfg.DrainTimeout, TLS: certificate.tlsConfig(), Log: log, Version: version(),
 	})
 	// The ring runs on while requests in flight are drained, because they need signatures.
@@ -113,6 +132,9 @@ func (a *app) serve(ctx context.Context, cfg settings, first newKeyset) error {
 		defer close(done)
 		ring.Run(running)
 	}()
+	if clients != nil {
+		go clients.run(ctx)
+	}
 	defer func() {
 		stop()
 		<-done
@@ -120,7 +142,7 @@ func (a *app) serve(ctx context.Context, cfg settings, first newKeyset) error {
 	if err := servePprof(ctx, cfg.Config, log); err != nil {
 		return err
 	}
-	return a.serveHTTP(ctx, service{s, listener, certificate, hangups, cfg.Config, url, ring.Ring, log})
+	return a.serveHTTP(ctx, service{s, listener, certificate, clients, hangups, cfg.Config, url, ring.Ring, log, cfg.audit})
 }
 
 // openServed opens the keyset that serve serves. A server that issues tokens creates the
@@ -145,11 +167,13 @@ type service struct {
 	server      *server.Server
 	listener    net.Listener
 	certificate *certificate
+	clients     *clients
 	hangups     <-chan os.Signal
 	cfg         config.Config
 	url         string
 	ring        *keys.Ring
 	log         *slog.Logger
+	audit       *auditor
 }
 
 // serveHTTP serves until ctx ends. It announces the server on the terminal, in the log
@@ -193,10 +217,15 @@ func (a *app) serveHTTP(ctx context.Context, s service) error {
 
 // reload is the answer to SIGHUP.
 func (s service) reload(ctx context.Context) {
-	if s.certificate == nil {
+	reopened := s.audit.reopen(ctx)
+	if s.certificate == nil && s.clients == nil && !reopened {
 		s.log.InfoContext(ctx, "SIGHUP: there is nothing to reload")
-	} else {
+	}
+	if s.certificate != nil {
 		s.certificate.reloadNow(ctx)
+	}
+	if s.clients != nil {
+		s.clients.files.now(ctx)
 	}
 }
 

@@ -2,13 +2,17 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/fips140"
+	"crypto/rsa"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
-	"slices"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jwksctl/jwksctl/pkg/config"
@@ -20,11 +24,8 @@ import (
 type certificate struct {
 	certFile, keyFile string
 	log               *slog.Logger
-
-	mu      sync.Mutex
-	pair    *tls.Certificate
-	files   []fs.FileInfo // at the last attempt to load them; nil if one could not be found
-	failing bool          // the last attempt failed
+	files             reloader
+	pair              atomic.Pointer[tls.Certificate]
 }
 
 // loadCertificate loads the pair that the settings name. It returns nil if they name
@@ -34,8 +35,8 @@ func loadCertificate(cfg config.Config, log *slog.Logger) (*certificate, error) 
 		return nil, nil //nolint:nilnil // no TLS is no certificate
 	}
 	c := &certificate{certFile: cfg.TLSCert, keyFile: cfg.TLSKey, log: log}
-	c.files = c.stat()
-	if err := c.load(); err != nil {
+	c.files = reloader{files: []string{c.certFile, c.keyFile}, load: c.load, report: c.report}
+	if err := c.files.start(); err != nil {
 		return nil, badUsage("tls_cert, tls_key: %v", err)
 	}
 	return c, nil
@@ -50,61 +51,48 @@ func (c *certificate) tlsConfig() *tls.Config {
 }
 
 func (c *certificate) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if files := c.stat(); !slices.EqualFunc(files, c.files, isSameVersion) {
-		c.files = files
-		c.reload(hello.Context())
-	}
-	return c.pair, nil
+	c.files.ifChanged(hello.Context())
+	return c.pair.Load(), nil
 }
 
 // reloadNow reloads the pair even if the files look the same.
-func (c *certificate) reloadNow(ctx context.Context) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.failing = false // so that the answer to SIGHUP is always in the log
-	c.files = c.stat()
-	c.reload(ctx)
-}
+func (c *certificate) reloadNow(ctx context.Context) { c.files.now(ctx) }
 
-// reload logs the first of several failures only. The caller has locked mu.
-func (c *certificate) reload(ctx context.Context) {
-	failing := c.failing
-	err := c.load()
-	c.failing = err != nil
-	switch {
-	case err == nil:
-		c.log.InfoContext(ctx, "certificate reloaded", "not_after", c.pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
-	case !failing:
+func (c *certificate) report(ctx context.Context, err error) {
+	if err != nil {
 		c.log.ErrorContext(ctx, "certificate reload failed; the last one stays", "error", err.Error())
+		return
 	}
+	c.log.InfoContext(ctx, "certificate reloaded", "not_after", c.pair.Load().Leaf.NotAfter.UTC().Format(time.RFC3339))
 }
 
 func (c *certificate) load() error {
 	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	if err == nil {
+		err = checkCertificateKey(pair.Leaf)
+	}
 	if err != nil {
 		if _, named := errors.AsType[*fs.PathError](err); !named {
 			err = errors.New(c.certFile + ", " + c.keyFile + ": " + err.Error())
 		}
 		return err
 	}
-	c.pair = &pair
+	c.pair.Store(&pair)
 	return nil
 }
 
-func (c *certificate) stat() []fs.FileInfo {
-	var files []fs.FileInfo
-	for _, path := range []string{c.certFile, c.keyFile} {
-		info, err := os.Stat(path)
-		if err != nil {
-			return nil
+// checkCertificateKey refuses a key with which every handshake would fail: one on a curve
+// that TLS does not have, and in a mode of FIPS 140-3 a short RSA key.
+func checkCertificateKey(c *x509.Certificate) error {
+	switch key := c.PublicKey.(type) {
+	case *ecdsa.PublicKey:
+		if key.Curve != elliptic.P256() && key.Curve != elliptic.P384() && key.Curve != elliptic.P521() {
+			return fmt.Errorf("the key is on the curve %s, which TLS does not have: use one on P-256, P-384 or P-521", key.Curve.Params().Name)
 		}
-		files = append(files, info)
+	case *rsa.PublicKey:
+		if bits := key.N.BitLen(); fips140.Enabled() && bits < 2048 {
+			return fmt.Errorf("the RSA key has %d bits, and FIPS 140-3 mode needs at least 2048", bits)
+		}
 	}
-	return files
-}
-
-func isSameVersion(a, b fs.FileInfo) bool {
-	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
+	return nil
 }

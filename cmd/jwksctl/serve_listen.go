@@ -57,7 +57,7 @@ func checkServe(ctx context.Context, cfg config.Config) error {
 // checkAnonymous refuses an address that others on the network can reach, because
 // /auth issues tokens without asking who the client is.
 func checkAnonymous(ctx context.Context, cfg config.Config) error {
-	if cfg.InsecureAnonymous || cfg.Auth == config.AuthOff {
+	if cfg.InsecureAnonymous || cfg.Auth != config.AuthAnonymous {
 		return nil
 	}
 	addresses, err := net.DefaultResolver.LookupIPAddr(ctx, cfg.Host)

@@ -22,6 +22,8 @@ type settings struct {
 	places  places
 	sealEnv seal.Environment // what a source of sealing keys uses of the process, without a log
 	log     *slog.Logger     // what the keyset reports; serve has another one
+	flags   *pflag.FlagSet   // with which they were loaded, to load them again
+	audit   *auditor         // nil for a command that signs and changes nothing, or if there is no audit log
 }
 
 // settings loads the settings for a command. Every command refuses the values that no
@@ -32,16 +34,19 @@ func (a *app) settings(flags *pflag.FlagSet) (settings, error) {
 		err = checkValues(c)
 	}
 	env := seal.Environment{Environ: a.environ, Unset: a.unsetenv}
-	return settings{c, findPlaces(c, a.stateFolder), env, a.warnings()}, err
+	return settings{c, findPlaces(c, a.stateFolder), env, a.warnings(), flags, nil}, err
 }
 
 // checkValues checks each value by itself, as far as package config cannot. Whether the
 // policy's values fit together may depend on the keyset.
 func checkValues(c config.Config) error {
-	for _, path := range []string{c.Store, c.SealKey, c.TLSCert, c.TLSKey, c.ReadyFile} {
+	for _, path := range []string{c.Store, c.SealKey, c.TLSCert, c.TLSKey, c.ReadyFile, c.AuditLog} {
 		if secretAt(path) >= 0 {
 			return errSecret() // a file that does not exist could be made, and have the secret in its name
 		}
+	}
+	if _, err := parseClients(c); err != nil {
+		return err
 	}
 	given, err := policySettings(c)
 	if err != nil {
@@ -78,7 +83,7 @@ func (a *app) withSettings(c *cobra.Command, do func(ctx context.Context, cfg se
 // of those that say where the keyset is.
 func settingsFlags(flags *pflag.FlagSet) {
 	for _, k := range config.Keys() {
-		if k.Group != config.GroupStore {
+		if k.Group != config.GroupStore && k.Flag != "" {
 			config.Flags(flags, k.Name)
 		}
 	}

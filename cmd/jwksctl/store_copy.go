@@ -41,7 +41,7 @@ after all and is empty, --undo takes the mark off FROM.`,
 	}
 	c.Flags().BoolVar(&o.undo, "undo", false, "take the mark off FROM after a copy that failed; TO must be empty")
 	outputFlag(c, &o.out, "text")
-	return a.withSettings(c, func(ctx context.Context, cfg settings, args []string) error {
+	return a.withAudit(c, func(ctx context.Context, cfg settings, args []string) error {
 		if c.Flags().Changed("store") {
 			return badUsage("--store: the stores are FROM and TO: leave it out")
 		}
@@ -77,12 +77,13 @@ func (a *app) storeCopy(ctx context.Context, cfg settings, o storeCopyOptions, f
 	defer func() { _ = t.Close() }() // likewise
 	name := storeName(target)
 	if o.undo {
-		return a.storeCopyUndo(ctx, o, source, storeOptions(cfg, source, s), storeOptions(cfg, target, t), name)
+		return a.storeCopyUndo(ctx, cfg, o, source, storeOptions(cfg, source, s), storeOptions(cfg, target, t), name)
 	}
 	ks, err := keys.Copy(ctx, storeOptions(cfg, source, s), storeOptions(cfg, target, t), name)
 	if err != nil {
 		return err
 	}
+	cfg.audit.storeChanged(stepCopy, ks.Version, storeName(source), name)
 	target.recordKeyset(ctx, cfg.log, ks.ID)
 	return a.printCopied(o, ks, source, target)
 }
@@ -125,10 +126,11 @@ func copyPlaces(cfg settings, stateFolder, from, to string) (source, target plac
 	return source, target, err
 }
 
-func (a *app) storeCopyUndo(ctx context.Context, o storeCopyOptions, source places, from, to keys.Options, target string) error {
+func (a *app) storeCopyUndo(ctx context.Context, cfg settings, o storeCopyOptions, source places, from, to keys.Options, target string) error {
 	if err := keys.UndoCopy(ctx, from, to, target); err != nil {
 		return err
 	}
+	cfg.audit.storeChanged(stepUndoCopy, 0, storeName(source), target)
 	if o.out.json {
 		return a.printJSON(struct {
 			From string `json:"from"`

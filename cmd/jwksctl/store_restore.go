@@ -31,7 +31,7 @@ keyset do not know each other's keys. 'jwksctl store copy' moves a keyset.`,
 		Args: cobra.ExactArgs(1),
 	}
 	outputFlag(c, &out, "text")
-	return a.withSettings(c, func(ctx context.Context, cfg settings, args []string) error {
+	return a.withAudit(c, func(ctx context.Context, cfg settings, args []string) error {
 		return a.storeRestore(ctx, cfg, out, args[0])
 	})
 }
@@ -57,6 +57,7 @@ func (a *app) storeRestore(ctx context.Context, cfg settings, out output, path s
 	if err := keys.Restore(ctx, o, b); err != nil {
 		return err
 	}
+	cfg.audit.storeChanged(stepRestore, b.Keyset().Version, "", storeName(cfg.places))
 	cfg.places.recordKeyset(ctx, cfg.log, b.Keyset().ID)
 	missing, refused := keys.MissingSince(ctx, o)
 	return a.printRestored(out, cfg, b.Keyset(), missing, refused)

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -99,9 +101,13 @@ func (a *app) token(ctx context.Context, o tokenOptions) error {
 		return err
 	}
 	cfg, err := a.settings(o.flags)
+	if err == nil {
+		err = a.openAudit(ctx, &cfg, "token")
+	}
 	if err != nil {
 		return err
 	}
+	defer cfg.audit.close()
 	if len(request.Audience) == 0 {
 		request.Audience = cfg.Audience
 	}
@@ -143,23 +149,24 @@ func (a *app) token(ctx context.Context, o tokenOptions) error {
 			a.printMessage("jwksctl: a step that was due failed: %v", err)
 		}
 	}
-	if request.Issuer == "" {
-		request.Issuer = ring.Policy().Issuer
-	}
+	request.Issuer, request.ID = cmp.Or(request.Issuer, ring.Policy().Issuer), cmp.Or(request.ID, rand.Text())
 	if o.fault.name != "" {
-		return a.mintFault(ctx, o, ring, request, attacker)
+		return a.mintFault(ctx, cfg.audit, o, ring, request, attacker)
 	}
-	return a.mint(ctx, o, ring, request)
+	return a.mint(ctx, cfg.audit, o, ring, request)
 }
 
 // mint makes a token without a fault.
-func (a *app) mint(ctx context.Context, o tokenOptions, ring openedRing, request token.Request) error {
+func (a *app) mint(ctx context.Context, audit *auditor, o tokenOptions, ring openedRing, request token.Request) error {
 	var signer token.Signer = ring
 	if o.expired {
 		signer = ring.Specimen(request.TTL)
 	}
 	minted, err := token.Mint(ctx, signer, request)
 	if err != nil {
+		return err
+	}
+	if err := audit.tokenMinted(request, minted.KeyID, minted.ExpiresAt, o.expired, ""); err != nil {
 		return err
 	}
 	if o.out.json {

@@ -8,12 +8,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/jwksctl/jwksctl/pkg/config"
 	"github.com/jwksctl/jwksctl/pkg/fault"
 	"github.com/jwksctl/jwksctl/pkg/jwk"
+	"github.com/jwksctl/jwksctl/pkg/spelling"
 	"github.com/jwksctl/jwksctl/pkg/token"
 )
 
@@ -60,7 +62,7 @@ func (a *app) tokenOrFaults(ctx context.Context, o tokenOptions) error {
 		return badUsage("--canary: %q is not a URL: use https://HOST/PATH", o.fault.canary)
 	}
 	if _, ok := fault.Find(o.fault.name); !ok && o.fault.name != "" {
-		if near := config.Nearest(o.fault.name, faultNames()); near != "" {
+		if near := spelling.Nearest(o.fault.name, faultNames()); near != "" {
 			return badUsage("unknown fault %q; did you mean %s?", o.fault.name, near)
 		}
 		return badUsage("unknown fault %q; see jwksctl token --list-faults", o.fault.name)
@@ -94,13 +96,16 @@ func (a *app) listFaults(o tokenOptions) error {
 
 // mintFault makes the faulty token that --fault names, with the active key. Everything
 // else about the token follows the policy.
-func (a *app) mintFault(ctx context.Context, o tokenOptions, s token.Signer, r token.Request, attacker attackerKey) error {
+func (a *app) mintFault(ctx context.Context, audit *auditor, o tokenOptions, s token.Signer, r token.Request, attacker attackerKey) error {
 	key, now, latest, err := s.SigningKey(ctx)
 	if err != nil {
 		return fmt.Errorf("no key to sign with: %w", err)
 	}
 	compact, c, err := o.fault.make(fault.Input{Key: key, Now: now, Latest: latest, Request: r}, attacker)
 	if err != nil {
+		return err
+	}
+	if err := audit.tokenMinted(r, key.KeyID(), time.Time{}, false, c.Name); err != nil {
 		return err
 	}
 	if o.out.json {

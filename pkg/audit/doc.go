@@ -5,5 +5,29 @@
 // about, so that no token leaves the server without its line. If the log is required and
 // a line cannot be written, the error makes the server issue nothing.
 //
-// Several processes may append to one file, because each line is one write.
+// # Lines
+//
+// A line looks like this; the members are those of Event:
+//
+//	{"time":"2026-01-02T15:04:05.678Z","event":"token_issued","route":"/auth", …}
+//
+// Whatever a client sends, it cannot break a line or send commands to a terminal: what is
+// not printable is escaped, and bytes that are not UTF-8 become U+FFFD. Of a text that is
+// longer than 1,024 bytes, the line has that many and then "…"; of a list, the first 16
+// texts and then "…". In place of what looks like a token it has "(token)".
+//
+// # The file
+//
+// A file is created with mode 0600. One that other users may read or change is refused,
+// and so is a link without a target. A device or a pipe is used as it is.
+//
+// Each line is one write at the end of the file. Therefore several processes may append to
+// one file on a local disk, and lines do not mix. If a write ends early, as on a full
+// disk, the part that was written is taken back, and the error says that the line is
+// missing. A part that cannot be taken back, because a crash or a pipe left it, is followed
+// by a newline before the next line.
+//
+// If the file at the path is moved or deleted, the next line goes to a new file. A line is
+// handed to the operating system and not flushed to the disk: a power loss, unlike a crash
+// of the process, may lose the newest lines.
 package audit

@@ -41,8 +41,17 @@ type Event struct {
 	Error   string `json:"error,omitempty"` // as the client got it, such as invalid_client
 	Reason  string `json:"reason,omitempty"`
 	Step    string `json:"step,omitempty"`
+	Forced  bool   `json:"forced,omitempty"`  // the step was taken before its time
 	Version uint64 `json:"version,omitempty"` // of the keyset after the step
 	Setting string `json:"setting,omitempty"`
 	Old     string `json:"old,omitempty"`
 	New     string `json:"new,omitempty"`
+}
+
+// texts are the members that a client or a user may have written.
+func (e *Event) texts() []*string {
+	return []*string{
+		&e.RequestID, &e.Route, &e.Command, &e.User, &e.Address, &e.Client, &e.Method,
+		&e.ID, &e.KeyID, &e.Subject, &e.Scope, &e.Error, &e.Reason, &e.Step, &e.Setting, &e.Old, &e.New,
+	}
 }

@@ -28,9 +28,12 @@ type Trust struct {
 	Issuer   string
 	Subject  string // exact, or a prefix that ends with *
 	Audience string
-	Type     string            // typ
-	Require  map[string]string // claims and their values
-	JWKSURI  string            // "" asks the issuer's metadata
+	Type     string            // typ; JWT also matches an absent one
+	Require  map[string]string // claims, as in token.Requirement, and their values
+
+	// Where the keys of the issuer are. If neither is set, its metadata says that.
+	JWKS    *jwk.Set
+	JWKSURI string
 }
 
 // Method is how a client authenticates, in the terms of RFC 8414 and OpenID Connect where
@@ -69,6 +72,10 @@ type Request struct {
 	Audience []string // resource (RFC 8707)
 	Scope    string
 	TTL      time.Duration // 0 means the longest
+
+	// Longest is the longest lifetime that the policy allows: token_ttl. A max_ttl that is
+	// longer has no effect. 0 is unknown; then token.Mint refuses a max_ttl that is longer.
+	Longest time.Duration
 }
 
 // GrantError says that a client may not have what it asks for.

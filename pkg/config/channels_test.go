@@ -60,7 +60,7 @@ func TestFileRefused(t *testing.T) {
 		{"YAML list", "s.yaml", "- port", []string{"yaml: "}},
 		{"no extension", "jwksctl", "port: 1", []string{"ends in .yaml"}},
 		{"unsupported extension", "s.env", "PORT=1", []string{"ends in .yaml"}},
-		{"too large", "s.yaml", strings.Repeat("#\n", 32<<10+1), []string{"larger than"}},
+		{"too large", "s.yaml", strings.Repeat("#\n", 512<<10+1), []string{"larger than"}},
 		{"port as bool", "s.yaml", "port: true", []string{"port (file ", "whole number", "true"}},
 		{"port with a fraction", "s.yaml", "port: 80.5", []string{"whole number", "80.5"}},
 		{"port as a list", "s.yaml", "port: [80]", []string{"port (file ", "whole number"}},
@@ -88,6 +88,15 @@ func TestFileRefused(t *testing.T) {
 		{"0 for duration", "s.yaml", "drain_timeout: 0", []string{"with a unit"}},
 		{"number in a list", "s.yaml", "audience: [a, 5]", []string{"audience (file ", "contains only text"}},
 		{"number for a list", "s.yaml", "audience: 5", []string{"want a list"}},
+		{"clients as a map", "s.yaml", "auth: clients\nclients: {a: {}}", []string{"clients (file ", "want a list of maps, not one map"}},
+		{"clients as text", "s.yaml", "auth: clients\nclients: a", []string{"clients (file ", "want a list of maps"}},
+		{"clients without a value", "s.yaml", "auth: clients\nclients:", []string{"clients (file ", "has no value"}},
+		{"clients that nobody asks", "s.yaml", "clients: [{id: a}]", []string{"clients (file ", "set auth to clients"}},
+		{"no clients", "s.yaml", "auth: clients", []string{"auth (file ", "list them under clients"}},
+		{"empty list of clients", "s.yaml", "auth: clients\nclients: []", []string{"auth (file ", "list them under clients"}},
+		{"octal number of a client", "s.yaml", "auth: clients\nclients: [{id: a, rate_limit: 010}]", []string{"line 2", "leading zeros"}},
+		{"merged client", "s.yaml", "auth: clients\nclients: [{<<: {id: a}}]", []string{"<<"}},
+		{"client with a name twice", "s.yaml", "auth: clients\nclients: [{id: a, id: b}]", []string{"line 2", `"id"`}},
 		{"empty name in a list", "s.yaml", "audience: ['']", []string{"audience (file "}},
 	}
 	for _, tt := range tests {
@@ -196,6 +205,8 @@ func TestEnvironment(t *testing.T) {
 		want  string // in the error; empty if the entry is accepted
 	}{
 		{"JWKSCTL_PROT=1", "env JWKSCTL_PROT: no such setting; did you mean JWKSCTL_PORT?"},
+		{"JWKSCTL_CLIENTS=a", "env JWKSCTL_CLIENTS: clients is a list that only a settings file can have"},
+		{"JWKSCTL_CLIENT=a", "no such setting"},
 		{"JWKSCTL_CONFG=x.yaml", "did you mean JWKSCTL_CONFIG?"},
 		{"JWKSCTL_LOG=debug", "env JWKSCTL_LOG: no such setting"}, // not the section of log_format and log_level
 		{"JWKSCTL_port=1", "did you mean JWKSCTL_PORT?"},
@@ -335,6 +346,12 @@ func TestFlagsShowTheDefaults(t *testing.T) {
 	defaults := config.Default()
 	for _, s := range defaults.Settings() {
 		f := fs.Lookup(strings.ReplaceAll(s.Key, "_", "-"))
+		if f == nil {
+			if s.Key != "clients" {
+				t.Errorf("%s has no flag", s.Key)
+			}
+			continue
+		}
 		if f.DefValue != s.Value || f.Value.String() != s.Value {
 			t.Errorf("--%s shows %q, the default is %q", f.Name, f.DefValue, s.Value)
 		}
@@ -375,8 +392,10 @@ func TestLoadLooksOnlyAtItsOwnFlags(t *testing.T) {
 
 func TestUnknownKeyInCodePanics(t *testing.T) {
 	for name, f := range map[string]func(){
-		"Given": func() { config.Default().Given("prot") },
-		"Flags": func() { config.Flags(pflag.NewFlagSet("", pflag.ContinueOnError), "prot") },
+		"Given":            func() { config.Default().Given("prot") },
+		"Flags":            func() { config.Flags(pflag.NewFlagSet("", pflag.ContinueOnError), "prot") },
+		"Flags of clients": func() { config.Flags(pflag.NewFlagSet("", pflag.ContinueOnError), "clients") },
+		"Source":           func() { config.Default().Source("prot") },
 	} {
 		func() {
 			defer func() {

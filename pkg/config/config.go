@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -19,6 +20,7 @@ type Config struct {
 	TLSCert           string // path of a PEM file; empty together with TLSKey
 	TLSKey            string // path of a PEM file
 	Auth              string // who may ask for tokens: one of the constants below
+	Clients           []any  // as the file has them, undecoded: package client parses them; nil if there is none
 	InsecureAnonymous bool
 	ReadyFile         string // path; empty writes none
 
@@ -40,12 +42,16 @@ type Config struct {
 	LogFormat string // text or json; empty is text on a terminal, json elsewhere
 	LogLevel  string // debug, info, warn or error
 
+	AuditLog      string // path, or AuditStderr; empty is none
+	AuditRequired *bool  // nil is true for a file
+
 	RateLimit      float64 // requests a second; 0 is off
 	MaxConnections int
 	DrainDelay     time.Duration
 	DrainTimeout   time.Duration
 	PprofPort      int // 0 is off
 
+	file    string            // the settings file; "" if there is none
 	sources map[string]Source // of the settings that were given, by key
 	environ []string          // for a hint at the path that was probably meant
 }
@@ -53,8 +59,20 @@ type Config struct {
 // The values of Config.Auth.
 const (
 	AuthAnonymous = "anonymous" // anyone who reaches the server
+	AuthClients   = "clients"   // the clients of the list
 	AuthOff       = "off"       // nobody: the server only publishes
 )
+
+// AuditStderr is the Config.AuditLog that is standard error.
+const AuditStderr = "stderr"
+
+// RequiresAudit tells whether nothing may be done unless the audit log has its line.
+func (c Config) RequiresAudit() bool {
+	if c.AuditRequired != nil {
+		return *c.AuditRequired
+	}
+	return c.AuditLog != "" && c.AuditLog != AuditStderr
+}
 
 // Default returns the settings if none is given.
 func Default() Config {
@@ -111,24 +129,30 @@ func Load(path string, fs *pflag.FlagSet, environ []string) (Config, error) {
 	}
 	file := Source("file " + path + namedBy)
 	v := viper.New()
+	var maps map[string]any
 	if err := CheckPath(path, environ); err != nil {
 		problems = append(problems, &Error{Source: file, Err: err})
 	} else if path != "" {
-		problems = append(problems, readFile(v, path, file)...)
+		var inFile []error
+		maps, inFile = readFile(v, path, file)
+		problems = append(problems, inFile...)
 	}
 
 	c := Default()
-	c.sources, c.environ = map[string]Source{}, environ
+	c.file, c.sources, c.environ = path, map[string]Source{}, environ
 	for _, s := range table() {
+		raw, inFile := maps[s.key]
 		if text, source, ok := s.given(fs, env); ok {
 			v.Set(s.key, text)
 			c.sources[s.key] = source
-		} else if v.InConfig(s.key) {
+		} else if inFile || v.InConfig(s.key) {
 			c.sources[s.key] = file
 		} else {
 			continue
 		}
-		raw := v.Get(s.key)
+		if !inFile {
+			raw = v.Get(s.key)
+		}
 		if err := s.set(&c, raw); err != nil {
 			problems = append(problems, c.problem(s.key, fmt.Errorf("%w%s", err, notThis(raw))))
 		}
@@ -138,6 +162,23 @@ func Load(path string, fs *pflag.FlagSet, environ []string) (Config, error) {
 	}
 	return c, nil
 }
+
+// File returns the path of the settings file, "" if none was read.
+func (c Config) File() string { return c.file }
+
+// Differences returns the keys whose values differ, in the order of Keys.
+func (c Config) Differences(other Config) []string {
+	var keys []string
+	for _, s := range table() {
+		if !reflect.DeepEqual(s.field(&c), s.field(&other)) {
+			keys = append(keys, s.key)
+		}
+	}
+	return keys
+}
+
+// Source returns where the value of a setting comes from. It panics if there is no such key.
+func (c Config) Source(key string) Source { return cmp.Or(c.sources[lookup(key).key], SourceDefault) }
 
 // given returns the value of s on the command line, or else in the environment.
 func (s setting) given(fs *pflag.FlagSet, env map[string]string) (text string, source Source, ok bool) {
@@ -174,7 +215,7 @@ func (c Config) Settings() []Setting {
 		if s.key == "store" {
 			value = Masked(value)
 		}
-		all = append(all, Setting{s.key, value, cmp.Or(c.sources[s.key], SourceDefault)})
+		all = append(all, Setting{s.key, value, c.Source(s.key)})
 	}
 	return all
 }

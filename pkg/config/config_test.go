@@ -44,6 +44,8 @@ func values() map[string][3]string {
 		"seal_key":           {"file:a", "env:B", "exec:c d"},
 		"log_format":         {"text", "json", "text"},
 		"log_level":          {"debug", "warn", "error"},
+		"audit_log":          {"a", "stderr", "c"},
+		"audit_required":     {"true", "false", "true"},
 		"rate_limit":         {"1.5", "2", "0.25"},
 		"max_connections":    {"1", "2", "3"},
 		"drain_delay":        {"1s", "2s", "3s"},
@@ -75,7 +77,9 @@ func flags(t *testing.T, args ...string) *pflag.FlagSet {
 func allFlags() *pflag.FlagSet {
 	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
 	for _, k := range config.Keys() {
-		config.Flags(fs, k.Name)
+		if k.Flag != "" {
+			config.Flags(fs, k.Name)
+		}
 	}
 	return fs
 }
@@ -105,6 +109,9 @@ func refused(t *testing.T, err error, want ...string) {
 
 func TestPrecedence(t *testing.T) {
 	for _, key := range config.Keys() {
+		if key.Flag == "" {
+			continue // TestClients
+		}
 		v, ok := values()[key.Name]
 		if !ok {
 			t.Errorf("no test values for %s", key.Name)
@@ -130,6 +137,8 @@ func TestPrecedence(t *testing.T) {
 					environ = append(environ, "JWKSCTL_TLS_KEY=k")
 				case channels != 0 && key.Name == "tls_key":
 					environ = append(environ, "JWKSCTL_TLS_CERT=c")
+				case channels != 0 && key.Name == "audit_required":
+					environ = append(environ, "JWKSCTL_AUDIT_LOG=a")
 				}
 				c, err := config.Load(path, flags(t, args...), environ)
 				if err != nil {
@@ -163,6 +172,7 @@ func TestLoadFillsEachField(t *testing.T) {
 		RotationInterval: 12 * time.Hour, TokenTTL: time.Minute, JWKSMaxAge: time.Second,
 		MaxStaleness: time.Minute, Leeway: time.Second, ClockSkew: 100 * time.Millisecond,
 		ExpiredTokens: false, Store: "sqlite:a.db", SealKey: "file:a", LogFormat: "text", LogLevel: "debug",
+		AuditLog: "a", AuditRequired: new(true),
 		RateLimit: 1.5, MaxConnections: 1, DrainDelay: time.Second, DrainTimeout: time.Second, PprofPort: 6001,
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(config.Config{})); diff != "" {
@@ -182,7 +192,7 @@ func TestAutoCountsAsNotGiven(t *testing.T) {
 				func() (config.Config, error) { return config.Load(path, nil, nil) },
 				func() (config.Config, error) { return config.Load("", nil, []string{key.Variable + "=auto"}) },
 				func() (config.Config, error) {
-					return config.Load("", flags(t, key.Flag, "auto"), []string{key.Variable + "=" + other})
+					return config.Load("", flags(t, key.Flag+"=auto"), []string{key.Variable + "=" + other})
 				},
 			} {
 				c, err := load()
@@ -230,7 +240,9 @@ func TestValidate(t *testing.T) {
 		{"certificate alone", "tls_key", func(c *config.Config) { c.TLSCert = "x" }},
 		{"TLS key alone", "tls_cert", func(c *config.Config) { c.TLSKey = "x" }},
 		{"no auth", "auth", func(c *config.Config) { c.Auth = "" }},
-		{"auth of a later release", "auth", func(c *config.Config) { c.Auth = "clients" }},
+		{"unknown auth", "auth", func(c *config.Config) { c.Auth = "client" }},
+		{"no clients", "auth", func(c *config.Config) { c.Auth = "clients" }},
+		{"clients for nothing", "clients", func(c *config.Config) { c.Clients = []any{map[string]any{}} }},
 		{"issuer with space", "issuer", func(c *config.Config) { c.Issuer = " x" }},
 		{"issuer no URI", "issuer", func(c *config.Config) { c.Issuer = ":x" }},
 		{"issuer broken URI", "issuer", func(c *config.Config) { c.Issuer = "http://a b" }},
@@ -254,6 +266,7 @@ func TestValidate(t *testing.T) {
 		{"rate too low", "rate_limit", func(c *config.Config) { c.RateLimit = 0.0009 }},
 		{"rate too high", "rate_limit", func(c *config.Config) { c.RateLimit = 10001 }},
 		{"no rate", "rate_limit", func(c *config.Config) { c.RateLimit = math.NaN() }},
+		{"required audit without a log", "audit_required", func(c *config.Config) { c.AuditRequired = new(true) }},
 		{"no connections", "max_connections", func(c *config.Config) { c.MaxConnections = 0 }},
 	}
 	for _, tt := range tests {

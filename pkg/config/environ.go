@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/jwksctl/jwksctl/pkg/spelling"
 )
 
 // readEnviron returns the settings' variables that are not empty, and a problem for
@@ -12,7 +14,9 @@ import (
 func readEnviron(environ []string) (env map[string]string, problems []error) {
 	known := []string{FileVariable}
 	for _, s := range table() {
-		known = append(known, s.env())
+		if !s.inFileOnly() {
+			known = append(known, s.env())
+		}
 	}
 	env = map[string]string{}
 	for _, entry := range environ {
@@ -22,13 +26,19 @@ func readEnviron(environ []string) (env map[string]string, problems []error) {
 		case slices.Contains(known, name):
 			env[name] = value
 		default:
-			problems = append(problems, &Error{
-				Source: Source("env " + name),
-				Err:    fmt.Errorf("no such setting%s", didYouMean(name, known)),
-			})
+			problems = append(problems, &Error{Source: Source("env " + name), Err: unknownVariable(name, known)})
 		}
 	}
 	return env, problems
+}
+
+func unknownVariable(name string, known []string) error {
+	for _, s := range table() {
+		if s.inFileOnly() && s.env() == name {
+			return fmt.Errorf("%s is a list that only a settings file can have: write it there, and name the file in %s", s.key, FileVariable)
+		}
+	}
+	return fmt.Errorf("no such setting%s", didYouMean(name, known))
 }
 
 // isService reports whether Kubernetes or a container link set the variable, for a
@@ -42,59 +52,30 @@ func isService(name, value string) bool {
 }
 
 // didYouMean is the end of a message about an unknown name: the most similar known
-// name, if one is similar enough.
+// name, if one is similar enough. The prefix that all variables have does not count.
 func didYouMean(name string, known []string) string {
-	if hint := renamed(name); hint != "" {
-		return hint
+	if hint := Renamed(name); hint != "" {
+		return "; " + hint
 	}
-	if near := Nearest(name, known); near != "" {
+	name, isVariable := strings.CutPrefix(name, prefix)
+	var names []string
+	for _, k := range known {
+		names = append(names, strings.TrimPrefix(k, prefix))
+	}
+	if near := spelling.Nearest(name, names); near != "" {
+		if isVariable {
+			near = prefix + near
+		}
 		return fmt.Sprintf("; did you mean %s?", near)
 	}
 	return "; see jwksctl help config for all settings"
 }
 
-// renamed is the end of a message about the earlier name of a setting, "" if it is none.
-func renamed(name string) string {
+// Renamed is a hint at what has become of a setting or a flag that had another name, "" if
+// it had none.
+func Renamed(name string) string {
 	if strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, prefix)), "-", "_") != "seal_key_file" {
 		return ""
 	}
-	return "; it is seal_key now: write file:PATH in place of PATH"
-}
-
-// Nearest returns the known name that is most similar to an unknown one, "" if none
-// is similar enough.
-func Nearest(name string, known []string) string {
-	if renamed(name) != "" {
-		name = name[:len(name)-len("_file")]
-	}
-	fold := func(s string) string { return strings.ReplaceAll(strings.ToLower(s), "-", "_") }
-	best, least := "", min(1+len(strings.TrimPrefix(name, prefix))/3, 4)
-	for _, k := range known {
-		if d := distance(fold(name), fold(k)); d <= least {
-			best, least = k, d-1
-		}
-	}
-	return best
-}
-
-// distance is the Levenshtein distance: how many bytes to insert, delete or replace
-// to turn a into b.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return "it is seal_key now: write file:PATH in place of PATH"
 }

@@ -83,6 +83,8 @@ func FuzzLoadFile(f *testing.F) {
 	f.Add(uint8(1), []byte("port = 80\nrate_limit = inf\n[log]\nlevel = 1979-05-27\n"))
 	f.Add(uint8(1), []byte("audience = ['a', 'b']\ndrain_timeout = '1.5h'\nlog_level = \"warn\""))
 	f.Add(uint8(2), []byte(`{"port": 8e3, "audience": ["a"], "store": "postgres://u:p@h/d"}`))
+	f.Add(uint8(0), []byte("auth: clients\nclients:\n- {id: a, claims: {A: 1}}\n- 7\n"))
+	f.Add(uint8(1), []byte("auth = 'clients'\n[[clients]]\nid = 'a'\n[clients.claims]\nA = 1\n"))
 	f.Add(uint8(2), []byte(`{"port": {"port": 1}, "Port": 1, "port": null}`))
 	f.Fuzz(func(t *testing.T, format uint8, data []byte) {
 		path := write(t, []string{"s.yaml", "s.toml", "s.json"}[format%3], string(data))
@@ -93,6 +95,9 @@ func FuzzLoadFile(f *testing.F) {
 		}
 		if err := c.Validate(); err != nil {
 			t.Fatalf("loaded, but invalid: %v", err)
+		}
+		if len(c.Clients) > 0 {
+			return // only a file can have them
 		}
 		var environ []string
 		for i, s := range c.Settings() {

@@ -17,18 +17,19 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxFile is the largest settings file, in bytes: far more than settings can fill.
-const maxFile = 64 << 10
+// maxFile is the largest settings file, in bytes: enough for the keys of a thousand clients.
+const maxFile = 1 << 20
 
 // readFile reads the settings file at path into v. It does not use viper's reader, which
 // lower-cases keys, drops keys without a value, flattens maps, reads only the first of
-// several YAML documents and takes the last of two JSON keys.
-func readFile(v *viper.Viper, path string, source Source) (problems []error) {
+// several YAML documents and takes the last of two JSON keys. It returns the settings whose
+// values are maps, because viper changes the case of the names in them.
+func readFile(v *viper.Viper, path string, source Source) (nested map[string]any, problems []error) {
 	decode, ok := map[string]func(data []byte, into map[string]any) error{
 		".yaml": decodeYAML, ".yml": decodeYAML, ".toml": decodeTOML, ".json": decodeJSON,
 	}[strings.ToLower(filepath.Ext(path))]
 	if !ok {
-		return []error{&Error{Source: source, Err: errors.New("want a file whose name ends in .yaml, .yml, .toml or .json")}}
+		return nil, []error{&Error{Source: source, Err: errors.New("want a file whose name ends in .yaml, .yml, .toml or .json")}}
 	}
 	values := map[string]any{}
 	data, err := readRegular(path)
@@ -36,13 +37,20 @@ func readFile(v *viper.Viper, path string, source Source) (problems []error) {
 		err = decode(data, values)
 	}
 	if err != nil {
-		return []error{&Error{Source: source, Err: err}}
+		return nil, []error{&Error{Source: source, Err: err}}
 	}
 	problems = checkKeys(values, source)
+	nested = map[string]any{}
+	for _, s := range table() {
+		if value, ok := values[s.key]; ok && s.inFileOnly() {
+			nested[s.key] = value
+			delete(values, s.key)
+		}
+	}
 	if err := v.MergeConfigMap(values); err != nil {
 		problems = append(problems, &Error{Source: source, Err: err})
 	}
-	return problems
+	return nested, problems
 }
 
 // readRegular reads a regular file. Others, such as a pipe, could block or never end.
@@ -77,14 +85,19 @@ func reason(err error) error {
 
 // checkKeys removes the keys that cannot be used, and returns a problem for each.
 func checkKeys(values map[string]any, source Source) (problems []error) {
-	var known []string
+	var known, lists []string
 	for _, s := range table() {
 		known = append(known, s.key)
+		if s.inFileOnly() {
+			lists = append(lists, s.key)
+		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		var err error
 		section, nested := values[key].(map[string]any)
 		switch {
+		case nested && slices.Contains(lists, key):
+			err = errors.New("want a list of maps, not one map")
 		case nested:
 			path := key
 			if len(section) > 0 {

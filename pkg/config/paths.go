@@ -60,6 +60,8 @@ func (s setting) path(c *Config) (path string, ok bool) {
 		return c.TLSKey, true
 	case "ready_file":
 		return c.ReadyFile, true
+	case "audit_log":
+		return c.AuditLog, true
 	case "seal_key":
 		return c.SealKey, strings.HasPrefix(c.SealKey, "file:")
 	case "store":

@@ -45,7 +45,8 @@ func table() []setting {
 		{"port", GroupListen, false, func(c *Config) any { return &c.Port }, "port to listen on; 0 takes a free one"},
 		{"tls_cert", GroupListen, false, func(c *Config) any { return &c.TLSCert }, "PEM file with the certificate chain to serve HTTPS with; needs tls_key"},
 		{"tls_key", GroupListen, false, func(c *Config) any { return &c.TLSKey }, "PEM file with the private key of tls_cert"},
-		{"auth", GroupListen, false, func(c *Config) any { return &c.Auth }, "who gets tokens: anonymous is anyone who reaches the server, off is nobody: it only publishes"},
+		{"auth", GroupListen, false, func(c *Config) any { return &c.Auth }, "who gets tokens: anonymous is anyone who reaches the server, clients are those of the list, off is nobody: it only publishes"},
+		{"clients", GroupListen, false, func(c *Config) any { return &c.Clients }, "the clients that get tokens if auth is clients; a list of maps: see jwksctl clients --help"},
 		{"insecure_anonymous", GroupListen, false, func(c *Config) any { return &c.InsecureAnonymous }, "let anyone who reaches a non-loopback address get tokens"},
 		{"ready_file", GroupListen, false, func(c *Config) any { return &c.ReadyFile }, "file that receives the base URL once requests are answered"},
 
@@ -66,6 +67,8 @@ func table() []setting {
 
 		{"log_format", GroupLog, true, func(c *Config) any { return &c.LogFormat }, "text or json; auto is text on a terminal and json elsewhere"},
 		{"log_level", GroupLog, false, func(c *Config) any { return &c.LogLevel }, "debug, info, warn or error"},
+		{"audit_log", GroupLog, false, func(c *Config) any { return &c.AuditLog }, "file, or stderr, that gets a line for each token, refusal and change"},
+		{"audit_required", GroupLog, true, func(c *Config) any { return &c.AuditRequired }, "refuse to do what the audit log cannot record; auto is true if audit_log is a file"},
 
 		{"rate_limit", GroupLimits, false, func(c *Config) any { return &c.RateLimit }, "tokens a second that one client address may ask for; 0 is no limit"},
 		{"max_connections", GroupLimits, false, func(c *Config) any { return &c.MaxConnections }, "connections open at once"},
@@ -87,23 +90,31 @@ func (s setting) kind() string {
 		return "int"
 	case *float64:
 		return "float"
-	case *bool:
+	case *bool, **bool:
 		return "bool"
 	case *time.Duration:
 		return "duration"
 	case *[]string:
 		return "list"
+	case *[]any:
+		return kindMaps
 	default:
 		panic(fmt.Sprintf("config: %s has a field of type %T", s.key, p))
 	}
 }
 
+// kindMaps is a list of maps, which only a file can have.
+const kindMaps = "maps"
+
+// inFileOnly reports whether the setting has neither a flag nor a variable.
+func (s setting) inFileOnly() bool { return s.kind() == kindMaps }
+
 // Key describes a setting.
 type Key struct {
 	Name     string // in a file
-	Flag     string // with the dashes
-	Variable string // of the environment
-	Kind     string // string, int, float, bool, duration or list
+	Flag     string // with the dashes; "" if there is none
+	Variable string // of the environment; "" if there is none
+	Kind     string // string, int, float, bool, duration, list or maps
 	Default  string
 	Usage    string // one line of help
 	Group    Group
@@ -114,10 +125,11 @@ func Keys() []Key {
 	var keys []Key
 	defaults := Default()
 	for _, s := range table() {
-		keys = append(keys, Key{
-			Name: s.key, Flag: "--" + s.flag(), Variable: s.env(), Kind: s.kind(),
-			Default: s.text(&defaults), Usage: s.usage, Group: s.group,
-		})
+		k := Key{Name: s.key, Kind: s.kind(), Default: s.text(&defaults), Usage: s.usage, Group: s.group}
+		if !s.inFileOnly() {
+			k.Flag, k.Variable = "--"+s.flag(), s.env()
+		}
+		keys = append(keys, k)
 	}
 	return keys
 }
@@ -133,7 +145,7 @@ func YAML() string {
 		}
 		value := k.Default
 		switch {
-		case value == "" && k.Kind == "list":
+		case value == "" && (k.Kind == "list" || k.Kind == kindMaps):
 			value = "[]"
 		case value == "":
 			value = `""`
@@ -143,10 +155,14 @@ func YAML() string {
 	return b.String()
 }
 
-// Flags registers the flags of settings. It panics if there is no such key.
+// Flags registers the flags of settings. It panics if there is no such key, or if the
+// setting has no flag.
 func Flags(fs *pflag.FlagSet, keys ...string) {
 	for _, key := range keys {
 		s := lookup(key)
+		if s.inFileOnly() {
+			panic("config: there is no flag for " + key)
+		}
 		defaults := Default()
 		f := fs.VarPF(&flagValue{setting: s, value: s.text(&defaults)}, s.flag(), "", s.usage)
 		if s.kind() == "bool" {

@@ -45,7 +45,15 @@ func (s setting) check(c Config) error {
 	case "tls_key":
 		return checkPair(c.TLSKey, c.TLSCert)
 	case "auth":
-		return oneOf(c.Auth, AuthAnonymous, AuthOff)
+		if c.Auth == AuthClients && len(c.Clients) == 0 {
+			return errors.New("is clients, but there are none: list them under clients in the settings file")
+		}
+		return oneOf(c.Auth, AuthAnonymous, AuthClients, AuthOff)
+	case "clients":
+		// A server that only publishes may share the file of those that issue tokens.
+		if c.Auth == AuthAnonymous && len(c.Clients) > 0 {
+			return errors.New("are listed, but auth is anonymous, so that anyone gets tokens without being one of them: set auth to clients")
+		}
 	case "store":
 		if strings.HasPrefix(string(c.sources["store"]), "flag ") && HasPassword(c.Store) {
 			return errors.New("has a password, or what looks like one, which every user of this machine can read in the list of processes: " +
@@ -80,6 +88,10 @@ func (s setting) check(c Config) error {
 		return atMost(maxDrain, c.DrainDelay)
 	case "drain_timeout":
 		return atMost(maxDrain, c.DrainTimeout)
+	case "audit_required":
+		if c.AuditLog == "" && c.RequiresAudit() {
+			return errors.New("is true, but there is no log: name one with audit_log")
+		}
 	case "log_format":
 		return oneOf(c.LogFormat, "", "text", "json")
 	case "log_level":

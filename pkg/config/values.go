@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -37,11 +38,14 @@ func (s setting) parse(c *Config, raw any) error {
 		*p = text
 	case *[]string:
 		*p, err = parseList(raw)
+	case *[]any:
+		*p, err = parseMaps(raw)
 	case *bool:
-		if text != "true" && text != "false" {
-			return errors.New("want true or false")
-		}
-		*p = text == "true"
+		*p, err = parseBool(text)
+	case **bool:
+		var given bool
+		given, err = parseBool(text)
+		*p = &given
 	case *time.Duration:
 		*p, err = ParseDuration(text)
 	case *int:
@@ -58,6 +62,13 @@ func (s setting) parse(c *Config, raw any) error {
 		*p = n
 	}
 	return err
+}
+
+func parseBool(text string) (bool, error) {
+	if text != "true" && text != "false" {
+		return false, errors.New("want true or false")
+	}
+	return text == "true", nil
 }
 
 // scalarText returns the text of a scalar from a decoder of YAML, TOML or JSON.
@@ -150,7 +161,38 @@ func parseList(raw any) ([]string, error) {
 	return list, nil
 }
 
-// text is the setting's value as a file, a variable or a flag can have it.
+// parseMaps takes a list of maps as it is. The empty list is nil.
+func parseMaps(raw any) ([]any, error) {
+	switch r := raw.(type) {
+	case []any:
+		if len(r) == 0 {
+			return nil, nil
+		}
+		return r, nil
+	case []map[string]any:
+		list := make([]any, len(r))
+		for i := range r {
+			list[i] = r[i]
+		}
+		return list, nil
+	default:
+		return nil, errors.New("want a list of maps")
+	}
+}
+
+// mapNames returns the ids of a list of maps.
+func mapNames(list []any) []string {
+	var names []string
+	for _, element := range list {
+		members, _ := element.(map[string]any)
+		id, _ := members["id"].(string)
+		names = append(names, cmp.Or(id, "?"))
+	}
+	return names
+}
+
+// text is the setting's value as a file, a variable or a flag can have it. Of a list of
+// maps it is only their ids.
 func (s setting) text(c *Config) string {
 	var text string
 	zero := false
@@ -159,8 +201,14 @@ func (s setting) text(c *Config) string {
 		text, zero = *p, *p == ""
 	case *[]string:
 		text = strings.Join(*p, ",")
+	case *[]any:
+		text = strings.Join(mapNames(*p), ",")
 	case *bool:
 		text = strconv.FormatBool(*p)
+	case **bool:
+		if zero = *p == nil; !zero {
+			text = strconv.FormatBool(**p)
+		}
 	case *time.Duration:
 		text, zero = durationText(*p), *p == 0
 	case *int:

@@ -44,6 +44,11 @@ type Options struct {
 	// Generate generates keys; nil means jwk.Generate. It is called in the
 	// background, before a key is needed.
 	Generate func(jwk.Algorithm, int) (jwk.PrivateKey, error)
+
+	// Changed is told of each change that the ring has committed: the keyset before and
+	// after it, and its steps. It is called once, when the commit is known to be durable,
+	// and while the ring is locked: it must not change or refresh it. nil is not told.
+	Changed func(ctx context.Context, before, after Keyset, steps []Event)
 }
 
 // Ring is one process's live view of the keyset. It signs and publishes from memory.
@@ -56,6 +61,7 @@ type Ring struct {
 	clock    *clockMonitor
 	log      *slog.Logger
 	generate func(jwk.Algorithm, int) (jwk.PrivateKey, error)
+	changed  func(ctx context.Context, before, after Keyset, steps []Event)
 	reader   bool // it only publishes: see OpenReader
 
 	view        atomic.Pointer[view]
@@ -65,7 +71,8 @@ type Ring struct {
 	counters    counters
 	access      storeAccess
 
-	witnessFailing bool // the witness could not be read or written; guarded by updates
+	witnessFailing bool            // the witness could not be read or written; guarded by updates
+	unclear        []unclearCommit // oldest first, at most maxAttempts; guarded by updates
 }
 
 // view is what the process knows at one time. It is never modified.
@@ -176,15 +183,11 @@ func (r *Ring) create(ctx context.Context, p Policy, first jwk.PrivateKey) error
 		ks.ID = pending.KeyID() // other keysets may begin with the same key
 	}
 	put := map[string]jwk.PrivateKey{active.KeyID(): active, pending.KeyID(): pending}
-	if err := r.swap(ctx, Keyset{Policy: p}, ks, effect, put, now.wall); err != nil {
-		return err
-	}
-	r.countCommitted(ctx, effect)
-	return nil
+	return r.swap(ctx, Keyset{Policy: p}, ks, effect, put, now.wall)
 }
 
 func newRing(o Options) *Ring {
-	r := &Ring{store: o.Store, sealer: o.Sealer, witness: o.Witness, clock: newClockMonitor(o.Clock), log: o.Log, generate: o.Generate}
+	r := &Ring{store: o.Store, sealer: o.Sealer, witness: o.Witness, clock: newClockMonitor(o.Clock), log: o.Log, generate: o.Generate, changed: o.Changed}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}

@@ -151,7 +151,6 @@ func (r *Ring) change(ctx context.Context, keys keysFunc, rule clockRule, decide
 		}
 		err = r.swap(ctx, v.ks, next, effect, store.byKid(), decidedAt)
 		if err == nil {
-			r.countCommitted(ctx, effect)
 			if _, err = r.refresh(ctx); err != nil {
 				return fmt.Errorf("%w: the change is made, but could not be read back: %v", ErrUnavailable, err)
 			}
@@ -216,5 +215,7 @@ func (r *Ring) swap(ctx context.Context, from, next Keyset, effect Effect, keys 
 			return err
 		}
 	}
-	return r.commit(ctx, c)
+	err = r.commit(ctx, c)
+	r.noteCommit(ctx, unclearCommit{from, next, effect.Events, c}, err)
+	return err
 }

@@ -56,9 +56,5 @@ func (r *Ring) postponeStamps(ctx context.Context) error {
 // no deadline: no stamp that it moves depends on when it lands.
 func (r *Ring) postpone(ctx context.Context, v *view) error {
 	next, effect := v.ks.postpone(v.late)
-	if err := r.swap(ctx, v.ks, next, effect, nil, time.Time{}); err != nil {
-		return err
-	}
-	r.countCommitted(ctx, effect)
-	return nil
+	return r.swap(ctx, v.ks, next, effect, nil, time.Time{})
 }

@@ -102,6 +102,7 @@ func (r *Ring) setView(ctx context.Context, v *view) {
 	r.spare.dropUsed(v.ks)
 	old := r.view.Load()
 	v.late = r.lateLandings(ctx, old, v)
+	r.settleCommits(ctx, v)
 	if old != nil && !bytes.Equal(old.document, v.document) {
 		r.counters.countChanges(old.ks, v.ks)
 		if old.ks.ClockEpoch < v.ks.ClockEpoch {

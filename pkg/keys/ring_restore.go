@@ -83,6 +83,5 @@ func (r *Ring) commitMerge(ctx context.Context, restored, seen Keyset, acceptClo
 	if err := r.swap(ctx, restored, next, effect, map[string]jwk.PrivateKey{fresh.KeyID(): fresh}, now.wall); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	r.countCommitted(ctx, effect)
 	return nil
 }

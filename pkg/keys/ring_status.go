@@ -1,7 +1,6 @@
 package keys
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -145,16 +144,14 @@ func (c *counters) countLateLanding() {
 	c.lateLandings++
 }
 
-// countCommitted counts and logs the steps of a change that was committed.
-func (r *Ring) countCommitted(ctx context.Context, e Effect) {
-	r.counters.mu.Lock()
-	defer r.counters.mu.Unlock()
-	if r.counters.steps == nil {
-		r.counters.steps = map[Step]uint64{}
+func (c *counters) countSteps(steps []Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.steps == nil {
+		c.steps = map[Step]uint64{}
 	}
-	for _, ev := range e.Events {
-		r.counters.steps[ev.Step]++
-		r.log.InfoContext(ctx, "keyset changed", "step", string(ev.Step), "kid", ev.KeyID)
+	for _, e := range steps {
+		c.steps[e.Step]++
 	}
 }
 

@@ -1,7 +1,7 @@
 package server
 
 import (
-	"context"
+	"cmp"
 	"errors"
 	"io"
 	"maps"
@@ -12,9 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
-
-	"github.com/jwksctl/jwksctl/pkg/token"
 )
 
 const (
@@ -32,69 +29,47 @@ type grant struct {
 	KeyID       string `json:"kid"`
 }
 
-// auth answers POST /auth with a token.
-func (s *Server) auth(w http.ResponseWriter, r *http.Request) error {
-	if err := s.checkBrowser(r); err != nil {
-		return err
-	}
-	if s.limiter != nil {
-		if wait := s.limiter.take(clientAddress(r), s.o.Now()); wait > 0 {
-			seconds := int((wait + time.Second - 1) / time.Second)
-			return &problem{status: http.StatusTooManyRequests, detail: "this address sends too many requests", retry: seconds}
-		}
-	}
+// readAuth reads a request to /auth.
+func (s *Server) readAuth(w http.ResponseWriter, r *http.Request) (wanted, error) {
 	expired, err := wantsExpired(r.URL.RawQuery)
 	if err != nil {
-		return err
+		return wanted{}, err
 	}
-	request, err := s.readRequest(w, r)
+	data, err := s.readBody(w, r)
 	if err != nil {
-		return err
+		return wanted{}, err
 	}
-	minted, err := s.mint(r.Context(), request, expired)
-	if err != nil {
-		return err
+	var body authBody
+	if len(data) > 0 {
+		if body, err = parseBody(r.Header, data, s.o.Clients != nil); err != nil {
+			return wanted{}, err
+		}
 	}
+	if s.o.Clients != nil {
+		credentials, err := readCredentials(r, body.credentials)
+		return wanted{credentials: credentials, grant: body.grant(), expired: expired}, err
+	}
+	request := body.request
+	request.Subject = cmp.Or(request.Subject, body.username, body.credentials.clientID)
+	if user, _, ok := r.BasicAuth(); ok && request.Subject == "" {
+		request.Subject = user
+	}
+	if len(request.Audience) == 0 {
+		request.Audience = s.o.Audience
+	}
+	return wanted{anonymous: request, expired: expired}, nil
+}
+
+// writeAuth answers with a token.
+func writeAuth(w http.ResponseWriter, r *http.Request, t *tokenRequest) {
+	compact := t.minted.Compact
 	if prefersJWT(r.Header["Accept"]) {
 		w.Header().Set("Content-Type", "application/jwt")
 		w.Header().Set("Cache-Control", "no-store")
-		_, _ = io.WriteString(w, minted.Compact) // if it fails, the client is gone
-		return nil
+		_, _ = io.WriteString(w, compact) // if it fails, the client is gone
+		return
 	}
-	answer := grant{minted.Compact, minted.Compact, "Bearer", int64(minted.ExpiresAt.Sub(minted.IssuedAt).Seconds()), minted.KeyID}
-	if expired {
-		answer.ExpiresIn = 0
-	}
-	writeJSON(w, http.StatusOK, "application/json", answer)
-	return nil
-}
-
-// mint waits until a signature may run, and then makes the token.
-func (s *Server) mint(ctx context.Context, request token.Request, expired bool) (minted token.Token, err error) {
-	var signer token.Signer = s.o.Ring
-	kind := kindValid
-	if expired {
-		if longest := s.o.Ring.Policy().TokenTTL; request.TTL > longest {
-			return minted, &token.TTLError{Asked: request.TTL, Longest: longest}
-		}
-		signer, kind = s.o.Ring.Specimen(request.TTL), kindExpired
-		// After the first start, it takes a while until the specimen exists. The request
-		// waits for it here, because in the queue it would delay other requests.
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, signTimeout)
-		defer cancel()
-		if _, _, _, err := signer.SigningKey(ctx); err != nil {
-			return minted, err
-		}
-	}
-	err = s.queue.do(ctx, func() error {
-		minted, err = token.Mint(ctx, signer, request)
-		return err
-	})
-	if err == nil {
-		s.metrics.tokens.WithLabelValues(minted.Algorithm.String(), kind).Inc()
-	}
-	return minted, err
+	writeJSON(w, http.StatusOK, "application/json", grant{compact, compact, "Bearer", t.lifetime(), t.minted.KeyID})
 }
 
 // wantsExpired reads the query: expired is true or false in upper or lower case, 1, 0 or
@@ -155,36 +130,11 @@ func prefersJWT(accept []string) bool {
 	return jwt > json
 }
 
-// readRequest combines what the client asks for with the defaults.
-func (s *Server) readRequest(w http.ResponseWriter, r *http.Request) (token.Request, error) {
-	body, err := readBody(w, r)
-	if err != nil {
-		return token.Request{}, err
-	}
-	s.connections.bodyComplete(r)
-	var request token.Request
-	if len(body) > 0 {
-		if request, err = parseBody(r.Header, body); err != nil {
-			return token.Request{}, err
-		}
-	}
-	request.Issuer = s.o.Ring.Policy().Issuer
-	if id, generated := requestID(w, r); generated { // a client may send the same id twice, but a jti must be unique
-		request.ID = id
-	}
-	if user, _, ok := r.BasicAuth(); ok && request.Subject == "" {
-		request.Subject = user
-	}
-	if len(request.Audience) == 0 {
-		request.Audience = s.o.Audience
-	}
-	return request, nil
-}
-
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	switch {
 	case err == nil:
+		s.connections.bodyComplete(r)
 		return body, nil
 	case is[*http.MaxBytesError](err):
 		return nil, &problem{status: http.StatusRequestEntityTooLarge, detail: "the body is larger than " + strconv.Itoa(maxBody) + " bytes"}

@@ -16,16 +16,13 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/token"
 )
 
-const (
-	jsonType = "application/json"
-	formType = "application/x-www-form-urlencoded"
-)
+const jsonType = "application/json"
 
 // verify verifies a token with the keys that the server publishes.
 func (srv *testServer) verify(t *testing.T, compact string, at time.Time) error {
 	t.Helper()
 	v := token.Verifier{
-		Keys: srv.ring, Issuer: []string{srv.ring.Keyset().Policy.Issuer}, InsecureSkipAudience: true,
+		Keys: srv.ring, Issuer: []string{srv.ring.Keyset().Policy.Issuer}, InsecureSkipAudience: true, Types: []string{"JWT", "at+jwt"},
 		Now: func() time.Time { return at },
 	}
 	_, err := v.Verify(t.Context(), compact)
@@ -335,7 +332,11 @@ func FuzzAuthBody(f *testing.F) {
 	}
 	f.Add("a/b;c", []byte("x"))
 	f.Fuzz(func(t *testing.T, contentType string, body []byte) {
-		request, err := parseBody(http.Header{"Content-Type": {contentType}}, body)
+		parsed, err := parseBody(http.Header{"Content-Type": {contentType}}, body, false)
+		if _, strict := parseBody(http.Header{"Content-Type": {contentType}}, body, true); err != nil && strict == nil {
+			t.Errorf("a client may send what is refused without clients: %v", err)
+		}
+		request := parsed.request
 		if err != nil {
 			if p, known := problemOf(err); !known || p.status/100 != 4 {
 				t.Errorf("%v is answered %d", err, p.status)

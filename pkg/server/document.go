@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -17,17 +16,20 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
 
-// document serves a JSON document that follows from what the ring publishes.
+// document serves a JSON document that follows from what the ring publishes, and from the
+// list of clients.
 type document struct {
 	ring        *keys.Ring
 	contentType string
 	render      func(*keys.Publication) any
+	revision    func() uint64 // of what render reads beside the ring; nil if that is nothing
 	current     atomic.Pointer[rendered]
 }
 
 // rendered is a document as bytes. It is shared by all responses and never changed.
 type rendered struct {
 	from        *keys.Publication
+	revision    uint64
 	body        []byte
 	etag        string
 	header      http.Header // of an answer with the document
@@ -35,18 +37,23 @@ type rendered struct {
 }
 
 // serve answers GET and HEAD, with 304 if the client has the document already. It
-// encodes only when the ring publishes something new. http.ServeContent would also
+// encodes only when there is something new. http.ServeContent would also
 // send parts of the document, and errors that are no problem documents.
 func (d *document) serve(w http.ResponseWriter, r *http.Request) error {
 	publication, err := d.ring.Published()
 	if err != nil {
 		return err
 	}
+	var revision uint64
+	if d.revision != nil {
+		revision = d.revision() // is read before render reads, so that what changes in between is rendered again
+	}
 	current := d.current.Load()
-	if current == nil || current.from != publication {
+	if current == nil || current.from != publication || current.revision != revision {
 		if current, err = d.encode(publication); err != nil {
 			return err
 		}
+		current.revision = revision
 		d.current.Store(current)
 	}
 	if etagMatches(r.Header.Values("If-None-Match"), current.etag) {
@@ -106,32 +113,3 @@ func etagMatches(lines []string, etag string) bool {
 }
 
 func renderSet(p *keys.Publication) any { return jwk.Set{Keys: p.Keys} }
-
-// metadata is the discovery document of an issuer without an authorization endpoint
-// and without an OAuth token endpoint.
-type metadata struct {
-	Issuer        string          `json:"issuer"`
-	JWKSURI       string          `json:"jwks_uri"`
-	ResponseTypes []string        `json:"response_types_supported"`
-	SubjectTypes  []string        `json:"subject_types_supported"`
-	Algorithms    []jwk.Algorithm `json:"id_token_signing_alg_values_supported"`
-}
-
-// renderDiscovery reads the keyset after the publication p was read, so the keyset is
-// as new as p or newer; if it is newer, a new publication follows and is rendered again.
-func (s *Server) renderDiscovery(p *keys.Publication) any {
-	ks := s.o.Ring.Keyset()
-	algorithms := []jwk.Algorithm{ks.Active().JWK.Algorithm()}
-	for _, key := range p.Keys { // of retired keys too: their tokens are still valid
-		if alg := key.Algorithm(); !slices.Contains(algorithms, alg) {
-			algorithms = append(algorithms, alg)
-		}
-	}
-	return metadata{
-		Issuer:        ks.Policy.Issuer,
-		JWKSURI:       strings.TrimSuffix(ks.Policy.Issuer, "/") + "/.well-known/jwks.json",
-		ResponseTypes: []string{"id_token"},
-		SubjectTypes:  []string{"public"},
-		Algorithms:    algorithms,
-	}
-}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/jwksctl/jwksctl/pkg/audit"
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
 
@@ -38,6 +39,7 @@ type readiness struct {
 	SnapshotAge  float64   `json:"snapshot_age_seconds"` // time since the keyset was confirmed with the store
 	Store        string    `json:"store,omitempty"`      // what is wrong with the store, also while the server is ready
 	Clock        string    `json:"clock,omitempty"`      // why the server takes no step, also while it is ready
+	Audit        string    `json:"audit,omitempty"`      // why the server may issue no token, also while it is ready
 }
 
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) error {
@@ -49,6 +51,11 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) error {
 	}
 	if status.Clock != nil {
 		answer.Clock = status.Clock.Text
+	}
+	// The server stays ready, because it publishes the keys, and because only a request
+	// shows that the log can be written again.
+	if s.o.Audit.Err() != nil {
+		answer.Audit = audit.ErrUnavailable.Error()
 	}
 	code := http.StatusOK
 	if err := s.ready(status); err != nil {
@@ -102,6 +109,7 @@ func (c *ringCollector) Collect(out chan<- prometheus.Metric) {
 	send(counter, "jwksctl_rotations_total", "Changes of the active key that this process has seen, made by any process.", float64(status.Rotations))
 	send(counter, "jwksctl_revocations_total", "Revocations that this process has seen, made by any process.", float64(status.Revocations))
 	send(counter, "jwksctl_late_landings_total", "Versions of the keyset of which this process has proof that they became visible after their deadline.", float64(status.LateLandings))
+	send(counter, "jwksctl_audit_failures_total", "Lines that could not be written into the audit log.", float64(c.server.o.Audit.Failures()))
 	for _, step := range keys.Steps() {
 		send(counter, "jwksctl_steps_total", "Steps of the lifecycle that this process took.", float64(status.Steps[step]), "step", string(step))
 	}

@@ -26,6 +26,8 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	tokens   *prometheus.CounterVec
+	clients  *prometheus.CounterVec
+	refusals *prometheus.CounterVec
 	waits    prometheus.Histogram
 }
 
@@ -42,6 +44,12 @@ func newMetrics(s *Server) *metrics {
 		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "jwksctl_tokens_total", Help: "Tokens issued.",
 		}, []string{"alg", "kind"}),
+		clients: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "jwksctl_client_tokens_total", Help: "Tokens issued to each client of the list.",
+		}, []string{"client"}),
+		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "jwksctl_token_refusals_total", Help: "Requests for a token that got none, by error code of OAuth 2.0.",
+		}, []string{"error"}),
 		waits: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "jwksctl_sign_wait_seconds", Help: "Time that a request for a token waited until its signature could start; requests that did not wait are not counted.",
 			Buckets: prometheus.ExponentialBuckets(50e-6, 4, 10), // 50 µs to 13 s
@@ -52,13 +60,22 @@ func newMetrics(s *Server) *metrics {
 			m.tokens.WithLabelValues(alg.String(), kind)
 		}
 	}
+	for _, code := range []string{
+		"invalid_request", "invalid_client", "invalid_scope", "invalid_target", "unauthorized_client", "unsupported_grant_type",
+		"slow_down", "temporarily_unavailable", "server_error",
+	} {
+		m.refusals.WithLabelValues(code)
+	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "jwksctl_build_info", Help: "1; the labels have the versions of the program and of Go.",
 		ConstLabels: prometheus.Labels{"version": s.o.Version, "goversion": runtime.Version()},
 	})
 	build.Set(1)
 	if !s.o.NoTokens {
-		m.registry.MustRegister(m.tokens, m.waits)
+		m.registry.MustRegister(m.tokens, m.refusals, m.waits)
+	}
+	if s.o.Clients != nil {
+		m.registry.MustRegister(m.clients)
 	}
 	m.registry.MustRegister(m.requests, m.seconds, build, &ringCollector{s},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -68,6 +85,24 @@ func newMetrics(s *Server) *metrics {
 func (m *metrics) count(route, method string, status int, took time.Duration) {
 	m.requests.WithLabelValues(route, strconv.Itoa(status), methodLabel(method)).Inc()
 	m.seconds.WithLabelValues(route).Observe(took.Seconds())
+}
+
+// countToken counts the answer to a request for a token. The label client has the ids of
+// the list only, because a client is authenticated before it is counted.
+func (m *metrics) countToken(t *tokenRequest, err error) {
+	if err != nil {
+		p, _ := problemOf(err)
+		m.refusals.WithLabelValues(p.errorCode()).Inc()
+		return
+	}
+	kind := kindValid
+	if t.expired {
+		kind = kindExpired
+	}
+	m.tokens.WithLabelValues(t.minted.Algorithm.String(), kind).Inc()
+	if t.client != nil {
+		m.clients.WithLabelValues(t.client.ID).Inc()
+	}
 }
 
 // methodLabel bounds the values that a client can put into metrics and logs.

@@ -14,9 +14,10 @@ import (
 
 const requestIDHeader = "X-Request-Id"
 
-// response records the status of an answer.
+// response records the status of an answer, and has the route of its request.
 type response struct {
 	http.ResponseWriter
+	route  string
 	status int // 0 until the header is written
 }
 
@@ -52,6 +53,11 @@ func (s *Server) observe(writer http.ResponseWriter, r *http.Request) {
 		s.connections.awaitBody(r)
 	}
 	header := writer.Header()
+	if len(r.TransferEncoding) > 0 {
+		// The request may have had a Content-Length too, which net/http has removed. A proxy
+		// that reads that one takes what follows for another request (RFC 9112, section 6.1).
+		header.Set("Connection", "close")
+	}
 	header.Set("X-Content-Type-Options", "nosniff")
 	if given := r.Header.Values(requestIDHeader); len(given) == 1 && isRequestID(given[0]) {
 		header.Set(requestIDHeader, given[0])
@@ -60,7 +66,7 @@ func (s *Server) observe(writer http.ResponseWriter, r *http.Request) {
 	if s.public[route] {
 		header.Set("Access-Control-Allow-Origin", "*")
 	}
-	w := &response{ResponseWriter: writer}
+	w := &response{ResponseWriter: writer, route: route}
 	defer s.finish(w, r, route, start)
 	h.ServeHTTP(w, r)
 }
@@ -123,7 +129,7 @@ func (s *Server) log(w *response, r *http.Request, route string, took time.Durat
 	switch {
 	case w.status >= http.StatusInternalServerError && w.status != http.StatusServiceUnavailable:
 		level = slog.LevelWarn
-	case route == authRoute:
+	case route == authRoute, route == tokenEndpoint:
 		level = slog.LevelInfo
 	}
 	if !s.o.Log.Enabled(r.Context(), level) {

@@ -276,6 +276,7 @@ func TestMetrics(t *testing.T) {
 		`jwksctl_rotations_total`:                                                "1",
 		`jwksctl_revocations_total`:                                              "0",
 		`jwksctl_late_landings_total`:                                            "0",
+		`jwksctl_audit_failures_total`:                                           "0",
 		`jwksctl_steps_total{step="activate"}`:                                   "1",
 		`jwksctl_steps_total{step="revoke"}`:                                     "0",
 		`jwksctl_steps_refused_total{guard="gate"}`:                              "1",

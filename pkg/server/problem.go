@@ -7,17 +7,37 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 
+	"github.com/jwksctl/jwksctl/pkg/audit"
 	"github.com/jwksctl/jwksctl/pkg/keys"
 	"github.com/jwksctl/jwksctl/pkg/token"
 )
 
 // problem is an error that determines the answer to its request.
 type problem struct {
-	status int
-	detail string // for the client to read
-	retry  int    // seconds for Retry-After; 0 leaves it out
-	allow  string // for Allow; "" leaves it out
+	status    int
+	code      string // of RFC 6749, section 5.2, and its extensions; "" follows from the status
+	detail    string // for the client to read
+	retry     int    // seconds for Retry-After; 0 leaves it out
+	allow     string // for Allow; "" leaves it out
+	challenge bool   // whether WWW-Authenticate asks for HTTP Basic
+}
+
+// errorCode is what the token endpoint, the audit log and the metrics call the error. For
+// an address or a client that is too fast, the closest code is that of RFC 8628.
+func (p *problem) errorCode() string {
+	switch {
+	case p.code != "":
+		return p.code
+	case p.status == http.StatusTooManyRequests:
+		return "slow_down"
+	case p.status == http.StatusServiceUnavailable:
+		return "temporarily_unavailable"
+	case p.status >= http.StatusInternalServerError:
+		return "server_error"
+	}
+	return "invalid_request"
 }
 
 func notFound() *problem {
@@ -25,6 +45,12 @@ func notFound() *problem {
 }
 
 func (p *problem) Error() string { return p.detail }
+
+// tooMany is the answer to a request that is over a limit.
+func tooMany(detail string, wait time.Duration) error {
+	seconds := int((wait + time.Second - 1) / time.Second)
+	return &problem{status: http.StatusTooManyRequests, detail: detail + "; try again later", retry: seconds}
+}
 
 func badRequest(format string, args ...any) error {
 	return &problem{status: http.StatusBadRequest, detail: fmt.Sprintf(format, args...)}
@@ -49,6 +75,10 @@ func problems() []problemRow {
 		{matches(keys.ErrStale), unavailable("the keys have not been confirmed with the store within max_staleness; try again", 5)},
 		{matches(keys.ErrUnreadable), unavailable("the signing key cannot be opened; the operator of this server must repair it", 30)},
 		{matches(keys.ErrUnavailable), unavailable("no key is ready to sign; try again", 1)},
+		{matches(audit.ErrUnavailable), unavailable("the audit log cannot be written, so no token is issued; the operator of this server must repair it", 30)},
+		{matches(token.ErrKeysUnavailable), unavailable("the keys that the credentials are checked with cannot be fetched; try again", 5)},
+		{matches(errTooBusy), unavailable("too many requests for tokens are in progress; try again", 1)},
+		{matches(errChecksFull), unavailable("too many client assertions are being checked; try again", 1)},
 		{matches(errQueueFull), unavailable("too many requests wait for a signature; try again", 1)},
 		{matches(context.Canceled), unavailable("the client canceled the request", 1)},
 		{matches(context.DeadlineExceeded), unavailable("the request took too long; try again", 1)},
@@ -83,8 +113,9 @@ func problemOf(err error) (p problem, known bool) {
 	return problem{status: http.StatusInternalServerError, detail: "internal error"}, false
 }
 
-// fail answers a request with a problem document (RFC 9457). Its type is
-// "about:blank", because a program needs only the status.
+// fail answers a request with a problem document (RFC 9457), at the token endpoint with
+// the JSON of RFC 6749. The type of a problem is "about:blank", because a program needs
+// only the status.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p, known := problemOf(err)
 	id, _ := requestID(w, r)
@@ -96,6 +127,13 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	if p.allow != "" {
 		w.Header().Set("Allow", p.allow)
+	}
+	if p.challenge {
+		w.Header().Set("WWW-Authenticate", `Basic realm="jwksctl", charset="UTF-8"`)
+	}
+	if answer, ok := w.(*response); ok && answer.route == tokenEndpoint {
+		writeTokenError(w, p)
+		return
 	}
 	writeJSON(w, p.status, "application/problem+json", struct {
 		Type      string `json:"type"`

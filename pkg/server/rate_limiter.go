@@ -12,8 +12,7 @@ import (
 // bytes each.
 const maxAddresses = 1 << 16
 
-// rateLimiter limits the requests of each client address with a token bucket. A full
-// bucket allows the requests of one second, and at least one.
+// rateLimiter limits the requests of each client address with a token bucket.
 //
 // If an address sends nothing until its bucket is full, its bucket equals a new one
 // and can be dropped. The limiter therefore keeps two maps: when that time has passed, the recent one
@@ -30,24 +29,49 @@ type rateLimiter struct {
 	since         time.Time                // when recent was begun
 }
 
-// newRateLimiter takes a rate in requests a second.
-func newRateLimiter(perSecond float64) *rateLimiter {
-	burst := math.Ceil(perSecond)
+// newRateLimiter takes a rate in requests a second, and the requests that a full bucket
+// allows.
+func newRateLimiter(perSecond float64, burst int) *rateLimiter {
 	return &rateLimiter{
-		rate: rate.Limit(perSecond), burst: int(burst), fills: time.Duration(burst / perSecond * float64(time.Second)),
+		rate: rate.Limit(perSecond), burst: burst, fills: time.Duration(float64(burst) / perSecond * float64(time.Second)),
 		recent: make(map[string]*rate.Limiter),
 	}
 }
 
+// burstOf is the number of requests that a full bucket allows: those of one second, and at
+// least one.
+func burstOf(perSecond float64) int { return int(math.Ceil(perSecond)) }
+
 // take counts a request and returns 0. If the address is over its limit, take does not
 // count the request and returns how long the client must wait.
 func (l *rateLimiter) take(address string, now time.Time) (wait time.Duration) {
-	bucket := l.bucket(address, now)
+	return takeFrom(l.bucket(address, now), now)
+}
+
+// wait returns how long the client must wait until take would count its next request. It
+// counts nothing.
+func (l *rateLimiter) wait(address string, now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, buckets := range []map[string]*rate.Limiter{l.recent, l.older} {
+		if bucket, ok := buckets[address]; ok {
+			return waitFor(bucket, now)
+		}
+	}
+	return 0
+}
+
+func takeFrom(bucket *rate.Limiter, now time.Time) (wait time.Duration) {
 	if bucket.AllowN(now, 1) {
 		return 0
 	}
+	return max(waitFor(bucket, now), 1)
+}
+
+// waitFor returns how long it takes until a bucket allows a request.
+func waitFor(bucket *rate.Limiter, now time.Time) time.Duration {
 	missing := 1 - bucket.TokensAt(now)
-	return max(time.Duration(missing/float64(l.rate)*float64(time.Second)), 1)
+	return max(time.Duration(missing/float64(bucket.Limit())*float64(time.Second)), 0)
 }
 
 func (l *rateLimiter) bucket(address string, now time.Time) *rate.Limiter {

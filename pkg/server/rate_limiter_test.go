@@ -21,7 +21,7 @@ func TestRateLimiterRefills(t *testing.T) {
 		{0.5, []time.Duration{0, time.Second, 1999 * time.Millisecond, 2 * time.Second}, []bool{true, false, false, true}},
 		{1.5, []time.Duration{0, 0, 0, 666 * time.Millisecond, 667 * time.Millisecond}, []bool{true, true, false, false, true}},
 	} {
-		l := newRateLimiter(tt.rate)
+		l := newRateLimiter(tt.rate, burstOf(tt.rate))
 		for i, after := range tt.sent {
 			if wait := l.take("a", at.Add(after)); (wait == 0) != tt.allowed[i] {
 				t.Errorf("rate %v: request %d, at %v, has to wait %v", tt.rate, i, after, wait)
@@ -31,7 +31,7 @@ func TestRateLimiterRefills(t *testing.T) {
 }
 
 func TestRateLimiterWait(t *testing.T) {
-	l, at := newRateLimiter(0.5), time.Unix(1_000_000, 0)
+	l, at := newRateLimiter(0.5, 1), time.Unix(1_000_000, 0)
 	l.take("a", at)
 	wait := l.take("a", at)
 	if wait != 2*time.Second {
@@ -43,7 +43,7 @@ func TestRateLimiterWait(t *testing.T) {
 }
 
 func TestRateLimiterSeparatesAddresses(t *testing.T) {
-	l, at := newRateLimiter(1), time.Unix(1_000_000, 0)
+	l, at := newRateLimiter(1, 1), time.Unix(1_000_000, 0)
 	for _, address := range []string{"a", "b"} {
 		if l.take(address, at) != 0 || l.take(address, at) == 0 {
 			t.Errorf("%s does not have one request", address)
@@ -52,7 +52,7 @@ func TestRateLimiterSeparatesAddresses(t *testing.T) {
 }
 
 func TestRateLimiterMemoryIsBounded(t *testing.T) {
-	l, at := newRateLimiter(0.001), time.Unix(1_000_000, 0)
+	l, at := newRateLimiter(0.001, 1), time.Unix(1_000_000, 0)
 	for i := range 2 * maxAddresses {
 		if wait := l.take(fmt.Sprint(i), at); wait != 0 {
 			t.Fatalf("address %d waits %v for its first request", i, wait)
@@ -71,7 +71,7 @@ func TestRateLimiterMemoryIsBounded(t *testing.T) {
 }
 
 func TestRateLimiterKeepsAddressesThatStillWait(t *testing.T) {
-	l, at := newRateLimiter(0.001), time.Unix(1_000_000, 0)
+	l, at := newRateLimiter(0.001, 1), time.Unix(1_000_000, 0)
 	l.take("first", at)
 	l.take("busy", at.Add(999*time.Second))
 	l.take("first", at.Add(1000*time.Second)) // starts a new map
@@ -102,7 +102,7 @@ func TestRateLimit(t *testing.T) {
 }
 
 func TestRefusedRequestsAreNotCounted(t *testing.T) {
-	l, at := newRateLimiter(1), time.Unix(1_000_000, 0)
+	l, at := newRateLimiter(1, 1), time.Unix(1_000_000, 0)
 	l.take("a", at)
 	var refused sync.WaitGroup
 	for range 8 { // at the same time

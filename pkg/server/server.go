@@ -12,7 +12,10 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+	"golang.org/x/time/rate"
 
+	"github.com/jwksctl/jwksctl/pkg/audit"
+	"github.com/jwksctl/jwksctl/pkg/client"
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
 
@@ -22,7 +25,10 @@ type Options struct {
 	Audience []string // the aud of a token if its request names none
 	NoTokens bool     // /auth answers 404: the server only publishes
 
-	RateLimit      float64       // requests to /auth per second from each client address, from 0.001 to 10000; 0 is no limit
+	Clients *client.Registry // who gets tokens; nil: every request to /auth, and there is no /oauth2/token
+	Audit   *audit.Log       // gets a line for each token and refusal; nil: none
+
+	RateLimit      float64       // requests for tokens per second from each client address, from 0.001 to 10000; 0 is no limit
 	MaxConnections int           // open at the same time; 0 means 1024
 	DrainDelay     time.Duration // how long Serve continues to answer, with /readyz at 503, after its context has ended
 	DrainTimeout   time.Duration // how long requests in flight may take after DrainDelay; 0 means 10s
@@ -35,12 +41,19 @@ type Options struct {
 
 // Server answers requests. It is safe for concurrent use.
 type Server struct {
-	o        Options
-	mux      *http.ServeMux
-	public   map[string]bool // the paths of documents that scripts of any origin may read
-	metrics  *metrics
-	limiter  *rateLimiter // nil: no limit
-	queue    *signQueue
+	o       Options
+	mux     *http.ServeMux
+	public  map[string]bool // the paths of documents that scripts of any origin may read
+	metrics *metrics
+	limiter *rateLimiter // nil: no limit
+	queue   *signQueue
+
+	failures        *rateLimiter // of requests without valid credentials; nil without Clients
+	clientLimiter   *clientLimiter
+	requests        *semaphore.Weighted // held by each request for a token, because a connection of HTTP/2 may have many
+	checks          *semaphore.Weighted // held by each check of a client assertion
+	keysUnavailable *rate.Sometimes     // for the log line, which would be very frequent
+
 	draining atomic.Bool
 	inFlight *semaphore.Weighted // held by each request that arrived before draining
 
@@ -62,6 +75,9 @@ func New(o Options) *Server {
 	if o.MaxConnections <= 0 {
 		o.MaxConnections = 1024
 	}
+	if o.NoTokens {
+		o.Clients = nil
+	}
 	if o.DrainTimeout <= 0 {
 		o.DrainTimeout = 10 * time.Second
 	}
@@ -70,8 +86,15 @@ func New(o Options) *Server {
 	s.metrics = newMetrics(s)
 	s.queue = newSignQueue(runtime.GOMAXPROCS(0), func(d time.Duration) { s.metrics.waits.Observe(d.Seconds()) })
 	if o.RateLimit > 0 {
-		s.limiter = newRateLimiter(o.RateLimit)
+		s.limiter = newRateLimiter(o.RateLimit, burstOf(o.RateLimit))
 	}
+	if o.Clients != nil {
+		s.failures = newRateLimiter(failureRate, failureBurst)
+	}
+	s.clientLimiter = newClientLimiter()
+	s.requests = semaphore.NewWeighted(int64(o.MaxConnections))
+	s.checks = semaphore.NewWeighted(maxChecks)
+	s.keysUnavailable = &rate.Sometimes{Interval: unavailableLog}
 	s.addRoutes()
 	return s
 }
@@ -79,6 +102,9 @@ func New(o Options) *Server {
 func (s *Server) addRoutes() {
 	jwks := &document{ring: s.o.Ring, contentType: "application/jwk-set+json", render: renderSet}
 	discovery := &document{ring: s.o.Ring, contentType: "application/json", render: s.renderDiscovery}
+	if s.o.Clients != nil {
+		discovery.revision = s.o.Clients.Revision
+	}
 	s.publicRoute("/jwks", jwks)
 	s.publicRoute("/.well-known/jwks.json", jwks)
 	s.publicRoute("/.well-known/openid-configuration", discovery)
@@ -87,7 +113,10 @@ func (s *Server) addRoutes() {
 	if s.o.NoTokens {
 		s.mux.Handle(authRoute, s.problemHandler(&problem{status: http.StatusNotFound, detail: "this server issues no tokens, it only publishes keys (auth is off)"}))
 	} else {
-		s.route("POST "+authRoute, s.auth)
+		s.route("POST "+authRoute, s.answerToken(tokenRoute{authRoute, s.readAuth, writeAuth}))
+	}
+	if s.o.Clients != nil {
+		s.route("POST "+tokenEndpoint, s.answerToken(tokenRoute{tokenEndpoint, s.readTokenRequest, writeTokenResponse}))
 	}
 	s.route("GET /livez", s.livez)
 	s.route("GET /readyz", s.readyz)
@@ -151,11 +180,12 @@ func (s *Server) find(r *http.Request) (h http.Handler, route string) {
 	return s.problemHandler(notFound()), otherRoute
 }
 
-// routePath returns the path that ServeMux should look up. It removes one final slash. A
-// public document has further paths, because clients derive its URL from the issuer:
+// routePath returns the path that ServeMux should look up. It removes one final slash. The
+// issuer's path may precede a public document and a route for tokens, unless a proxy
+// removes it (OpenID Connect Discovery 1.0, section 4.1). A public document has further
+// paths, because clients derive its URL from the issuer:
 //
-//   - The issuer's path precedes it (OpenID Connect Discovery 1.0, section 4.1; a proxy may
-//     remove that path) or follows it (RFC 8414, section 3.1).
+//   - The issuer's path follows it (RFC 8414, section 3.1).
 //   - It starts with two slashes if the issuer ends with one.
 func (s *Server) routePath(u *url.URL) string {
 	p := u.Path
@@ -173,6 +203,9 @@ func (s *Server) routePath(u *url.URL) string {
 		if s.public[document] {
 			return document
 		}
+	}
+	if inner := strings.TrimPrefix(p, base); inner == authRoute || inner == tokenEndpoint {
+		return inner
 	}
 	return p
 }

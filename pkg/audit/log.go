@@ -1,0 +1,163 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"regexp"
+	"sync"
+	"time"
+)
+
+// ErrUnavailable says that the log is required and a line could not be written.
+var ErrUnavailable = errors.New("the audit log cannot be written")
+
+// Log is an audit log. A nil Log is none: it writes nothing, and nothing fails. The
+// exported fields may be changed before the first use.
+type Log struct {
+	Optional bool             // no line is required: Write never fails
+	Now      func() time.Time // nil means time.Now
+	Logger   *slog.Logger     // is told when writing begins to fail and when it has recovered; nil is not told
+
+	token *regexp.Regexp
+
+	mu       sync.Mutex
+	file     *file     // nil if out is not a file that Open opened
+	out      io.Writer // nil while the file is not open
+	partial  bool      // the log ends with a part of a line
+	failing  error     // of the newest write
+	failures uint64
+}
+
+// New returns a log that writes to w, each line with one call. It is required.
+func New(w io.Writer) *Log { return &Log{out: w, token: tokenPattern()} }
+
+// Open opens the log at path, and creates the file if there is none. The log is required.
+// If it cannot be opened, Open returns it together with the error: each Write tries again.
+func Open(path string) (*Log, error) {
+	l := &Log{file: &file{path: path, timeout: writeTimeout}, token: tokenPattern()}
+	return l, l.Reopen()
+}
+
+// Required tells whether nothing may be done unless its line is written.
+func (l *Log) Required() bool { return l != nil && !l.Optional }
+
+// Write writes the event as one line. An event without a time happens now. The error
+// wraps ErrUnavailable, and is nil if the log is not required.
+func (l *Log) Write(e Event) error {
+	if l == nil {
+		return nil
+	}
+	if e.Time.IsZero() {
+		e.Time = l.now()
+	}
+	line, err := l.line(e)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil {
+		err = l.append(line)
+	}
+	l.note(err)
+	if err == nil || l.Optional {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// Reopen opens the file at the path again, after it was rotated. If that fails, the log
+// stays as it is. A log that is not a file has nothing to reopen.
+func (l *Log) Reopen() error {
+	if l == nil || l.file == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.reopen()
+}
+
+// Close closes the file.
+func (l *Log) Close() error {
+	if l == nil || l.file == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.out = nil
+	return l.file.close()
+}
+
+// Err is why the newest line could not be written; nil if it was.
+func (l *Log) Err() error {
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failing
+}
+
+// Failures is how many lines could not be written.
+func (l *Log) Failures() uint64 {
+	if l == nil {
+		return 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failures
+}
+
+func (l *Log) now() time.Time {
+	if l.Now != nil {
+		return l.Now()
+	}
+	return time.Now()
+}
+
+// append writes a line to where the path leads now. The caller has locked mu.
+func (l *Log) append(line []byte) error {
+	if l.file != nil && !l.file.isCurrent() {
+		if err := l.reopen(); err != nil {
+			return err
+		}
+	}
+	if l.partial {
+		line = append([]byte{'\n'}, line...)
+	}
+	if l.file != nil {
+		l.file.limitTime()
+	}
+	n, err := l.out.Write(line)
+	switch {
+	case err == nil:
+		l.partial = false
+	case n > 0 && (l.file == nil || !l.file.takeBack(n)):
+		l.partial = line[n-1] != '\n'
+	}
+	return err
+}
+
+func (l *Log) reopen() error {
+	partial, err := l.file.open()
+	if err != nil {
+		return err
+	}
+	l.out, l.partial = l.file.opened, partial
+	return nil
+}
+
+// note keeps the outcome of a write, and logs the first of several failures.
+func (l *Log) note(err error) {
+	failing := l.failing
+	l.failing = err
+	if err != nil {
+		l.failures++
+	}
+	switch {
+	case l.Logger == nil:
+	case err != nil && failing == nil:
+		l.Logger.Error("the audit log cannot be written", "error", err.Error())
+	case err == nil && failing != nil:
+		l.Logger.Info("the audit log can be written again", "missing_lines", l.failures)
+	}
+}

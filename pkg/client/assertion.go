@@ -1,0 +1,257 @@
+package client
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/jwk"
+	"github.com/jwksctl/jwksctl/pkg/remote"
+	"github.com/jwksctl/jwksctl/pkg/token"
+)
+
+// typClientAuthentication is the typ of a client assertion in the update of RFC 7523, which
+// registers it. Older clients write JWT or none.
+const typClientAuthentication = "client-authentication+jwt"
+
+// assertion is an assertion whose signature was not verified yet. What it says is used to
+// find the client that it may be from.
+type assertion struct {
+	compact         string
+	header          token.Header
+	algorithm       jwk.Algorithm
+	claims          map[string]any
+	issuer, subject string
+	now             time.Time
+}
+
+// readAssertion decodes an assertion. What it refuses does not depend on the clients.
+func readAssertion(compact string, now time.Time) (a assertion, err error) {
+	parts, err := token.Split(compact, 0)
+	if err != nil {
+		return a, err
+	}
+	a = assertion{compact: compact, now: now}
+	if a.header, err = token.ParseHeader(parts.Header); err != nil {
+		return a, err
+	}
+	if a.algorithm, err = a.header.Algorithm(nil); err != nil {
+		return a, err
+	}
+	if a.claims, err = token.ParseClaims(parts.Payload); err != nil {
+		return a, err
+	}
+	a.issuer, _ = a.claims["iss"].(string)
+	a.subject, _ = a.claims["sub"].(string)
+	if a.issuer == "" || a.subject == "" {
+		return a, errors.New("the assertion must have iss and sub, as text")
+	}
+	// One that is also for another server could be used here by that server.
+	audience := a.claims["aud"]
+	if several, ok := audience.([]any); ok && len(several) == 1 {
+		audience = several[0]
+	}
+	if one, _ := audience.(string); one == "" {
+		return a, errors.New("the assertion must have exactly one aud")
+	}
+	return a, nil
+}
+
+// origin is where an assertion comes from, as far as its unverified claims tell.
+type origin struct {
+	client   *Client // nil if unknown
+	method   Method
+	verifier token.Verifier
+	reason   string // why the assertion is refused whatever its signature is; "" if it is not
+}
+
+// checkAssertion verifies exactly one signature for every assertion that can be decoded, so
+// that no refusal is quicker than another. If there is no client or no key to verify it with,
+// a decoy takes the place.
+func (r *Registry) checkAssertion(ctx context.Context, l *list, c Credentials) (*Client, Method, error) {
+	a, err := readAssertion(c.Assertion, r.o.Now())
+	if err != nil {
+		return nil, "", refuse(c, PrivateKeyJWT, err.Error())
+	}
+	from := r.find(l, a, c.ClientID)
+	if c.ClientID == "" && from.client != nil {
+		c.ClientID = from.client.ID
+	}
+	keys := &keysOrDecoy{source: from.verifier.Keys, decoys: r.decoys, algorithm: a.algorithm, reason: from.reason}
+	from.verifier.Keys = keys
+	verdict, err := from.verifier.Verify(ctx, a.compact)
+	refusal, refused := errors.AsType[*token.Refusal](err)
+	switch {
+	case keys.reason != "":
+		return nil, "", refuse(c, from.method, keys.reason)
+	case refused:
+		return nil, "", refuse(c, from.method, refusal.Error())
+	case err != nil:
+		return nil, "", fmt.Errorf("client %s: %w", from.client.ID, err)
+	}
+	if from.method == PrivateKeyJWT {
+		id, _ := verdict.Claims["jti"].(string)
+		if err := r.used.use(from.client.ID, id, a.now); err != nil {
+			return nil, "", refuse(c, from.method, err.Error())
+		}
+	}
+	return from.client, from.method, nil
+}
+
+// keysOrDecoy is a source of the keys that may have signed an assertion. If none of them
+// can have, or if the assertion is refused anyway, it returns decoys instead, and reason says
+// why the assertion is refused.
+type keysOrDecoy struct {
+	source    token.KeySource
+	decoys    decoys
+	algorithm jwk.Algorithm
+	reason    string
+}
+
+func (k *keysOrDecoy) Keys(ctx context.Context, kid string) ([]jwk.PublicKey, error) {
+	if k.reason != "" {
+		return k.decoys, nil
+	}
+	keys, err := k.source.Keys(ctx, kid)
+	if unusable, ok := errors.AsType[*remote.UnusableError](err); ok {
+		k.reason = unusable.Error()
+		return k.decoys, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, err := token.SelectKey(keys, kid, k.algorithm); err != nil {
+		k.reason = err.Error()
+		return k.decoys, nil
+	}
+	return keys, nil
+}
+
+// find finds the client of an assertion: the one that it names as iss, which signs its
+// assertions itself, or one that trusts the issuer and whose entry fits all claims.
+func (r *Registry) find(l *list, a assertion, clientID string) origin {
+	m := l.byID[cmp.Or(clientID, a.issuer)]
+	switch {
+	case a.issuer == r.o.Issuer():
+		return r.unknown(a, "this server has issued it: a token that is an assertion would renew itself for ever")
+	case m != nil && m.keys != nil:
+		from := origin{client: m.Client, method: PrivateKeyJWT, verifier: r.keyVerifier(a, m.ID)}
+		from.verifier.Keys = m.keys
+		from.reason = firstOf(checkKeyClaims(from.verifier, a))
+		return from
+	case m == nil && clientID != "":
+		return r.unknown(a, "no client has this id")
+	case clientID != "" && len(m.platforms) == 0:
+		return r.unknown(a, "the client authenticates with a secret, not with an assertion")
+	}
+	platforms := l.byIssuer[a.issuer]
+	if clientID != "" {
+		platforms = slices.DeleteFunc(slices.Clone(platforms), func(p *platform) bool { return p.client.ID != clientID })
+	}
+	if len(platforms) == 0 {
+		return r.unknown(a, fmt.Sprintf("iss is %.80q, which is not the id of a client with keys, and no client that could be meant trusts it", a.issuer))
+	}
+	return r.findPlatform(a, platforms)
+}
+
+// unknown is the origin of an assertion that no client can have made. Its claims are checked
+// as those of a client are, because that takes time too.
+func (r *Registry) unknown(a assertion, reason string) origin {
+	v := r.keyVerifier(a, a.issuer)
+	_ = checkKeyClaims(v, a)
+	return origin{method: PrivateKeyJWT, verifier: v, reason: reason}
+}
+
+// keyVerifier verifies the assertions that a client signs (RFC 7523, section 3).
+func (r *Registry) keyVerifier(a assertion, id string) token.Verifier {
+	v := token.Verifier{
+		Issuer: []string{id}, Subject: id, Audience: []string{r.o.Issuer()},
+		Require: []token.Requirement{{Claim: "jti"}, {Claim: "iat"}},
+		Leeway:  r.o.Leeway, MaxAge: maxAge, Now: func() time.Time { return a.now },
+	}
+	if r.o.TokenEndpoint != nil {
+		v.Audience = append(v.Audience, r.o.TokenEndpoint())
+	}
+	v.Audience = slices.DeleteFunc(v.Audience, func(name string) bool { return name == "" })
+	// The verifier expects JWT or none unless it is told a typ, which must then be present.
+	if typ, _ := a.header.Members["typ"].(string); strings.EqualFold(strings.TrimPrefix(typ, "application/"), typClientAuthentication) {
+		v.Types = []string{typClientAuthentication}
+	}
+	return v
+}
+
+func checkKeyClaims(v token.Verifier, a assertion) []*token.Refusal {
+	failed := v.CheckClaims(a.header, a.claims, a.now)
+	if id, isText := a.claims["jti"].(string); isText && id == "" {
+		failed = append(failed, &token.Refusal{Reason: token.ReasonClaimValue, Claim: "jti", Message: "jti is empty"})
+	}
+	return failed
+}
+
+// firstOf is the text of the first refusal.
+func firstOf(failed []*token.Refusal) string {
+	if len(failed) == 0 {
+		return ""
+	}
+	return failed[0].Error()
+}
+
+// findPlatform finds the one client whose trust entry fits all claims of the assertion.
+func (r *Registry) findPlatform(a assertion, platforms []*platform) origin {
+	var found []*platform
+	var nearest []*token.Refusal // of the entry that fits best, for the reason
+	for _, p := range platforms {
+		failed := p.check(p.verifier(r, a), a)
+		if len(failed) == 0 {
+			found = append(found, p)
+		} else if nearest == nil || len(failed) < len(nearest) {
+			nearest = failed
+		}
+	}
+	if len(found) == 0 {
+		return origin{method: Platform, verifier: platforms[0].verifier(r, a), reason: "no trust entry fits: " + firstOf(nearest)}
+	}
+	from := origin{client: found[0].client, method: Platform, verifier: found[0].verifier(r, a)}
+	for _, p := range found {
+		if p.client != from.client {
+			from.reason = fmt.Sprintf("the assertion fits several clients, such as %s and %s: have the client send client_id", from.client.ID, p.client.ID)
+			from.client = nil
+			break
+		}
+	}
+	return from
+}
+
+// verifier verifies the tokens that the entry trusts.
+func (p *platform) verifier(r *Registry, a assertion) token.Verifier {
+	v := token.Verifier{
+		Keys: p.keys, Issuer: []string{p.trust.Issuer}, Audience: []string{p.trust.Audience},
+		Leeway: r.o.Leeway, Now: func() time.Time { return a.now },
+	}
+	if !strings.HasSuffix(p.trust.Subject, "*") {
+		v.Subject = p.trust.Subject
+	}
+	if p.trust.Type != "" && !strings.EqualFold(p.trust.Type, "JWT") {
+		v.Types = []string{p.trust.Type}
+	}
+	for name, value := range p.trust.Require {
+		v.Require = append(v.Require, token.Requirement{Claim: name, Value: &value})
+	}
+	return v
+}
+
+// check returns the claims that do not fit the entry.
+func (p *platform) check(v token.Verifier, a assertion) []*token.Refusal {
+	failed := v.CheckClaims(a.header, a.claims, a.now)
+	prefix, isPrefix := strings.CutSuffix(p.trust.Subject, "*")
+	if isPrefix && (!strings.HasPrefix(a.subject, prefix) || a.subject == prefix) {
+		failed = append(failed, &token.Refusal{
+			Reason: token.ReasonSubject, Claim: "sub", Message: fmt.Sprintf("sub is %.80q, which does not begin with %s", a.subject, prefix),
+		})
+	}
+	return failed
+}

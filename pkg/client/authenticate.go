@@ -1,0 +1,72 @@
+package client
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+)
+
+// minSecret is the length of the shortest secret that is accepted. A shorter one, which a
+// person may have chosen, could be found from its hash by a reader of the list.
+const minSecret = 32
+
+// Authenticate finds the client that the credentials prove, and returns how it
+// authenticated. The error is a *Refusal, or wraps token.ErrKeysUnavailable if the keys of
+// the client or of its platform could not be fetched, so that it may try again.
+//
+// Credentials of unknown clients are checked against decoys, so that a refusal takes as long
+// for each reason. Two things remain that can be measured: the time to fetch keys, and
+// whether the RSA key of a client is longer than 2048 bits.
+func (r *Registry) Authenticate(ctx context.Context, c Credentials) (*Client, Method, error) {
+	clients := r.list.Load()
+	switch {
+	case c.Secret != "" && c.Assertion != "":
+		return nil, "", refuse(c, c.Method, "the request has a secret and an assertion: it must have one of them")
+	case c.Assertion != "":
+		return r.checkAssertion(ctx, clients, c)
+	case c.Method == PrivateKeyJWT:
+		return nil, "", refuse(c, c.Method, "the assertion is empty")
+	}
+	return clients.checkSecret(c)
+}
+
+// refuse makes a Refusal. Its texts come from the request and are bounded.
+func refuse(c Credentials, m Method, reason string) *Refusal {
+	return &Refusal{ClientID: c.ClientID[:min(len(c.ClientID), maxID)], Method: m, Reason: reason}
+}
+
+// The reasons are constants, so that each is as quick to make.
+func (l *list) checkSecret(c Credentials) (*Client, Method, error) {
+	var hashes [][32]byte
+	m := l.byID[c.ClientID]
+	if m != nil {
+		hashes = m.SecretSHA256
+	}
+	switch matches := matchesSecret(hashes, c.Secret); {
+	case m == nil:
+		return nil, "", refuse(c, c.Method, "no client has this id")
+	case len(hashes) == 0:
+		return nil, "", refuse(c, c.Method, "the client does not authenticate with a secret")
+	case !matches:
+		return nil, "", refuse(c, c.Method, "the secret is wrong")
+	}
+	return m.Client, c.Method, nil
+}
+
+// matchesSecret reports whether one of the hashes is that of the secret. It makes as many
+// comparisons for each client, and for one that does not exist.
+func matchesSecret(hashes [][32]byte, secret string) bool {
+	sum := sha256.Sum256([]byte(secret))
+	matches := 0
+	for i := range maxSecrets {
+		var want [32]byte
+		if i < len(hashes) {
+			want = hashes[i]
+		}
+		equal := subtle.ConstantTimeCompare(sum[:], want[:])
+		if i < len(hashes) {
+			matches |= equal
+		}
+	}
+	return matches == 1 && len(secret) >= minSecret
+}

@@ -1,0 +1,276 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/client"
+	"github.com/jwksctl/jwksctl/pkg/keys"
+	"github.com/jwksctl/jwksctl/pkg/token"
+)
+
+// askFrom asks the token endpoint for a token of a client, from an address.
+func (srv *testServer) askFrom(address, id, password string) *http.Response {
+	r := httptest.NewRequest(http.MethodPost, tokenEndpoint, strings.NewReader("grant_type=client_credentials"))
+	r.RemoteAddr = address
+	r.Header.Set("Content-Type", formType)
+	r.Header.Set("Authorization", basic(id, password))
+	w := httptest.NewRecorder()
+	srv.Handler().ServeHTTP(w, r)
+	return w.Result()
+}
+
+func wantStatus(t *testing.T, r *http.Response, status int) {
+	t.Helper()
+	if r.StatusCode != status {
+		t.Fatalf("status %d, want %d: %s", r.StatusCode, status, read(t, r))
+	}
+}
+
+func TestFailuresSlowAnAddressDown(t *testing.T) {
+	srv := newClientServer(t)
+	const attacker, other = "198.51.100.7:1000", "198.51.100.8:1000"
+	for range failureBurst {
+		wantStatus(t, srv.askFrom(attacker, "billing", "wrong"), http.StatusUnauthorized)
+		wantStatus(t, srv.askFrom(other, "billing", secret), http.StatusOK)
+	}
+	for range 3 { // refused requests do not prolong the wait
+		r := srv.askFrom(attacker, "billing", secret)
+		if r.Header.Get("Retry-After") != "1" {
+			t.Errorf("Retry-After = %q", r.Header.Get("Retry-After"))
+		}
+		wantTokenError(t, r, http.StatusTooManyRequests, "slow_down", "without valid credentials")
+	}
+	for range 2 * failureBurst {
+		wantStatus(t, srv.askFrom(other, "billing", secret), http.StatusOK)
+	}
+	wantStatus(t, srv.do("GET", "/jwks", ""), http.StatusOK)
+	srv.clock.Advance(time.Second)
+	for range 3 { // requests with valid credentials need none of what has been refilled
+		wantStatus(t, srv.askFrom(attacker, "billing", secret), http.StatusOK)
+	}
+	wantStatus(t, srv.askFrom(attacker, "billing", "wrong"), http.StatusUnauthorized)
+	wantStatus(t, srv.askFrom(attacker, "billing", "wrong"), http.StatusTooManyRequests)
+	srv.clock.Advance(failureBurst * time.Second)
+	for range failureBurst {
+		wantStatus(t, srv.askFrom(attacker, "billing", "wrong"), http.StatusUnauthorized)
+	}
+	wantStatus(t, srv.askFrom(attacker, "billing", "wrong"), http.StatusTooManyRequests)
+}
+
+// What is refused before the client is known counts too, because the audit log has it.
+func TestEveryKindOfFailureCounts(t *testing.T) {
+	for name, ask := range map[string]func(*testServer) *http.Response{
+		"a bad body": func(srv *testServer) *http.Response {
+			return srv.do("POST", tokenEndpoint, "x", "Content-Type", "text/plain")
+		},
+		"no grant": func(srv *testServer) *http.Response { return srv.do("POST", tokenEndpoint, "") },
+		"a query":  func(srv *testServer) *http.Response { return srv.do("POST", tokenEndpoint+"?a=b", "") },
+		"another origin": func(srv *testServer) *http.Response {
+			return srv.do("POST", tokenEndpoint, "", "Origin", "https://page.example")
+		},
+		"no credentials": func(srv *testServer) *http.Response { return srv.do("POST", authRoute, "") },
+		"a bad assertion": func(srv *testServer) *http.Response {
+			return srv.ask([]string{"grant_type", "client_credentials", "client_assertion_type", assertionType, "client_assertion", "a.b.c"})
+		},
+	} {
+		srv := newClientServer(t)
+		for i := range failureBurst + 1 {
+			status, slow := ask(srv).StatusCode, i == failureBurst
+			if slow != (status == http.StatusTooManyRequests) || status < 400 || status >= 500 {
+				t.Errorf("%s: request %d is answered %d", name, i+1, status)
+			}
+		}
+	}
+}
+
+// An authenticated client that asks for too much does not slow down others at its address.
+func TestRefusedGrantsAreNoFailures(t *testing.T) {
+	srv := newClientServer(t)
+	for range 2 * failureBurst {
+		wantStatus(t, srv.ask([]string{"grant_type", "client_credentials", "client_id", "billing", "client_secret", secret, "scope", "root"}), http.StatusBadRequest)
+	}
+	wantStatus(t, srv.ask([]string{"grant_type", "client_credentials", "client_id", "billing", "client_secret", secret}), http.StatusOK)
+}
+
+func TestLimitKey(t *testing.T) {
+	for address, want := range map[string]string{
+		"192.0.2.1":            "192.0.2.1",
+		"::ffff:192.0.2.1":     "192.0.2.1",
+		"2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64",
+		"2001:db8:1:2::9":      "2001:db8:1:2::/64",
+		"2001:db8:1:3::9":      "2001:db8:1:3::/64",
+		"fe80::1%eth0":         "fe80::/64",
+		"unix":                 "unix",
+		"":                     "",
+	} {
+		if got := limitKey(address); got != want {
+			t.Errorf("%s: %s, want %s", address, got, want)
+		}
+	}
+}
+
+func TestLimitsCountNetworksOfIPv6(t *testing.T) {
+	srv := newClientServer(t)
+	for i := range failureBurst {
+		wantStatus(t, srv.askFrom(fmt.Sprintf("[2001:db8:1:2::%x]:1000", i+1), "billing", "wrong"), http.StatusUnauthorized)
+	}
+	wantStatus(t, srv.askFrom("[2001:db8:1:2:ffff::]:1000", "billing", secret), http.StatusTooManyRequests)
+	wantStatus(t, srv.askFrom("[2001:db8:1:3::1]:1000", "billing", secret), http.StatusOK)
+
+	srv = newClientServer(t, func(o *Options) { o.RateLimit = 1 })
+	wantStatus(t, srv.askFrom("[2001:db8:1:2::1]:1000", "billing", secret), http.StatusOK)
+	wantStatus(t, srv.askFrom("[2001:db8:1:2::2]:1000", "billing", secret), http.StatusTooManyRequests)
+	wantStatus(t, srv.askFrom("[2001:db8:1:3::1]:1000", "billing", secret), http.StatusOK)
+}
+
+func TestRateLimitOfTokenEndpoint(t *testing.T) {
+	srv := newClientServer(t, func(o *Options) { o.RateLimit = 2 })
+	for range 2 { // both routes share the limit
+		wantStatus(t, srv.askFrom("192.0.2.1:1", "billing", secret), http.StatusOK)
+	}
+	r := srv.askFrom("192.0.2.1:2", "billing", secret)
+	if r.Header.Get("Retry-After") != "1" {
+		t.Errorf("Retry-After = %q", r.Header.Get("Retry-After"))
+	}
+	wantTokenError(t, r, http.StatusTooManyRequests, "slow_down", "too many requests")
+	wantStatus(t, srv.askAuth("billing", "", "", ""), http.StatusTooManyRequests)
+	wantStatus(t, srv.askFrom("192.0.2.2:1", "billing", secret), http.StatusOK)
+}
+
+func TestRateLimitOfClient(t *testing.T) {
+	srv := newClientServer(t)
+	wantStatus(t, srv.askFrom("192.0.2.1:1", "slow", "wrong"), http.StatusUnauthorized) // does not count
+	wantStatus(t, srv.askFrom("192.0.2.1:1", "slow", secret), http.StatusOK)
+	r := srv.askFrom("192.0.2.2:1", "slow", secret) // from any address
+	if r.Header.Get("Retry-After") != "2" {
+		t.Errorf("Retry-After = %q", r.Header.Get("Retry-After"))
+	}
+	wantTokenError(t, r, http.StatusTooManyRequests, "slow_down", "this client")
+	wantStatus(t, srv.askAuth("slow", "", "", ""), http.StatusTooManyRequests)
+	for range 3 {
+		wantStatus(t, srv.askFrom("192.0.2.1:1", "billing", secret), http.StatusOK)
+	}
+	srv.clock.Advance(2 * time.Second)
+	wantStatus(t, srv.askFrom("192.0.2.1:1", "slow", secret), http.StatusOK)
+}
+
+func TestRateLimitOfClientFollowsTheList(t *testing.T) {
+	l, at := newClientLimiter(), time.Unix(1_000_000, 0)
+	ask := func(rate float64) bool { return l.take(&client.Client{ID: "a", RateLimit: rate}, at) == 0 }
+	if !ask(1) || ask(1) {
+		t.Error("a rate of 1 does not allow one request")
+	}
+	if !ask(0) {
+		t.Error("a client without a limit has to wait")
+	}
+	if !ask(2) || !ask(2) || ask(2) {
+		t.Error("a new rate of 2 does not allow two requests")
+	}
+}
+
+func TestClientLimiterMemoryIsBounded(t *testing.T) {
+	l, at := newClientLimiter(), time.Unix(1_000_000, 0)
+	for i := range 1000 {
+		l.take(&client.Client{ID: strconv.Itoa(i), RateLimit: 1}, at)
+		at = at.Add(time.Second)
+	}
+	if len(l.buckets) > 2 {
+		t.Errorf("the limiter keeps %d buckets of clients that have not asked for a while", len(l.buckets))
+	}
+}
+
+func TestFailureLimiterMemoryIsBounded(t *testing.T) {
+	srv := newClientServer(t)
+	at := srv.clock.Now()
+	for i := range 2 * maxAddresses {
+		srv.failures.take(strconv.Itoa(i), at)
+		srv.failures.wait("other"+strconv.Itoa(i), at)
+	}
+	if n := len(srv.failures.recent) + len(srv.failures.older); n > maxAddresses {
+		t.Errorf("the limiter keeps %d addresses", n)
+	}
+}
+
+// A flood of wrong credentials must not delay those with valid ones.
+func TestWrongCredentialsNeverWaitForASignature(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := newClientServer(t)
+		srv.queue = newSignQueue(1, func(time.Duration) {})
+		finish := occupy(srv.queue)
+		for range queueLength {
+			go func() { _ = srv.queue.do(t.Context(), sign) }()
+		}
+		synctest.Wait()
+		wantStatus(t, srv.askFrom("192.0.2.1:1", "billing", "wrong"), http.StatusUnauthorized)
+		r := srv.askFrom("192.0.2.1:1", "billing", secret)
+		if r.Header.Get("Retry-After") == "" {
+			t.Error("no Retry-After")
+		}
+		wantTokenError(t, r, http.StatusServiceUnavailable, "temporarily_unavailable", "wait for a signature")
+		finish()
+	})
+}
+
+func TestChecksOfAssertionsAreBounded(t *testing.T) {
+	srv := newClientServer(t)
+	if !srv.checks.TryAcquire(maxChecks) {
+		t.Fatal("checks are running")
+	}
+	good := []string{"grant_type", "client_credentials", "client_assertion_type", assertionType,
+		"client_assertion", srv.assertion(t, 14, srv.clock.Now(), token.Request{Issuer: "signer", Subject: "signer", ID: "1"})}
+	r := srv.ask(good)
+	if r.Header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	wantTokenError(t, r, http.StatusServiceUnavailable, "temporarily_unavailable", "client assertions")
+	wantStatus(t, srv.askFrom("192.0.2.1:1", "billing", secret), http.StatusOK) // secrets need no such place
+	srv.checks.Release(maxChecks)
+	wantStatus(t, srv.ask(good), http.StatusOK)
+	if !srv.checks.TryAcquire(maxChecks) {
+		t.Error("a check has not ended")
+	}
+}
+
+// One connection of HTTP/2 may carry many requests, each with a body in memory.
+func TestRequestsForTokensAreBounded(t *testing.T) {
+	srv := newClientServer(t, func(o *Options) { o.MaxConnections = 3 })
+	if !srv.requests.TryAcquire(3) {
+		t.Fatal("requests are in progress")
+	}
+	r := srv.askFrom("192.0.2.1:1", "billing", secret)
+	if r.Header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	wantTokenError(t, r, http.StatusServiceUnavailable, "temporarily_unavailable", "in progress")
+	wantStatus(t, srv.do("GET", "/jwks", ""), http.StatusOK)
+	srv.requests.Release(3)
+	for range 4 {
+		wantStatus(t, srv.askFrom("192.0.2.1:1", "billing", secret), http.StatusOK)
+	}
+}
+
+func TestKeysOfClientsUnavailable(t *testing.T) {
+	dead := httptest.NewServer(http.NotFoundHandler())
+	dead.Close()
+	srv := newTestServer(t, keys.Settings{}, withClients(t, map[string]any{
+		"id": "remote", "audiences": []any{"https://api.example"}, "jwks_uri": dead.URL,
+	}))
+	for i := range failureBurst + 3 {
+		signed := srv.assertion(t, 14, srv.clock.Now(), token.Request{Issuer: "remote", Subject: "remote", ID: strconv.Itoa(i)})
+		r := srv.ask([]string{"grant_type", "client_credentials", "client_assertion_type", assertionType, "client_assertion", signed})
+		if r.Header.Get("Retry-After") == "" {
+			t.Error("no Retry-After")
+		}
+		wantTokenError(t, r, http.StatusServiceUnavailable, "temporarily_unavailable", "cannot be fetched") // is no failure of the address
+	}
+	if n := strings.Count(srv.logged.String(), `"level":"WARN"`); n != 1 {
+		t.Errorf("%d warnings, want 1: %s", n, srv.logged)
+	}
+}
