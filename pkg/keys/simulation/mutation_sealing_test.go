@@ -13,7 +13,8 @@ func sealingMutations() []mutation {
 	rows := []mutation{
 		mutate("the document keeps the name", "Keyset.SetSealingKey", "_, _ = _, _", with("d.ks.SealingKeyBefore = ks.SealingKey")),
 		mutate("a private key keeps its seal", "Keyset.SetSealingKey", "_.Put = _", with("d.effect.Put = stored[1:]")),
-		mutate("sealed under the earlier key", "Ring.swap", "next.SealingKey", with("from.SealingKey")),
+		mutate("sealed under the earlier key", "Ring.swap", "next.SealingKey", // there is no earlier key when a keyset is created
+			with(`map[bool]string{true: from.SealingKey, false: next.SealingKey}[from.SealingKey != ""]`)),
 		mutate("opened under the first key", "Ring.openPrivateKey", "_.sealer.Open(_, _, _)", with("r.sealer.Open(r.sealer.Names()[0], sealed, sealingContext(public))")),
 		mutate("sealed again by a wrong clock", set, "clockTrusted", with("clockAny")),
 		mutate("the source is not read again", "Ring.hasSealingKey", "_.sealer.Reload(_)", with("error(nil)")),

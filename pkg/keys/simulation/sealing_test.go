@@ -138,8 +138,11 @@ func (w *scenarioWriter) replaceSealingKeys() {
 			w.add(action{kind: oneOf(w.random, doMint, doServe), host: w.connectedHost(), faults: faults{load: []fault{slow}, privateKey: []fault{slow, slow, slow}}})
 		}
 		for range 1 + w.IntN(2) {
+			at := len(w.out)
 			w.write(action{kind: doSeal})
-			w.out[len(w.out)-1].meanwhile = w.chance(0.8)
+			if w.out[at].meanwhile = w.chance(0.8); w.chance(0.5) { // the next one may be first
+				w.out[at].privateKey = []fault{slow, slow}
+			}
 		}
 		for range w.IntN(3) {
 			w.scene()
