@@ -61,8 +61,11 @@ func (r *Ring) SetSealingKey(ctx context.Context, name string) error {
 	if r.reader {
 		return ErrReader
 	}
-	if has, failed := r.hasSealingKey(ctx, name); !has {
-		return errors.Join(fmt.Errorf("%w: %s does not have %s", ErrSealingKey, r.sealer.Source(), name), failed)
+	switch has, failed := r.hasSealingKey(ctx, name); {
+	case failed != nil:
+		return fmt.Errorf("%w: %s does not have %s, and could not be read again: %w", ErrSealingKey, r.sealer.Source(), name, failed)
+	case !has:
+		return fmt.Errorf("%w: %s does not have %s", ErrSealingKey, r.sealer.Source(), name)
 	}
 	from := r.Keyset().SealingKey
 	var stored map[string]jwk.PrivateKey

@@ -25,7 +25,7 @@ func sealingMutations() []mutation {
 		mutate("a rotation that ended meanwhile is an alarm", "Ring.checkSealingKey", "case _.changedSince(_, _):", never).
 			caughtBy("TestAnEarlierSealingKeyMayBeGoneWhenItIsLookedFor", rare),
 		mutate("a rotation goes on after another one", set, "_.SealingKey != _", never).caughtBy("TestARotationOfTheSealingKeyAfterAnotherOne", rare),
-		mutate("a key that the source does not have", set, "!_", never).caughtBy("TestASealingKeyThatIsNotInTheSource", "the operator of a world names a key that is in the source"),
+		mutate("a key that the source does not have", set, "case !_:", never).caughtBy("TestASealingKeyThatIsNotInTheSource", "the operator of a world names a key that is in the source"),
 		mutate("a damaged private key is left", stored, "case errors.Is(_, ErrNoPrivateKey) && _:", always).caughtBy(damaged, why),
 		mutate("a private key that is missing is left", stored, "!slices.ContainsFunc(_, _)", always).caughtBy(damaged, why),
 		mutate("a retired key must have its private key to be sealed again", stored, "case errors.Is(_, ErrNoPrivateKey) && _:", never).caughtBy(damaged, why),
