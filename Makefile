@@ -10,6 +10,9 @@ TESTFLAGS   ?=
 # A module of its own: the tests that need the server of etcd.
 ETCDTEST = pkg/store/etcd/etcdtest
 
+# Another one: the tests that need a browser.
+BROWSERTEST = cmd/jwksctl/browsertest
+
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
 # The binary is static, so the tests run what ships. Only the race detector
@@ -31,18 +34,23 @@ build: ## build .build/jwksctl
 	$(GO) build -trimpath -ldflags='-s -w' -o .build/jwksctl ./cmd/jwksctl
 
 # Many tests wait for servers more than they compute. Therefore four packages are tested at
-# once, and the two modules side by side.
-.PHONY: test test-root test-etcd
+# once, and two of the modules side by side.
+.PHONY: test test-root test-etcd test-browser
 test: ## run every test
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-root test-etcd
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-root test-etcd test-browser
 	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v initdb >/dev/null \
 		|| echo 'PostgreSQL is not installed: its tests did not run. On Debian: apt-get install postgresql'
+	@command -v chromium >/dev/null \
+		|| echo 'Chromium is not installed: its tests did not run. On Debian: apt-get install chromium'
 
 test-root:
 	$(GO) test -p 4 $(TESTFLAGS) ./...
 
 test-etcd:
 	$(GO) -C $(ETCDTEST) test $(TESTFLAGS) ./...
+
+test-browser:
+	$(GO) -C $(BROWSERTEST) test $(TESTFLAGS) ./...
 
 .PHONY: race
 race: ## run every test under the race detector (needs a C compiler)
@@ -101,7 +109,7 @@ fips: ## build .build/jwksctl-fips with the certified cryptographic module of Go
 	GOFIPS140=certified $(GO) test -count=1 -run='TestScript/fips' ./cmd/jwksctl
 
 .PHONY: interop
-interop: ## jose, PyJWT and openssl judge our tokens, and we theirs; installs them, on Debian
+interop: ## libraries that are not ours get tokens and judge them, and we theirs; installs them, on Debian
 	.ci/interop/run
 
 .PHONY: bench
@@ -115,6 +123,8 @@ vet: ## go vet, on each system that we build for
 	GOOS=darwin $(GO) vet ./...
 	GOOS=windows $(GO) vet ./...
 	$(GO) -C $(ETCDTEST) vet ./...
+	$(GO) -C $(BROWSERTEST) vet ./...
+	$(GO) -C .ci/interop vet .
 
 .PHONY: lint
 lint: ## golangci-lint, at the version that .ci/lint/go.mod names
@@ -131,6 +141,8 @@ tidy: ## check that go.mod and go.sum are tidy
 	$(GO) mod tidy -diff
 	$(GO) mod verify
 	$(GO) -C $(ETCDTEST) mod tidy -diff
+	$(GO) -C $(BROWSERTEST) mod tidy -diff
+	$(GO) -C .ci/interop mod tidy -diff
 
 .PHONY: vuln
 vuln: ## look for known vulnerabilities in what we call

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -33,7 +34,7 @@ func (a *app) newHealthcheck() *cobra.Command {
 		Short: "Ask a server whether it is ready; for images without a shell",
 		Long: `Ask a server whether it is ready. URL is the server's base URL. Without it, the URL
 comes from the settings host, port and tls_cert, and the certificate in tls_cert is
-trusted under any name that it has. The exit code is always 0 or 1, because container
+trusted under any name that it has. A server on a Unix socket has the URL unix:/PATH. The exit code is always 0 or 1, because container
 health checks reserve the others.`,
 		Example: `  jwksctl healthcheck
   jwksctl healthcheck https://auth.example.com --timeout 5s
@@ -72,7 +73,7 @@ func (a *app) healthcheck(ctx context.Context, o healthcheckOptions, args []stri
 	if err != nil {
 		return err
 	}
-	url, certificate := baseURL(cfg.Config, cfg.Port), cfg.TLSCert
+	url, certificate := baseURL(cfg.Config), cfg.TLSCert
 	if len(args) == 1 {
 		url, certificate = strings.TrimSuffix(args[0], "/"), ""
 	}
@@ -80,10 +81,22 @@ func (a *app) healthcheck(ctx context.Context, o healthcheckOptions, args []stri
 	if err != nil {
 		return err
 	}
-	client := http.Client{Transport: &http.Transport{TLSClientConfig: trust, Proxy: http.ProxyFromEnvironment}}
+	transport := &http.Transport{TLSClientConfig: trust, Proxy: http.ProxyFromEnvironment}
+	base := url
+	if path, unix := strings.CutPrefix(url, config.UnixPrefix); unix {
+		base, transport.Proxy = "http://localhost", nil
+		if certificate != "" {
+			base = "https://localhost"
+		}
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", path)
+		}
+	}
+	client := http.Client{Transport: transport}
 	ctx, cancel := context.WithTimeout(ctx, o.timeout.d)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/readyz", http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/readyz", http.NoBody)
 	if err != nil {
 		return err
 	}

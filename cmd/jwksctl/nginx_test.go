@@ -60,6 +60,9 @@ func TestNginxExample(t *testing.T) {
 		set, err := site.ask("/jwks")
 		return err == nil && !slices.Contains(set.kids, token.kids[0])
 	})
+	for _, r := range replicas {
+		r.checkClients(t)
+	}
 }
 
 // replica is a server that can be restarted on the same port.
@@ -91,7 +94,7 @@ func (r *replica) start(t *testing.T) {
 	t.Helper()
 	ready := filepath.Join(r.dir, "ready-"+r.port)
 	r.serve = r.command("serve", "--port", r.port, "--issuer", exampleIssuer, "--algorithm", "ES256",
-		"--jwks-max-age", exampleMaxAge.String(), "--rotation-interval", "36s", "--drain-delay", "1500ms", "--ready-file", ready)
+		"--jwks-max-age", exampleMaxAge.String(), "--rotation-interval", "36s", "--drain-delay", "1500ms", "--ready-file", ready, "--behind-proxy", "127.0.0.1")
 	log, err := os.OpenFile(filepath.Join(r.dir, "log-"+r.port), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
@@ -113,6 +116,28 @@ func (r *replica) start(t *testing.T) {
 		_, err := os.Stat(ready)
 		return err == nil
 	})
+}
+
+// checkClients checks that the log of the replica has the address of the client, and not
+// that of nginx or one that the client wrote.
+func (r *replica) checkClients(t *testing.T) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(r.dir, "log-"+r.port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := 0
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, `"route":"/auth"`) {
+			lines++
+			if !strings.Contains(line, `"client":"127.0.0.2"`) {
+				t.Fatalf("the replica on port %s logged %s", r.port, line)
+			}
+		}
+	}
+	if lines == 0 {
+		t.Errorf("the replica on port %s logged no request for a token", r.port)
+	}
 }
 
 func (r *replica) restart(t *testing.T) {
@@ -152,6 +177,7 @@ func startNginx(t *testing.T, replicas []*replica) *site {
 		{"listen 443 ssl", "listen 127.0.0.1:" + port + " ssl"},
 		{"127.0.0.1:8081", "127.0.0.1:" + replicas[0].port},
 		{"127.0.0.1:8082", "127.0.0.1:" + replicas[1].port},
+		{"allow 127.0.0.1;", "allow 127.0.0.2;"},
 		{"/run/nginx.pid", dir + "/pid"},
 		{"/var/log/nginx/error.log", "stderr"},
 		{"/var/cache/nginx/jwksctl", dir + "/cache"},
@@ -182,7 +208,7 @@ func startNginx(t *testing.T, replicas []*replica) *site {
 		_ = s.nginx.Process.Signal(syscall.SIGTERM)
 		_ = s.nginx.Wait()
 	})
-	var dialer net.Dialer
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}} // no address of a proxy
 	s.client = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -224,6 +250,10 @@ func (s *site) ask(path string) (response, error) {
 	if err != nil {
 		return response{}, err
 	}
+	// What a client writes there does not reach the replica.
+	request.Header.Set("X-Forwarded-For", "203.0.113.9")
+	request.Header.Set("X-Forwarded-Proto", "http")
+	request.Header.Set("Forwarded", "for=203.0.113.9;proto=http")
 	got, err := s.client.Do(request)
 	if err != nil {
 		return response{}, err

@@ -209,8 +209,7 @@ func (n newKeyset) policy(c config.Config) (keys.Policy, error) {
 	}
 	given.Issuer = cmp.Or(given.Issuer, n.issuer)
 	if given.Issuer == "" {
-		return keys.Policy{}, badUsage("host %s is every address, so the URL that tokens have to name is not known: "+
-			"set --issuer to the one by which others reach the server, or to %s if all of them are on this machine", c.Host, baseURL(c, cmp.Or(c.Port, 8080)))
+		return keys.Policy{}, errNoIssuer(c)
 	}
 	if !n.key.IsZero() {
 		given.Algorithm = cmp.Or(given.Algorithm, n.key.Algorithm())
@@ -220,6 +219,16 @@ func (n newKeyset) policy(c config.Config) (keys.Policy, error) {
 		return p, usageError{err}
 	}
 	return p, n.check(p)
+}
+
+// errNoIssuer is the error for settings from which no issuer follows.
+func errNoIssuer(c config.Config) error {
+	const advice = "so the URL that tokens have to name is not known: set --issuer to the one by which others reach the server"
+	if _, unix := socketPath(c); unix {
+		return badUsage("host %s is a Unix socket, %s", c.Host, advice)
+	}
+	c.Port = cmp.Or(c.Port, 8080)
+	return badUsage("host %s is every address, %s, or to %s if all of them are on this machine", c.Host, advice, baseURL(c))
 }
 
 // openRingIn opens the keyset in an open store, which it closes if it fails. If the

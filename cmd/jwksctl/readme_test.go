@@ -89,12 +89,14 @@ func (r *tour) follow(kind string) (text string) {
 	text = readReadme(r.t)
 	var shown, printed []string
 	for part := range slices.Values(readmeParts(text, "```"+kind+"\n")) {
-		printed = append(printed, part)
-		if strings.HasPrefix(part, "$ ") {
-			command, _, _ := strings.Cut(part, "\n")
-			printed[len(printed)-1] = command + "\n" + r.run(strings.TrimPrefix(command, "$ "))
-		}
 		shown = append(shown, part)
+		if strings.HasPrefix(part, "$ ") {
+			command := commandOf(part)
+			part = command + r.run(strings.TrimSpace(strings.TrimPrefix(command, "$ ")))
+		} else if r.prose != nil {
+			r.prose(part)
+		}
+		printed = append(printed, part)
 	}
 	if *updateReadme {
 		if err := os.WriteFile(readmeFile, []byte(strings.Join(printed, "")), 0o644); err != nil {
@@ -107,6 +109,18 @@ func (r *tour) follow(kind string) (text string) {
 		r.t.Errorf("the tour prints something else (-README +run):\n%s", diff)
 	}
 	return text
+}
+
+// commandOf is the command at the start of a part. A backslash continues a line.
+func commandOf(part string) string {
+	command := ""
+	for line := range strings.Lines(part) {
+		command += line
+		if !strings.HasSuffix(line, "\\\n") {
+			break
+		}
+	}
+	return command
 }
 
 // readmeParts splits the README before each command in the blocks that begin with fence,
@@ -156,6 +170,8 @@ type tour struct {
 	out     *bufio.Reader
 	real    map[string]string // what stands for an address in the README, by that address
 	servers []*exec.Cmd
+	prose   func(text string)            // gets what is between two commands; may be nil
+	printed func(command, output string) // is called before the output is compared; may be nil
 }
 
 const (
@@ -225,6 +241,9 @@ func (r *tour) run(command string) string {
 		before, found := strings.CutSuffix(line, end+"\n")
 		text.WriteString(before)
 		if found {
+			if r.printed != nil {
+				r.printed(command, text.String())
+			}
 			return r.documented(text.String())
 		}
 	}
@@ -248,7 +267,12 @@ func (r *tour) serve(flags []string) {
 	}
 	ready := filepath.Join(r.dir, fmt.Sprintf("ready-%d", len(r.servers)))
 	server := exec.CommandContext(r.t.Context(), "jwksctl", append([]string{"serve", "--port", "0", "--ready-file", ready}, flags...)...)
-	server.Dir, server.Env = r.dir, r.env
+	log, err := os.Create(filepath.Join(r.dir, fmt.Sprintf("log-%d", len(r.servers))))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer func() { _ = log.Close() }()
+	server.Dir, server.Env, server.Stderr = r.dir, r.env, log
 	if err := server.Start(); err != nil {
 		r.t.Fatal(err)
 	}
@@ -260,19 +284,24 @@ func (r *tour) serve(flags []string) {
 		}
 		select {
 		case <-deadline:
-			r.t.Fatal("the server is not ready")
+			said, _ := os.ReadFile(log.Name())
+			r.t.Fatalf("the server is not ready; it said\n%s", said)
 		case <-time.After(time.Millisecond):
 		}
 	}
 }
 
-// checkRoutes asks the server for each route that the README's table names.
+// checkRoutes asks the server for each route that the README's table names. The token
+// endpoint exists only with clients, and TestReadmeClients asks it.
 func (r *tour) checkRoutes(text string) {
 	routes := regexp.MustCompile("`(GET|POST) (/[^`]*)`").FindAllStringSubmatch(text, -1)
 	if len(routes) < 9 {
 		r.t.Errorf("the README names %d routes, want at least 9", len(routes))
 	}
 	for _, route := range routes {
+		if route[2] == "/oauth2/token" {
+			continue
+		}
 		request, err := http.NewRequestWithContext(r.t.Context(), route[1], r.real[documentedURL]+route[2], nil)
 		if err != nil {
 			r.t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,10 +30,10 @@ of the policy is given and differs from what the keyset records, the policy chan
 every process that uses the store.
 
 The issuer of new keys is the server's own URL unless --issuer is given. A server that
-listens on every address, as in a container, does not know the URL by which others reach
-it, so it does not create a keyset without --issuer. With --import-key the first key that
-signs is one of yours, so that several stores, such as those of CI jobs, begin with the
-same key.
+listens on every address, as in a container, or on a Unix socket does not know the URL by
+which others reach it, so it does not create a keyset without --issuer. With --import-key
+the first key that signs is one of yours, so that several stores, such as those of CI jobs,
+begin with the same key.
 
 With --auth off the server only publishes: it issues no tokens and takes no step of the
 lifecycle. It needs no sealing key, and the right to read the public part of the store is
@@ -42,6 +43,12 @@ On SIGTERM and SIGINT the server stops being ready, finishes the requests in fli
 exits with 0. With --drain-delay it goes on answering for that long, so that a load
 balancer notices that it is not ready before the port closes.
 
+An address that is not loopback needs TLS (--tls-cert and --tls-key) or a proxy that ends it
+(--behind-proxy). The client's address comes from the headers of that proxy, and of no other
+peer. /metrics is then on --metrics-port only. --host unix:/PATH listens on a Unix socket that
+the user and the group of the server may use. If systemd passes a socket, --host and --port
+are not used; a second socket with FileDescriptorName=metrics is for /metrics.
+
 SIGHUP reloads the certificate and the list of clients, which are also reloaded when their
 files change. A pair that is broken or does not match, or a settings file that is broken,
 is reported in the log, and what was loaded last stays. Other settings need a restart.
@@ -50,7 +57,8 @@ SIGHUP also opens the audit log again, after it was rotated.`,
   jwksctl serve --port 0 --ready-file /run/jwksctl.url     # any free port
   jwksctl serve --rotation-interval 10s                    # watch keys rotate
   jwksctl serve --algorithm ES256 --issuer https://auth.example.com
-  jwksctl serve --auth off --host 0.0.0.0                  # only publish
+  jwksctl serve --auth off --host 0.0.0.0 --tls-cert tls.crt --tls-key tls.key    # only publish
+  jwksctl serve --host unix:/run/jwksctl/http.sock --issuer https://auth.example.com
   curl -s http://127.0.0.1:8080/.well-known/jwks.json
   curl -s -X POST http://127.0.0.1:8080/auth -d username=alice`,
 		Args: cobra.NoArgs,
@@ -99,32 +107,34 @@ func (a *app) serve(ctx context.Context, cfg settings, first newKeyset) error {
 	if err := ready.check(); err != nil {
 		return err
 	}
-	listener, err := listen(ctx, cfg.Config)
-	if err != nil {
+	given := cfg // what a reload compares with
+	var on listeners
+	if on, cfg.Config, err = listen(ctx, cfg.Config, log); err != nil {
 		return err
 	}
-	defer func() { _ = listener.Close() }() // closed already, unless the start failed
+	defer on.close()
 	if err := ready.removeOld(); err != nil {
 		return err
 	}
-	url := baseURL(cfg.Config, portOf(listener))
+	real := cfg.Config
+	real.Port = portOf(on.main)
+	url := baseURL(real)
 
-	first.issuer = ownIssuer(cfg.Config, portOf(listener))
+	first.issuer = ownIssuer(real)
 	ring, err := a.openServed(ctx, cfg, first)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = ring.Close() }() // each write is committed when it is made
-	clients, err := a.loadClients(cfg, func() string { return ring.Policy().Issuer }, log)
+	clients, err := a.loadClients(given, func() string { return ring.Policy().Issuer }, log)
 	if err != nil {
 		return err
 	}
 	warnOfIssuer(ctx, ring.Policy().Issuer, cfg.Config, log, url)
-	s := server.New(server.Options{
-		Ring: ring.Ring, Audience: cfg.Audience, NoTokens: cfg.Auth == config.AuthOff, Clients: clients.list(), Audit: cfg.audit.serverLog(),
-		RateLimit: cfg.RateLimit, MaxConnections: cfg.MaxConnections,
-		DrainDelay: cfg.DrainDelay, DrainTimeout: cfg.DrainTimeout, TLS: certificate.tlsConfig(), Log: log, Version: version(),
-	})
+	o := serverOptions(cfg.Config, log)
+	o.Ring, o.Clients, o.Audit = ring.Ring, clients.list(), cfg.audit.serverLog()
+	o.TLS, o.NoMetrics = certificate.tlsConfig(), on.hideMetrics()
+	s := server.New(o)
 	// The ring runs on while requests in flight are drained, because they need signatures.
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
@@ -142,7 +152,17 @@ func (a *app) serve(ctx context.Context, cfg settings, first newKeyset) error {
 	if err := servePprof(ctx, cfg.Config, log); err != nil {
 		return err
 	}
-	return a.serveHTTP(ctx, service{s, listener, certificate, clients, hangups, cfg.Config, url, ring.Ring, log, cfg.audit})
+	serveMetrics(running, on, s, certificate.tlsConfig(), log)
+	return a.serveHTTP(ctx, service{s, on.main, certificate, clients, hangups, cfg.Config, url, ring.Ring, log, cfg.audit})
+}
+
+// serverOptions are those that follow from the settings alone.
+func serverOptions(cfg config.Config, log *slog.Logger) server.Options {
+	return server.Options{
+		Audience: cfg.Audience, NoTokens: cfg.Auth == config.AuthOff, BehindProxy: networks(cfg.BehindProxy),
+		RateLimit: cfg.RateLimit, MaxConnections: cfg.MaxConnections, DrainDelay: cfg.DrainDelay, DrainTimeout: cfg.DrainTimeout,
+		Log: log, Version: version(),
+	}
 }
 
 // openServed opens the keyset that serve serves. A server that issues tokens creates the
@@ -182,7 +202,7 @@ func (a *app) serveHTTP(ctx context.Context, s service) error {
 	served := make(chan error, 1)
 	go func() { served <- s.server.Serve(ctx, s.listener) }()
 	if a.terminal(a.stderr) && s.cfg.LogFormat == "" {
-		a.printBanner(s.url, s.ring, s.cfg.Auth != config.AuthOff)
+		a.printBanner(s.url, s.ring, s.cfg.Auth)
 	}
 	s.log.InfoContext(ctx, "listening", "url", s.url, "issuer", s.ring.Policy().Issuer, "kid", s.ring.Keyset().Active().KeyID())
 	ready := readyFile(s.cfg.ReadyFile)
@@ -249,13 +269,21 @@ func (a *app) logger(c config.Config) *slog.Logger {
 }
 
 // printBanner shows the server's URLs and its key on a terminal.
-func (a *app) printBanner(url string, ring *keys.Ring, issuesTokens bool) {
+func (a *app) printBanner(url string, ring *keys.Ring, auth string) {
 	ks := ring.Keyset()
 	active := ks.Active()
 	a.printMessage("%s %s", a.paint(a.stderr, bold, "jwksctl"), version())
+	curl := "curl -s"
+	if path, unix := strings.CutPrefix(url, config.UnixPrefix); unix {
+		a.printMessage("  socket     %s", path)
+		curl, url = curl+" --unix-socket "+path, "http://localhost"
+	}
 	a.printMessage("  JWK Set    %s", a.paint(a.stderr, bold, url+"/.well-known/jwks.json"))
-	if issuesTokens {
-		a.printMessage("  tokens     curl -s -X POST %s/auth", url)
+	switch auth {
+	case config.AuthAnonymous:
+		a.printMessage("  tokens     %s -X POST %s/auth", curl, url)
+	case config.AuthClients:
+		a.printMessage("  tokens     %s/oauth2/token, for clients", url)
 	}
 	a.printMessage("  discovery  %s/.well-known/openid-configuration", url)
 	a.printMessage("  issuer     %s", ks.Policy.Issuer)

@@ -2,10 +2,17 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
 	"log/slog"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -100,5 +107,80 @@ func TestClientsReload(t *testing.T) {
 	look("one", "clients reloaded")
 	if want := []string{"one two", "two one", "one one"}; strings.Join(changes, ",") != strings.Join(want, ",") {
 		t.Errorf("the changes are %q, want %q", changes, want)
+	}
+}
+
+// Tokens are issued while the list is replaced: a client of both lists is never refused, and
+// the banner says where clients ask.
+func TestClientsReloadUnderLoad(t *testing.T) {
+	const secret = secretPrefix + "0123456789012345678901234567890123456789012" //nolint:gosec // of this test
+	file := &listFile{path: filepath.Join(t.TempDir(), "s.yaml")}
+	list := func(clients ...string) {
+		text := "auth: clients\nclients:\n"
+		for _, id := range clients {
+			text += fmt.Sprintf("- {id: %s, audiences: [a], secret_sha256: [%x]}\n", id, sha256.Sum256([]byte(secret)))
+		}
+		file.write(t, text)
+	}
+	list("stays")
+	p, _, _ := newProcess(t, "")
+	p.terminal = func(any) bool { return true }
+	listening, isListening := context.WithCancel(t.Context())
+	log := &cancelOnText{text: "msg=listening", cancel: isListening}
+	p.stderr = log
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan int, 1)
+	go func() {
+		defer isListening() // if it fails
+		served <- execute(ctx, p, []string{"serve", "--port", "0", "--config", file.path})
+	}()
+	<-listening.Done()
+	written := func() string {
+		log.mu.Lock()
+		defer log.mu.Unlock()
+		return log.written.String()
+	}
+	endpoint := regexp.MustCompile(`tokens     (http://127\.0\.0\.1:\d+/oauth2/token), for clients`).FindStringSubmatch(written())
+	if endpoint == nil {
+		t.Fatalf("serve gives %d: %s", <-served, written())
+	}
+	ask := func(id string) int {
+		form := url.Values{"grant_type": {"client_credentials"}, "client_id": {id}, "client_secret": {secret}}
+		r, err := http.PostForm(endpoint[1], form) //nolint:noctx // it ends with the server
+		if err != nil {
+			t.Error(err)
+			return 0
+		}
+		_ = r.Body.Close()
+		return r.StatusCode
+	}
+	var requests sync.WaitGroup
+	reloads := func() int { return strings.Count(written(), "clients reloaded") }
+	for range 4 {
+		requests.Go(func() {
+			for reloads() < 2 && ctx.Err() == nil {
+				if status := ask("stays"); status != http.StatusOK {
+					t.Errorf("status %d", status)
+				}
+			}
+		})
+	}
+	stopAfter := time.AfterFunc(storyTimeout, stop) // it fails below
+	defer stopAfter.Stop()
+	list("stays", "comes")
+	for reloads() < 1 && ctx.Err() == nil {
+		ask("stays")
+	}
+	if status := ask("comes"); status != http.StatusOK {
+		t.Errorf("the new client gets %d", status)
+	}
+	list("stays")
+	requests.Wait()
+	if status := ask("comes"); status != http.StatusUnauthorized {
+		t.Errorf("the client that was removed gets %d", status)
+	}
+	stop()
+	if code := <-served; code != exitDone {
+		t.Errorf("serve gives %d", code)
 	}
 }

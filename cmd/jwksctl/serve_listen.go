@@ -6,22 +6,73 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
+	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
-	"time"
 
 	"github.com/jwksctl/jwksctl/pkg/config"
 	"github.com/jwksctl/jwksctl/pkg/keys"
-	"github.com/jwksctl/jwksctl/pkg/server"
 )
 
-// listen opens the server's port. This comes before anything is created, so that
-// nothing is left behind if the port is in use, and so that the server's URL, port
-// included, is known when it becomes the issuer.
-func listen(ctx context.Context, cfg config.Config) (net.Listener, error) {
-	if err := checkAnonymous(ctx, cfg); err != nil {
-		return nil, err
+// listeners are where a server accepts connections.
+type listeners struct {
+	main    net.Listener
+	metrics net.Listener // nil if /metrics has no listener of its own
+}
+
+// listen opens the server's listeners, unless systemd has passed them. This comes before
+// anything is created, so that nothing is left behind if the port is in use, and so that
+// the server's URL, port included, is known when it becomes the issuer. If systemd has
+// passed a socket, the settings that it returns have its address in host and port.
+func listen(ctx context.Context, cfg config.Config, log *slog.Logger) (l listeners, _ config.Config, err error) {
+	l, err = passedListeners()
+	defer func() {
+		if err != nil {
+			l.close()
+		}
+	}()
+	if err != nil {
+		return l, cfg, err
+	}
+	place := "host " + cfg.Host
+	if l.main != nil {
+		warnUnused(ctx, cfg, log, "systemd has passed the socket", "host", "port")
+		cfg.Host, cfg.Port = hostOf(l.main), portOf(l.main)
+		place = "systemd's socket at " + l.main.Addr().String()
+	}
+	if err = checkReach(ctx, cfg, place); err != nil {
+		return l, cfg, err
+	}
+	if l.main == nil {
+		if l.main, err = listenMain(ctx, cfg, log); err != nil {
+			return l, cfg, err
+		}
+	}
+	if l.metrics != nil {
+		warnUnused(ctx, cfg, log, "systemd has passed the socket", "metrics_port")
+	} else if cfg.MetricsPort != 0 {
+		l.metrics, err = listenMetrics(ctx, cfg)
+	}
+	return l, cfg, err
+}
+
+func (l listeners) close() {
+	for _, one := range []net.Listener{l.main, l.metrics} {
+		if one != nil {
+			_ = one.Close() // closed already, unless the start failed
+		}
+	}
+}
+
+// hideMetrics reports whether the main listener has no /metrics: if there is one for that,
+// or if others on the network reach it.
+func (l listeners) hideMetrics() bool { return l.metrics != nil || !isLocal(l.main) }
+
+func listenMain(ctx context.Context, cfg config.Config, log *slog.Logger) (net.Listener, error) {
+	if path, ok := socketPath(cfg); ok {
+		warnUnused(ctx, cfg, log, "a Unix socket has no port", "port")
+		return listenUnix(ctx, path)
 	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)))
@@ -31,68 +82,95 @@ func listen(ctx context.Context, cfg config.Config) (net.Listener, error) {
 	return l, nil
 }
 
-// portOf is the port that the system chose or was asked for.
+// warnUnused logs that settings have no effect, those that were given.
+func warnUnused(ctx context.Context, cfg config.Config, log *slog.Logger, reason string, names ...string) {
+	for _, name := range names {
+		if cfg.Given(name) {
+			log.WarnContext(ctx, "a setting is not used", "setting", name, "reason", reason)
+		}
+	}
+}
+
+// networks are those of behind_proxy.
+func networks(texts []string) []netip.Prefix {
+	var all []netip.Prefix
+	for _, text := range texts {
+		network, _ := config.ParseNetwork(text) // config.Load has checked it
+		all = append(all, network)
+	}
+	return all
+}
+
+// portOf is the port that the system chose or was asked for, 0 for a Unix socket.
 func portOf(l net.Listener) int {
-	address, _ := l.Addr().(*net.TCPAddr) // listen asked for TCP
-	return address.Port
+	if address, ok := l.Addr().(*net.TCPAddr); ok {
+		return address.Port
+	}
+	return 0
+}
+
+// hostOf is what host would have to be for a listener like this one.
+func hostOf(l net.Listener) string {
+	if address, ok := l.Addr().(*net.TCPAddr); ok {
+		return address.IP.String()
+	}
+	return config.UnixPrefix + l.Addr().String()
+}
+
+// isLocal reports whether only this machine can reach a listener.
+func isLocal(l net.Listener) bool {
+	address, ok := l.Addr().(*net.TCPAddr)
+	return !ok || address.IP.IsLoopback()
 }
 
 // errListen matches the error for an address that cannot be listened on.
 var errListen = errors.New("cannot listen")
 
-// checkServe refuses settings with which serve would refuse to create a keyset. It looks
-// up no name, opens nothing and reads no file.
+// checkServe refuses settings with which serve would refuse to start, or to create a
+// keyset. It looks up no name, opens nothing and reads no file.
 func checkServe(ctx context.Context, cfg config.Config) error {
-	if cfg.Auth == config.AuthOff {
-		return nil // it creates none, and every address is allowed
-	}
 	var problems []error
-	if net.ParseIP(cfg.Host) != nil {
-		problems = append(problems, checkAnonymous(ctx, cfg))
+	if _, unix := socketPath(cfg); unix || net.ParseIP(cfg.Host) != nil {
+		problems = append(problems, checkReach(ctx, cfg, "host "+cfg.Host))
 	}
-	_, err := newKeyset{issuer: ownIssuer(cfg, cfg.Port), check: func(keys.Policy) error { return nil }}.policy(cfg)
-	return errors.Join(append(problems, err)...)
+	if cfg.Auth != config.AuthOff { // such a server creates no keyset
+		_, err := newKeyset{issuer: ownIssuer(cfg), check: func(keys.Policy) error { return nil }}.policy(cfg)
+		problems = append(problems, err)
+	}
+	return errors.Join(problems...)
 }
 
-// checkAnonymous refuses an address that others on the network can reach, because
-// /auth issues tokens without asking who the client is.
-func checkAnonymous(ctx context.Context, cfg config.Config) error {
-	if cfg.InsecureAnonymous || cfg.Auth != config.AuthAnonymous {
+// checkReach refuses an address that others on the network can reach, if /auth would issue
+// tokens without asking who the client is, or if others could read and replace on the way
+// what the server sends and receives. insecure_anonymous accepts both.
+func checkReach(ctx context.Context, cfg config.Config, place string) error {
+	_, unix := socketPath(cfg)
+	anonymous := cfg.Auth == config.AuthAnonymous
+	encrypted := cfg.TLSCert != "" || len(cfg.BehindProxy) > 0
+	if unix || anonymous && cfg.InsecureAnonymous || !anonymous && encrypted {
 		return nil
 	}
 	addresses, err := net.DefaultResolver.LookupIPAddr(ctx, cfg.Host)
 	if err != nil {
 		return badUsage("host: %v", err)
 	}
-	for _, address := range addresses {
-		if !address.IP.IsLoopback() {
-			return badUsage("host %s is not a loopback address, and every client that reaches /auth gets a token; "+
-				"use 127.0.0.1, or --insecure-anonymous if a proxy in front controls access", cfg.Host)
-		}
-	}
-	return nil
-}
-
-// servePprof serves profiles on a loopback port if pprof_port is set.
-func servePprof(ctx context.Context, cfg config.Config, log *slog.Logger) error {
-	if cfg.PprofPort == 0 {
+	switch {
+	case !slices.ContainsFunc(addresses, func(a net.IPAddr) bool { return !a.IP.IsLoopback() }):
 		return nil
+	case anonymous:
+		return badUsage("%s is not a loopback address, and every client that reaches /auth gets a token; "+
+			"use 127.0.0.1, or --auth clients, or --insecure-anonymous if a proxy in front controls access", place)
 	}
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(cfg.PprofPort)))
-	if err != nil {
-		return fmt.Errorf("%w: pprof_port: %v", errListen, err)
-	}
-	srv := &http.Server{Handler: server.PprofHandler(), ReadHeaderTimeout: 10 * time.Second}
-	context.AfterFunc(ctx, func() { _ = srv.Close() })
-	go func() { _ = srv.Serve(l) }() // it ends with the process
-	log.InfoContext(ctx, "serving profiles", "url", "http://"+l.Addr().String()+"/debug/pprof/")
-	return nil
+	return badUsage("%s is not a loopback address, and without TLS others on the network can read and replace what the server sends; "+
+		"set --tls-cert and --tls-key, or --behind-proxy to the addresses of the proxies that end TLS, or use 127.0.0.1", place)
 }
 
-// baseURL is the URL of a server that listens on a port with these settings. If it
-// listens on every address, the URL has the loopback one.
-func baseURL(c config.Config, port int) string {
+// baseURL is the URL of a server with these settings. If it listens on every address, the
+// URL has the loopback one. That of a Unix socket is its host.
+func baseURL(c config.Config) string {
+	if _, unix := socketPath(c); unix {
+		return c.Host
+	}
 	scheme, host := "http", c.Host
 	if c.TLSCert != "" {
 		scheme = "https"
@@ -100,17 +178,17 @@ func baseURL(c config.Config, port int) string {
 	if isEveryAddress(host) {
 		host = "127.0.0.1"
 	}
-	return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(port))
+	return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(c.Port))
 }
 
 // ownIssuer is the issuer of a keyset if none is given: the server's URL. It is "" for a
 // server that listens on every address, because others do not reach it by the loopback
-// one.
-func ownIssuer(c config.Config, port int) string {
-	if isEveryAddress(c.Host) {
+// one, and on a Unix socket, which has no URL.
+func ownIssuer(c config.Config) string {
+	if _, unix := socketPath(c); unix || isEveryAddress(c.Host) {
 		return ""
 	}
-	return baseURL(c, port)
+	return baseURL(c)
 }
 
 func isEveryAddress(host string) bool {

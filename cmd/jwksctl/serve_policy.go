@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/jwksctl/jwksctl/pkg/config"
@@ -43,7 +44,7 @@ func (a *app) applyPolicySettings(ctx context.Context, ring *keys.Ring, c config
 // warnOfIssuer logs that the recorded issuer may be the wrong one, unless it was given.
 func warnOfIssuer(ctx context.Context, issuer string, c config.Config, log *slog.Logger, url string) {
 	switch everywhere := isEveryAddress(c.Host); {
-	case c.Issuer != "":
+	case c.Issuer != "", strings.HasPrefix(url, config.UnixPrefix): // a proxy in front has the URL
 	case everywhere && isLoopback(issuer):
 		log.WarnContext(ctx, "the server listens on every address, but tokens and discovery name an issuer that only this machine can reach; --issuer changes it",
 			"issuer", issuer)

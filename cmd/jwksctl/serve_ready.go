@@ -8,10 +8,12 @@ import (
 	"strings"
 
 	"github.com/jwksctl/jwksctl/pkg/atomicfile"
+	"github.com/jwksctl/jwksctl/pkg/config"
 )
 
 // readyFile is the path of a file that says that the server answers: its content is
-// the server's URL and a newline. The empty path is no file.
+// the server's URL, or unix: and the path of its socket, and a newline. The empty path is
+// no file.
 type readyFile string
 
 // check refuses a path where the file cannot be written, or where another file would
@@ -39,7 +41,7 @@ func (f readyFile) check() error {
 
 func isReadyText(text string) bool {
 	url, newline := strings.CutSuffix(text, "\n")
-	return newline && isURL(url) && !strings.ContainsAny(url, " \n")
+	return newline && (isURL(url) || strings.HasPrefix(url, config.UnixPrefix)) && !strings.ContainsAny(url, " \n")
 }
 
 // removeOld removes the file of a server that was killed.

@@ -33,11 +33,21 @@ func TestCommandsRefuseTheSameSettings(t *testing.T) {
 		"store's path":     {"store: 'sqlite:'", true, "lacks the file"},
 		"port":             {"port: 70000", true, "is not a port"},
 		"drain":            {"drain_delay: 400d", true, "too long"},
-		"sum":              {"rotation_interval: 10m\nmax_staleness: 1h", false, "max_staleness + 2*jwks_max_age + 2*clock_skew <= rotation_interval"},
-		"sum with default": {"max_staleness: 2d", false, "max_staleness + 2*jwks_max_age + 2*clock_skew <= rotation_interval"},
-		"other sum":        {"token_ttl: 9d", false, "max_staleness + token_ttl + leeway + 2*clock_skew <= 8*rotation_interval"},
+		"clients":          {"auth: clients\nclients: [{id: a}]", true, "entry 1 (id a): audiences: "},
+		"no clients":       {"auth: clients", true, "list them under clients"},
+		"clients unasked":  {"clients: [{id: a}]", true, "set auth to clients"},
+		"sum":              {"port: 0\nrotation_interval: 10m\nmax_staleness: 1h", false, "max_staleness + 2*jwks_max_age + 2*clock_skew <= rotation_interval"},
+		"sum with default": {"port: 0\nmax_staleness: 2d", false, "max_staleness + 2*jwks_max_age + 2*clock_skew <= rotation_interval"},
+		"other sum":        {"port: 0\ntoken_ttl: 9d", false, "max_staleness + token_ttl + leeway + 2*clock_skew <= 8*rotation_interval"},
 		"open to all":      {"host: 0.0.0.0\nissuer: https://a.example", false, "host 0.0.0.0 is not a loopback address"},
-		"no issuer":        {"host: 0.0.0.0\ninsecure_anonymous: true", false, "set --issuer"},
+		"published plain":  {"host: 0.0.0.0\nauth: off", false, "host 0.0.0.0 is not a loopback address, and without TLS others on the network can read and replace"},
+		"plain, insecure":  {"host: '::'\nauth: off\ninsecure_anonymous: true", false, "host :: is not a loopback address, and without TLS"},
+		"open with proxy":  {"host: 0.0.0.0\nbehind_proxy: [10.0.0.0/8]\nissuer: https://a.example", false, "every client that reaches /auth gets a token"},
+		"clients, plain":   {"host: 0.0.0.0\nissuer: https://a.example\nauth: clients\nclients: [{id: a, audiences: [b], jwks_uri: https://c.example/jwks}]", false, "without TLS"},
+		"proxies":          {"behind_proxy: [10.0.0.1/8]", true, "give 10.0.0.0/8"},
+		"metrics":          {"metrics_port: 8080", true, "8080 is the port of the server itself"},
+		"no URL":           {"host: unix:/run/jwksctl.sock", false, "host unix:/run/jwksctl.sock is a Unix socket"},
+		"no issuer":        {"port: 0\nhost: 0.0.0.0\ninsecure_anonymous: true", false, "set --issuer"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "s.yaml")
@@ -72,7 +82,11 @@ func TestConfigViewAcceptsWhatServes(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)
 	}
-	cases := [][]string{nil, {"--host", "localhost"}, {"--host", "0.0.0.0", "--insecure-anonymous", "--issuer", "https://a.example"}}
+	cases := [][]string{
+		nil, {"--host", "localhost"}, {"--host", "0.0.0.0", "--insecure-anonymous", "--issuer", "https://a.example"},
+		{"--host", "unix:/run/jwksctl.sock", "--issuer", "https://a.example"},
+		{"--host", "0.0.0.0", "--auth", "off", "--behind-proxy", "10.0.0.0/8"}, {"--host", "::", "--auth", "off", "--tls-cert", "a", "--tls-key", "b"},
+	}
 	for _, file := range files {
 		cases = append(cases, []string{"--config", file})
 	}

@@ -111,7 +111,7 @@ func (a *app) token(ctx context.Context, o tokenOptions) error {
 	if len(request.Audience) == 0 {
 		request.Audience = cfg.Audience
 	}
-	first := newKeyset{issuer: ownIssuer(cfg.Config, cfg.Port), confirmed: o.newKeyset}
+	first := newKeyset{issuer: ownIssuer(cfg.Config), confirmed: o.newKeyset}
 	if err := a.importKey(o.flags, o.importKey, cfg.Config, &first); err != nil {
 		return err
 	}

@@ -159,10 +159,17 @@ func (r *Registry) find(l *list, a assertion, clientID string) origin {
 }
 
 // unknown is the origin of an assertion that no client can have made. Its claims are checked
-// as those of a client are, because that takes time too.
+// as those of a client are that signs it, or of one that trusts its issuer, because that
+// takes time too.
 func (r *Registry) unknown(a assertion, reason string) origin {
-	v := r.keyVerifier(a, a.issuer)
-	_ = checkKeyClaims(v, a)
+	if a.issuer == a.subject {
+		v := r.keyVerifier(a, a.issuer)
+		_ = checkKeyClaims(v, a)
+		return origin{method: PrivateKeyJWT, verifier: v, reason: reason}
+	}
+	p := &platform{trust: &Trust{Issuer: a.issuer, Subject: a.subject, Audience: r.o.Issuer()}}
+	v := p.verifier(r, a)
+	_ = p.check(v, a)
 	return origin{method: PrivateKeyJWT, verifier: v, reason: reason}
 }
 

@@ -60,8 +60,8 @@ func FuzzParse(f *testing.F) {
 // FuzzAuthenticate sends hostile assertions: none that the keys of the test did not sign is
 // accepted, none is accepted twice, and nothing panics.
 func FuzzAuthenticate(f *testing.F) {
-	// The processes of a fuzz run need the same keys, so that they accept the same seeds.
-	key, platform := newKey(f, jwk.RS256), newKey(f, jwk.PS256)
+	// The processes of a fuzz run need the same keys and signatures, so that they know the seeds of each other.
+	key, platform := newKey(f, jwk.RS256), otherRSA(f)
 	registry := newFixture(f, keyClient(f, "billing", key)+trusting(f, "shop", "repo:example/*", platform, ""))
 	signed := map[string]bool{}
 	add := func(id string, compact string) {

@@ -62,6 +62,14 @@ func TestIssuerBecomesATrustedOne(t *testing.T) {
 	f.refuses(t, c, "this server has issued it")
 }
 
+// Only a client that signs its assertions must not have the name of an issuer.
+func TestIssuerAsIDOfOtherClients(t *testing.T) {
+	key := newKey(t, jwk.ES256)
+	f := newFixture(t, secretClient(github, oldSecret)+trusting(t, "shop", "repo:example/*", key, ""))
+	f.accepts(t, assertionOf(sign(t, key, nil, f.platformToken(nil))), "shop", client.Platform)
+	f.accepts(t, withSecret(github, oldSecret), github, client.SecretBasic)
+}
+
 func TestMethods(t *testing.T) {
 	key := newKey(t, jwk.ES256)
 	secret, keys, trust := secretClient("a", oldSecret), keyClient(t, "b", key), trusting(t, "c", "x", key, "")
@@ -105,7 +113,7 @@ func TestSetUnderLoad(t *testing.T) {
 	without := secretClient("billing", newSecret) + keyClient(t, "shop", key)
 	f := newFixture(t, with)
 	lists := [][]client.Client{parse(t, with), parse(t, without)}
-	const rounds = 300
+	const rounds = 100
 	var requests sync.WaitGroup
 	for range 8 {
 		requests.Go(func() {

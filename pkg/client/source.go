@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/jwksctl/jwksctl/pkg/jwk"
@@ -41,15 +42,16 @@ type issuerSource struct {
 	o      remote.Options
 	now    func() time.Time
 
-	busy chan struct{} // has one element while the fields below are in use
-	keys *remote.Source
-	url  string // of keys
-	next time.Time
-	err  error // of the last attempt
+	mu      sync.Mutex
+	keys    *remote.Source
+	url     string // of keys
+	err     error  // of the last attempt to fetch the metadata
+	next    time.Time
+	fetched chan struct{} // closed when the attempt that is running ends; nil if none is
 }
 
 func newIssuerSource(issuer string, o remote.Options) *issuerSource {
-	s := &issuerSource{issuer: issuer, o: o, now: o.Now, busy: make(chan struct{}, 1)}
+	s := &issuerSource{issuer: issuer, o: o, now: o.Now}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -65,41 +67,54 @@ func (s *issuerSource) Keys(ctx context.Context, kid string) ([]jwk.PublicKey, e
 	return keys.Keys(ctx, kid)
 }
 
-// source returns the source at the address that the metadata names. If new metadata cannot
-// be fetched, the last address stays in use.
+// source returns the source at the address that the metadata names. While metadata is
+// fetched again, nothing waits for it: the last address stays in use and, if there is none,
+// only the request that began to fetch waits.
 func (s *issuerSource) source(ctx context.Context) (*remote.Source, error) {
+	s.mu.Lock()
+	begins := s.fetched == nil && !s.now().Before(s.next)
+	if begins {
+		s.fetched = make(chan struct{})
+		// Other requests need the result, so the end of this one must not stop it.
+		go s.fetch(context.WithoutCancel(ctx), s.fetched)
+	}
+	keys, err, fetched := s.keys, s.err, s.fetched
+	s.mu.Unlock()
+	switch {
+	case keys != nil:
+		return keys, nil
+	case fetched == nil, err != nil && !begins:
+		return nil, err
+	}
 	select {
-	case s.busy <- struct{}{}:
-		defer func() { <-s.busy }()
+	case <-fetched:
 	case <-ctx.Done():
 		return nil, fmt.Errorf("metadata of %s: %w", s.issuer, context.Cause(ctx))
 	}
-	if !s.now().Before(s.next) {
-		// Other requests wait for the result, so the end of this one must not stop it.
-		s.err = s.discover(context.WithoutCancel(ctx))
-		s.next = s.now().Add(rediscovery)
-		if s.err != nil {
-			s.next = s.now().Add(discoveryPause)
-		}
-	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.keys == nil {
 		return nil, s.err
 	}
 	return s.keys, nil
 }
 
-func (s *issuerSource) discover(ctx context.Context) error {
+// fetch fetches the metadata and closes fetched.
+func (s *issuerSource) fetch(ctx context.Context, fetched chan struct{}) {
 	metadata, err := remote.Discover(ctx, s.issuer, s.o)
-	if err != nil {
-		return fmt.Errorf("metadata of %s: %w", s.issuer, err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer close(fetched)
+	s.fetched = nil
+	s.next = s.now().Add(rediscovery)
+	if err == nil && metadata.JWKSURL != s.url {
+		var keys *remote.Source
+		if keys, err = remote.New(metadata.JWKSURL, s.o); err == nil {
+			s.keys, s.url = keys, metadata.JWKSURL
+		}
 	}
-	if metadata.JWKSURL == s.url {
-		return nil
+	if s.err = err; err != nil {
+		s.err = fmt.Errorf("metadata of %s: %w", s.issuer, err)
+		s.next = s.now().Add(discoveryPause)
 	}
-	keys, err := remote.New(metadata.JWKSURL, s.o)
-	if err != nil {
-		return fmt.Errorf("metadata of %s: jwks_uri: %w", s.issuer, err)
-	}
-	s.keys, s.url = keys, metadata.JWKSURL
-	return nil
 }

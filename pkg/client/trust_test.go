@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -40,6 +41,7 @@ func TestTrust(t *testing.T) {
 	f.accepts(t, assertionOf(good), "shop", client.Platform) // a platform gives a token for several requests
 	f.accepts(t, assertionOf(sign(t, key, nil, f.platformToken(map[string]any{"aud": []string{ourIssuer}}))), "shop", client.Platform)
 	f.accepts(t, assertionOf(sign(t, key, nil, f.platformToken(map[string]any{"repository_id": 4711}))), "shop", client.Platform)
+	f.accepts(t, assertionOf(sign(t, key, nil, f.platformToken(map[string]any{"iat": nil, "exp": f.clock.Now().Unix() - 9}))), "shop", client.Platform) // its clock is behind
 	withID := assertionOf(good)
 	withID.ClientID = "shop"
 	f.accepts(t, withID, "shop", client.Platform)
@@ -55,7 +57,7 @@ func TestTrust(t *testing.T) {
 		{"of another repository", nil, map[string]any{"sub": "repo:example/other:ref:refs/heads/main"}, "sub is"},
 		{"claim with another value", nil, map[string]any{"repository_id": "4712"}, "\"repository_id\" is not \"4711\""},
 		{"claim missing", nil, map[string]any{"repository_id": nil}, "\"repository_id\" is missing"},
-		{"expired", nil, map[string]any{"exp": f.clock.Now().Unix() - 60}, "expired"},
+		{"expired", nil, map[string]any{"exp": f.clock.Now().Unix() - 10}, "expired"},
 		{"without exp", nil, map[string]any{"exp": nil}, "\"exp\" is missing"},
 		{"of another issuer", nil, map[string]any{"iss": github + "/"}, "no client that could be meant trusts it"},
 		{"access token", map[string]any{"typ": "at+jwt"}, nil, "typ is"},
@@ -175,6 +177,7 @@ func newProvider(t *testing.T, sets map[string]string) *provider {
 		case r.URL.Path == "/.well-known/openid-configuration":
 			_, _ = w.Write([]byte(`{"issuer": "` + p.URL + `", "jwks_uri": "` + p.URL + *p.path.Load() + `"}`))
 		case known:
+			w.Header().Set("Cache-Control", "max-age=1800")
 			_, _ = w.Write([]byte(set))
 		default:
 			w.WriteHeader(http.StatusNotFound)
@@ -221,13 +224,82 @@ func TestKeysOfIssuer(t *testing.T) {
 		t.Errorf("%d requests after the list was replaced", n-sent)
 	}
 
-	// New metadata is found within ten minutes, and an outage does not lose the keys.
+	// New metadata is fetched after ten minutes. If it is the same, the keys stay.
+	f.clock.Advance(10 * time.Minute)
+	f.accepts(t, by(first), "shop", client.Platform)
+	eventually(t, func() bool { return p.requests.Load() == sent+1 })
+	f.accepts(t, by(first), "shop", client.Platform)
+
+	// An outage does not lose the keys, and other keys are found after it. The clock moves
+	// until a request begins to fetch after the last fetch has ended.
 	f.clock.Advance(10 * time.Minute)
 	p.down.Store(true)
-	f.accepts(t, by(first), "shop", client.Platform)
+	eventually(t, func() bool {
+		f.clock.Advance(10 * time.Second)
+		f.accepts(t, by(first), "shop", client.Platform)
+		return p.requests.Load() > sent+1
+	})
 	p.down.Store(false)
 	p.moveKeys("/second")
-	f.clock.Advance(10 * time.Second)
-	f.accepts(t, by(second), "shop", client.Platform)
+	eventually(t, func() bool {
+		f.clock.Advance(10 * time.Second)
+		_, _, err := f.Authenticate(t.Context(), by(second))
+		return err == nil
+	})
 	f.refuses(t, by(first), "no key has kid")
+}
+
+// eventually waits for a condition.
+func eventually(t *testing.T, condition func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(30 * time.Second); !condition(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatal("it did not happen")
+		}
+	}
+}
+
+// While metadata cannot be fetched, a request waits for the answer, and others do not.
+func TestOneRequestWaitsForMetadata(t *testing.T) {
+	arrived, answer := make(chan struct{}), make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		arrived <- struct{}{}
+		<-answer
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	defer srv.Close()
+	f := newFixture(t, "- {id: shop, audiences: [a], trust: [{issuer: '"+srv.URL+"', subject: x, audience: '"+ourIssuer+"'}]}")
+	c := assertionOf(sign(t, newKey(t, jwk.ES256), nil, f.platformToken(map[string]any{"iss": srv.URL, "sub": "x"})))
+	ask := func(ctx context.Context) error {
+		_, _, err := f.Authenticate(ctx, c)
+		return err
+	}
+	attempt := func(meanwhile func()) {
+		t.Helper()
+		waits := make(chan error, 1)
+		go func() { waits <- ask(t.Context()) }()
+		<-arrived
+		meanwhile()
+		answer <- struct{}{}
+		<-arrived // at the other place of metadata
+		answer <- struct{}{}
+		if err := <-waits; !errors.Is(err, token.ErrKeysUnavailable) {
+			t.Errorf("got %v, want ErrKeysUnavailable", err)
+		}
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	attempt(func() {
+		if err := ask(ended); !errors.Is(err, context.Canceled) { // nothing is known yet
+			t.Errorf("a second request: %v", err)
+		}
+	})
+	f.clock.Advance(time.Minute)
+	attempt(func() {
+		if err := ask(t.Context()); !errors.Is(err, token.ErrKeysUnavailable) {
+			t.Errorf("a second request: %v", err)
+		}
+	})
 }

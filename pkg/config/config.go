@@ -15,12 +15,14 @@ import (
 // Config is all settings. If a default is derived from others (Key.Default is
 // "auto"), the zero value means "not given".
 type Config struct {
-	Host              string // an IP address or a name, without port
-	Port              int    // 0 lets the system choose
-	TLSCert           string // path of a PEM file; empty together with TLSKey
-	TLSKey            string // path of a PEM file
-	Auth              string // who may ask for tokens: one of the constants below
-	Clients           []any  // as the file has them, undecoded: package client parses them; nil if there is none
+	Host              string   // an IP address or a name, without port, or UnixPrefix and the path of a socket
+	Port              int      // 0 lets the system choose
+	MetricsPort       int      // 0 is off
+	TLSCert           string   // path of a PEM file; empty together with TLSKey
+	TLSKey            string   // path of a PEM file
+	BehindProxy       []string // each one for ParseNetwork; nil if there is none
+	Auth              string   // who may ask for tokens: one of the constants below
+	Clients           []any    // as the file has them, undecoded: package client parses them; nil if there is none
 	InsecureAnonymous bool
 	ReadyFile         string // path; empty writes none
 
@@ -62,6 +64,9 @@ const (
 	AuthClients   = "clients"   // the clients of the list
 	AuthOff       = "off"       // nobody: the server only publishes
 )
+
+// UnixPrefix is what Config.Host begins with if it is the path of a Unix socket.
+const UnixPrefix = "unix:"
 
 // AuditStderr is the Config.AuditLog that is standard error.
 const AuditStderr = "stderr"

@@ -24,6 +24,8 @@ func values() map[string][3]string {
 	return map[string][3]string{
 		"host":               {"10.0.0.1", "localhost", "::1"},
 		"port":               {"9001", "9002", "0"},
+		"metrics_port":       {"9101", "9102", "9103"},
+		"behind_proxy":       {"10.0.0.1", "10.0.0.0/8,::1", "192.0.2.0/24"},
 		"tls_cert":           {"a.pem", "b.pem", "c.pem"},
 		"tls_key":            {"a.key", "b.key", "c.key"},
 		"auth":               {"off", "anonymous", "off"},
@@ -166,7 +168,7 @@ func TestLoadFillsEachField(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := config.Config{
-		Host: "10.0.0.1", Port: 9001, TLSCert: "a.pem", TLSKey: "a.key",
+		Host: "10.0.0.1", Port: 9001, MetricsPort: 9101, TLSCert: "a.pem", TLSKey: "a.key", BehindProxy: []string{"10.0.0.1"},
 		Auth: "off", InsecureAnonymous: true, ReadyFile: "a",
 		Issuer: "https://a.example", Audience: []string{"a"}, Algorithm: "ES256", KeySize: 2048,
 		RotationInterval: 12 * time.Hour, TokenTTL: time.Minute, JWKSMaxAge: time.Second,
@@ -234,6 +236,23 @@ func TestValidate(t *testing.T) {
 		{"host in brackets", "host", func(c *config.Config) { c.Host = "[::1]" }},
 		{"host as URL", "host", func(c *config.Config) { c.Host = "http://localhost" }},
 		{"host with space", "host", func(c *config.Config) { c.Host = "local host" }},
+		{"socket in the current folder", "host", func(c *config.Config) { c.Host = "unix:run/socket" }},
+		{"socket without a file", "host", func(c *config.Config) { c.Host = "unix:@jwksctl" }},
+		{"socket without a path", "host", func(c *config.Config) { c.Host = "unix:" }},
+		{"socket with a space", "host", func(c *config.Config) { c.Host = "unix:/run/a b" }},
+		{"long path of a socket", "host", func(c *config.Config) { c.Host = "unix:/" + strings.Repeat("a", 103) }},
+		{"socket of a shell", "host", func(c *config.Config) { c.Host = "unix:$HOME/socket" }},
+		{"network of nothing", "behind_proxy", func(c *config.Config) { c.BehindProxy = []string{""} }},
+		{"name of a proxy", "behind_proxy", func(c *config.Config) { c.BehindProxy = []string{"10.0.0.1", "proxy.example.com"} }},
+		{"proxy with port", "behind_proxy", func(c *config.Config) { c.BehindProxy = []string{"10.0.0.1:80"} }},
+		{"proxy in brackets", "behind_proxy", func(c *config.Config) { c.BehindProxy = []string{"[::1]"} }},
+		{"proxy with zone", "behind_proxy", func(c *config.Config) { c.BehindProxy = []string{"fe80::1%eth0"} }},
+		{"IPv4 network as IPv6", "behind_proxy", func(c *config.Config) { c.BehindProxy = []string{"::ffff:10.0.0.0/104"} }},
+		{"address in a network", "behind_proxy", func(c *config.Config) { c.BehindProxy = []string{"10.0.0.1/8"} }},
+		{"every address", "behind_proxy", func(c *config.Config) { c.BehindProxy = []string{"0.0.0.0/0"} }},
+		{"every IPv6 address", "behind_proxy", func(c *config.Config) { c.BehindProxy = []string{"::/0"} }},
+		{"large metrics port", "metrics_port", func(c *config.Config) { c.MetricsPort = 65536 }},
+		{"metrics on the server's port", "metrics_port", func(c *config.Config) { c.MetricsPort = c.Port }},
 		{"negative port", "port", func(c *config.Config) { c.Port = -1 }},
 		{"large port", "port", func(c *config.Config) { c.Port = 65536 }},
 		{"large pprof port", "pprof_port", func(c *config.Config) { c.PprofPort = 65536 }},
@@ -282,6 +301,13 @@ func TestValidate(t *testing.T) {
 	}
 	t.Run("default", func(t *testing.T) {
 		if err := config.Default().Validate(); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("socket", func(t *testing.T) {
+		c := config.Default()
+		c.Host, c.MetricsPort = "unix:/"+strings.Repeat("a", 102), c.Port // a socket has no port
+		if err := c.Validate(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -365,5 +391,20 @@ func TestWithoutPasswords(t *testing.T) {
 		if got := config.WithoutPasswords(text); got != want {
 			t.Errorf("%q becomes %q, want %q", text, got, want)
 		}
+	}
+}
+
+func TestParseNetwork(t *testing.T) {
+	for text, want := range map[string]string{
+		"10.1.2.3": "10.1.2.3/32", "10.1.0.0/16": "10.1.0.0/16", "127.0.0.0/8": "127.0.0.0/8",
+		"::1": "::1/128", "2001:db8::/32": "2001:db8::/32",
+	} {
+		if got, err := config.ParseNetwork(text); err != nil || got.String() != want {
+			t.Errorf("%s is read as %v, %v, want %s", text, got, err, want)
+		}
+	}
+	_, err := config.ParseNetwork("10.1.2.3/16")
+	if err == nil || !strings.Contains(err.Error(), "give 10.1.0.0/16") {
+		t.Errorf("got %v", err)
 	}
 }

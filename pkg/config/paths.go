@@ -28,7 +28,7 @@ func CheckPath(path string, environ []string) error {
 		return ""
 	}
 	scheme := ""
-	for _, s := range []string{"sqlite:", "file:"} {
+	for _, s := range []string{"sqlite:", "file:", UnixPrefix} {
 		if rest, ok := strings.CutPrefix(path, s); ok {
 			scheme, path, meant = s, rest, rest
 		}
@@ -50,10 +50,12 @@ func CheckPath(path string, environ []string) error {
 	return fmt.Errorf("%s%s: only a shell expands ~ and variables: write %s%s", scheme, path, scheme, cmp.Or(strings.TrimSuffix(meant, "/"), "/"))
 }
 
-// path returns the value of a setting that is a path, or names a file by its path: the
-// URL of a store, and the source of the sealing keys.
+// path returns the value of a setting that is a path, or names the file of a store, of the
+// sealing keys or of a socket.
 func (s setting) path(c *Config) (path string, ok bool) {
 	switch s.key {
+	case "host":
+		return c.Host, strings.HasPrefix(c.Host, UnixPrefix)
 	case "tls_cert":
 		return c.TLSCert, true
 	case "tls_key":

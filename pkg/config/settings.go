@@ -41,10 +41,12 @@ type setting struct {
 
 func table() []setting {
 	return []setting{
-		{"host", GroupListen, false, func(c *Config) any { return &c.Host }, "address to listen on"},
+		{"host", GroupListen, false, func(c *Config) any { return &c.Host }, "address to listen on, or unix:/PATH for a Unix socket"},
 		{"port", GroupListen, false, func(c *Config) any { return &c.Port }, "port to listen on; 0 takes a free one"},
+		{"metrics_port", GroupListen, false, func(c *Config) any { return &c.MetricsPort }, "port on the same host for /metrics alone; 0 leaves /metrics on port, if only this machine reaches that"},
 		{"tls_cert", GroupListen, false, func(c *Config) any { return &c.TLSCert }, "PEM file with the certificate chain to serve HTTPS with; needs tls_key"},
 		{"tls_key", GroupListen, false, func(c *Config) any { return &c.TLSKey }, "PEM file with the private key of tls_cert"},
+		{"behind_proxy", GroupListen, false, func(c *Config) any { return &c.BehindProxy }, "addresses and networks (CIDR) of proxies, whose Forwarded and X-Forwarded-For and -Proto are believed; a list"},
 		{"auth", GroupListen, false, func(c *Config) any { return &c.Auth }, "who gets tokens: anonymous is anyone who reaches the server, clients are those of the list, off is nobody: it only publishes"},
 		{"clients", GroupListen, false, func(c *Config) any { return &c.Clients }, "the clients that get tokens if auth is clients; a list of maps: see jwksctl clients --help"},
 		{"insecure_anonymous", GroupListen, false, func(c *Config) any { return &c.InsecureAnonymous }, "let anyone who reaches a non-loopback address get tokens"},

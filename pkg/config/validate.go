@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -38,6 +39,14 @@ func (s setting) check(c Config) error {
 		return checkHost(c.Host)
 	case "port":
 		return checkPort(c.Port)
+	case "metrics_port":
+		return checkMetricsPort(c)
+	case "behind_proxy":
+		for _, text := range c.BehindProxy {
+			if _, err := ParseNetwork(text); err != nil {
+				return err
+			}
+		}
 	case "pprof_port":
 		return checkPort(c.PprofPort)
 	case "tls_cert":
@@ -45,30 +54,17 @@ func (s setting) check(c Config) error {
 	case "tls_key":
 		return checkPair(c.TLSKey, c.TLSCert)
 	case "auth":
-		if c.Auth == AuthClients && len(c.Clients) == 0 {
-			return errors.New("is clients, but there are none: list them under clients in the settings file")
-		}
-		return oneOf(c.Auth, AuthAnonymous, AuthClients, AuthOff)
+		return c.checkAuth()
 	case "clients":
-		// A server that only publishes may share the file of those that issue tokens.
-		if c.Auth == AuthAnonymous && len(c.Clients) > 0 {
-			return errors.New("are listed, but auth is anonymous, so that anyone gets tokens without being one of them: set auth to clients")
-		}
+		return c.checkClients()
 	case "store":
-		if strings.HasPrefix(string(c.sources["store"]), "flag ") && HasPassword(c.Store) {
-			return errors.New("has a password, or what looks like one, which every user of this machine can read in the list of processes: " +
-				"put the URL into JWKSCTL_STORE or the settings file, or the password into a file that password_file in the URL or PGPASSFILE names")
-		}
+		return c.checkStore()
 	case "issuer":
 		if c.Issuer != "" {
 			return checkName(c.Issuer)
 		}
 	case "audience":
-		for _, name := range c.Audience {
-			if err := checkName(name); err != nil {
-				return err
-			}
-		}
+		return checkNames(c.Audience)
 	case "algorithm":
 		if c.Algorithm == "" {
 			return errors.New("is empty: name one, such as RS256")
@@ -100,6 +96,30 @@ func (s setting) check(c Config) error {
 	return nil
 }
 
+func (c Config) checkAuth() error {
+	if c.Auth == AuthClients && len(c.Clients) == 0 {
+		return errors.New("is clients, but there are none: list them under clients in the settings file")
+	}
+	return oneOf(c.Auth, AuthAnonymous, AuthClients, AuthOff)
+}
+
+// checkClients refuses a list that nothing uses. A server that only publishes may share the
+// file of those that issue tokens.
+func (c Config) checkClients() error {
+	if c.Auth == AuthAnonymous && len(c.Clients) > 0 {
+		return errors.New("are listed, but auth is anonymous, so that anyone gets tokens without being one of them: set auth to clients")
+	}
+	return nil
+}
+
+func (c Config) checkStore() error {
+	if strings.HasPrefix(string(c.sources["store"]), "flag ") && HasPassword(c.Store) {
+		return errors.New("has a password, or what looks like one, which every user of this machine can read in the list of processes: " +
+			"put the URL into JWKSCTL_STORE or the settings file, or the password into a file that password_file in the URL or PGPASSFILE names")
+	}
+	return nil
+}
+
 func checkHost(host string) error {
 	if host == "" {
 		return errors.New("is empty: give 0.0.0.0 or :: to listen on every address")
@@ -107,10 +127,36 @@ func checkHost(host string) error {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return nil
 	}
+	if path, ok := strings.CutPrefix(host, UnixPrefix); ok {
+		return checkSocketPath(path)
+	}
 	if strings.ContainsAny(host, ":/[]@ \t\r\n") {
 		return fmt.Errorf("%q is not an address or a name: give it without port, scheme or brackets", host)
 	}
 	return nil
+}
+
+// checkSocketPath checks the path of a Unix socket. A relative one would depend on where
+// the server and its clients are started, and on Linux a name with @ in front is no file,
+// so that no permissions guard it.
+func checkSocketPath(path string) error {
+	const longest = 103 // bytes; the least of the systems that we build for
+	switch {
+	case !strings.HasPrefix(path, "/") && !filepath.IsAbs(path):
+		return fmt.Errorf("%q is not an absolute path: give a socket as unix:/run/jwksctl/jwksctl.sock", path)
+	case strings.ContainsAny(path, " \t\r\n"):
+		return fmt.Errorf("%q has white space: name another path", path)
+	case len(path) > longest:
+		return fmt.Errorf("the path has %d bytes: the path of a socket has at most %d", len(path), longest)
+	}
+	return nil
+}
+
+func checkMetricsPort(c Config) error {
+	if c.MetricsPort != 0 && c.MetricsPort == c.Port && !strings.HasPrefix(c.Host, UnixPrefix) {
+		return fmt.Errorf("%d is the port of the server itself: give another", c.MetricsPort)
+	}
+	return checkPort(c.MetricsPort)
 }
 
 func checkPort(port int) error {
@@ -123,6 +169,15 @@ func checkPort(port int) error {
 func checkPair(this, other string) error {
 	if this == "" && other != "" {
 		return errors.New("is missing: give both tls_cert and tls_key, or neither")
+	}
+	return nil
+}
+
+func checkNames(names []string) error {
+	for _, name := range names {
+		if err := checkName(name); err != nil {
+			return err
+		}
 	}
 	return nil
 }

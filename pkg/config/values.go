@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"regexp"
 	"strconv"
 	"strings"
@@ -133,6 +134,26 @@ func ParseDuration(text string) (time.Duration, error) {
 		return 0, wanted
 	}
 	return d + rest, nil
+}
+
+// ParseNetwork reads an address or a network in CIDR notation. A network must be written
+// with the bits of its host set to zero, and must not be every address.
+func ParseNetwork(text string) (netip.Prefix, error) {
+	network, err := netip.ParsePrefix(text)
+	if address, bad := netip.ParseAddr(text); bad == nil && address.Zone() == "" {
+		network, err = netip.PrefixFrom(address, address.BitLen()), nil
+	}
+	switch {
+	case err != nil:
+		return network, fmt.Errorf("want addresses or networks, such as 10.1.2.3 or 10.1.0.0/16%s", notThis(text))
+	case network.Addr().Is4In6():
+		return network, fmt.Errorf("want IPv4 addresses as IPv4%s", notThis(text))
+	case network.Bits() == 0:
+		return network, fmt.Errorf("%s is every address, and would let every client choose its own: name the networks of the proxies", text)
+	case network != network.Masked():
+		return network, fmt.Errorf("%s has bits behind the length of the network: give %s, or the address alone", text, network.Masked())
+	}
+	return network, nil
 }
 
 // parseList splits text on commas and takes a list as it is. The empty text

@@ -18,6 +18,7 @@ type unclearCommit struct {
 func (r *Ring) noteCommit(ctx context.Context, c unclearCommit, err error) {
 	switch {
 	case err == nil:
+		r.unclear = nil // they would have made the same version
 		r.committed(ctx, c)
 	case errors.Is(err, ErrConflict), errors.Is(err, ErrTooLate): // nothing was written
 	default:

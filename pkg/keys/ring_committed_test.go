@@ -117,24 +117,83 @@ func TestChangedIsToldLater(t *testing.T) {
 // A change that was not committed is not reported, also if another process then made the
 // version that it would have made.
 func TestChangedIsNotToldOfALostChange(t *testing.T) {
+	changePolicy := func(t *testing.T, r *keys.Ring) error {
+		_, err := r.SetPolicy(t.Context(), keys.Settings{TokenTTL: time.Minute})
+		return err
+	}
+	rotate := func(t *testing.T, r *keys.Ring) error { return r.Rotate(t.Context(), keys.StepRequest{Force: true}) }
+	for _, tt := range []struct {
+		name  string
+		lost  func(*testing.T, *keys.Ring) error
+		later time.Duration // until the changes of the other process
+	}{
+		{"rotate", rotate, time.Second},
+		{"rotate, and another process at the same time", rotate, 0},
+		{"policy", changePolicy, time.Second},
+	} {
+		for versions := range 3 { // that the other process makes
+			t.Run(fmt.Sprintf("%s, %d versions", tt.name, versions), func(t *testing.T) {
+				f := newFixture(t)
+				r, reports := f.reported(t)
+				reports.all = nil
+				f.store.hook(func(s *hookedStore) {
+					s.onSwap = func(keys.Change, func() error) error { return errDown }
+				})
+				if err := tt.lost(t, r); !errors.Is(err, keys.ErrUnavailable) {
+					t.Fatalf("got %v", err)
+				}
+				f.store.hook(func(s *hookedStore) { s.onSwap = nil })
+				f.clock.Advance(tt.later)
+				for range versions {
+					must(t, f.other(t).Rotate(t.Context(), keys.StepRequest{Force: true}))
+				}
+				must(t, r.Refresh(t.Context()))
+				reports.want(t)
+				must(t, rotate(t, r))
+				reports.want(t, fmt.Sprintf("%d-%d activate publish", versions+1, versions+2))
+			})
+		}
+	}
+}
+
+// Two processes decide the same at the same time: the one that lost the swap reports
+// nothing.
+func TestChangedIsNotToldOfAConflict(t *testing.T) {
 	f := newFixture(t)
 	r, reports := f.reported(t)
 	reports.all = nil
+	other := f.other(t)
 	f.store.hook(func(s *hookedStore) {
-		s.onSwap = func(keys.Change, func() error) error { return errDown }
+		s.onSwap = func(_ keys.Change, commit func() error) error {
+			_, err := other.SetPolicy(t.Context(), keys.Settings{TokenTTL: time.Minute})
+			return errors.Join(err, commit())
+		}
 	})
-	for range 20 { // more than are kept
-		_ = r.Rotate(t.Context(), keys.StepRequest{})
-	}
-	f.store.hook(func(s *hookedStore) { s.onSwap = nil })
-	f.clock.Advance(time.Second)
-	must(t, f.other(t).Rotate(t.Context(), keys.StepRequest{}))
-	must(t, r.Refresh(t.Context()))
-	reports.want(t)
-	_, err := f.other(t).SetPolicy(t.Context(), keys.Settings{TokenTTL: time.Minute})
+	_, err := r.SetPolicy(t.Context(), keys.Settings{TokenTTL: time.Minute})
 	must(t, err)
+	reports.want(t)
+}
+
+// A commit may become visible after the store was read again.
+func TestChangedIsToldOfALateCommit(t *testing.T) {
+	f := newFixture(t)
+	r, reports := f.reported(t)
+	reports.all = nil
+	var land func() error
+	f.store.hook(func(s *hookedStore) {
+		s.onSwap = func(c keys.Change, _ func() error) error {
+			if land == nil {
+				land = func() error { return s.Store.Swap(t.Context(), c) }
+			}
+			return errDown
+		}
+	})
+	if err := r.Rotate(t.Context(), keys.StepRequest{}); !errors.Is(err, keys.ErrUnavailable) {
+		t.Fatalf("got %v", err)
+	}
 	must(t, r.Refresh(t.Context()))
 	reports.want(t)
-	must(t, r.Rotate(t.Context(), keys.StepRequest{Force: true}))
-	reports.want(t, "3-4 activate publish")
+	must(t, land())
+	must(t, r.Refresh(t.Context()))
+	reports.want(t, "1-2 activate publish")
 }

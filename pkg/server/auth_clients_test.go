@@ -2,6 +2,8 @@ package server
 
 import (
 	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -198,4 +200,54 @@ func TestNothingSecretOfClientsIsLogged(t *testing.T) {
 			t.Errorf("the log contains %.20q…", private)
 		}
 	}
+}
+
+// Credentials that crossed a network as plain text may be known to others.
+func TestCredentialsOverPlainHTTP(t *testing.T) {
+	behindProxy := func(o *Options) { o.BehindProxy = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} }
+	for name, tt := range map[string]struct {
+		change  func(*Options)
+		peer    string
+		header  []string
+		refused bool
+	}{
+		"a network":                  {func(*Options) {}, "192.0.2.1:1", nil, true},
+		"this machine":               {func(*Options) {}, "127.0.0.1:1", nil, false},
+		"a proxy that had https":     {behindProxy, "10.0.0.1:1", []string{"X-Forwarded-Proto", "https", "X-Forwarded-For", "192.0.2.1"}, false},
+		"a proxy that had http":      {behindProxy, "10.0.0.1:1", []string{"X-Forwarded-Proto", "http", "X-Forwarded-For", "192.0.2.1"}, true},
+		"a peer that is not a proxy": {behindProxy, "192.0.2.1:1", []string{"X-Forwarded-Proto", "https"}, true},
+	} {
+		srv := newClientServer(t, tt.change)
+		for _, path := range []string{tokenEndpoint, authRoute} {
+			r := httptest.NewRequest(http.MethodPost, path, strings.NewReader("grant_type=client_credentials"))
+			r.RemoteAddr = tt.peer
+			r.Header.Set("Content-Type", formType)
+			r.Header.Set("Authorization", basic("billing", secret))
+			for i := 0; i+1 < len(tt.header); i += 2 {
+				r.Header.Set(tt.header[i], tt.header[i+1])
+			}
+			w := httptest.NewRecorder()
+			srv.Handler().ServeHTTP(w, r)
+			if want := map[bool]int{true: http.StatusForbidden, false: http.StatusOK}[tt.refused]; w.Code != want || tt.refused != strings.Contains(w.Body.String(), "use https") {
+				t.Errorf("%s, %s: status %d, want %d: %s", name, path, w.Code, want, w.Body)
+			}
+		}
+	}
+	anonymous := newTestServer(t, keys.Settings{}) // has no credentials to protect
+	wantStatus(t, anonymous.do("POST", "/auth", ""), http.StatusOK)
+}
+
+// The limits count the client that a proxy names.
+func TestLimitsBehindAProxy(t *testing.T) {
+	srv := newClientServer(t, func(o *Options) { o.BehindProxy = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} })
+	ask := func(forwarded, password string) *http.Response {
+		return srv.ask([]string{"grant_type", "client_credentials", "client_id", "billing", "client_secret", password}, "X-Forwarded-For", forwarded)
+	}
+	for range failureBurst {
+		wantStatus(t, ask("198.51.100.7", "wrong"), http.StatusUnauthorized)
+	}
+	wantStatus(t, ask("198.51.100.7", secret), http.StatusTooManyRequests)
+	wantStatus(t, ask("203.0.113.9, 198.51.100.7", secret), http.StatusTooManyRequests) // what the client wrote does not count
+	wantStatus(t, ask("198.51.100.8", secret), http.StatusOK)
+	wantTokenError(t, ask("somewhere", secret), http.StatusBadRequest, "invalid_request", "proxy")
 }

@@ -11,6 +11,10 @@ import (
 // reaches a server on the same machine in two ways: it posts to the server's address, or
 // its own host name resolves to a loopback address (DNS rebinding), so that the browser
 // takes the server for a part of the page's origin.
+//
+// The same holds for a proxy on the same machine that passes Host through. One that sends
+// the Host of the browser in X-Forwarded-Host is not believed: it would have to be known
+// that it removes what the page wrote there.
 func (s *Server) checkBrowser(r *http.Request) error {
 	if err := http.NewCrossOriginProtection().Check(r); err != nil {
 		return &problem{status: http.StatusForbidden, detail: "web pages of another origin get no tokens (" + err.Error() + ")"}
@@ -29,8 +33,12 @@ func misdirected(hosts string) *problem {
 	}
 }
 
-// isLocal reports whether a connection was made to a loopback address.
+// isLocal reports whether only this machine reaches the address or the Unix socket to which
+// a connection was made.
 func isLocal(r *http.Request) bool {
+	if isUnix(r) {
+		return true
+	}
 	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
 	return ok && local.IP.IsLoopback()
 }

@@ -10,6 +10,8 @@ import (
 // assertionType is the client_assertion_type of a JWT (RFC 7523, section 2.2).
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
+const codeInvalidClient = "invalid_client" // of RFC 6749, section 5.2
+
 // credentialFields are the members of a body with which a client authenticates. An empty
 // one counts as absent (RFC 6749, section 3.2).
 type credentialFields struct {
@@ -70,7 +72,7 @@ func basicCredentials(r *http.Request, clientID string) (client.Credentials, err
 // say which of them is wrong.
 func invalidClient(r *http.Request, detail string) error {
 	return &problem{
-		status: http.StatusUnauthorized, code: "invalid_client", detail: detail,
+		status: http.StatusUnauthorized, code: codeInvalidClient, detail: detail,
 		challenge: len(r.Header.Values("Authorization")) > 0,
 	}
 }

@@ -9,7 +9,8 @@
 //	                                               the server only publishes (Options.NoTokens)
 //	POST /oauth2/token                             a token for a client of the list (OAuth 2.0 client
 //	                                               credentials); only with Options.Clients
-//	GET  /livez /readyz /metrics                   health and Prometheus metrics
+//	GET  /livez /readyz /metrics                   health and Prometheus metrics; no /metrics with
+//	                                               Options.NoMetrics, but MetricsHandler has it
 //
 // GET includes HEAD. Scripts of any origin may read the first four, which are the public
 // documents, and these answer the preflight requests of browsers. If the issuer has a path,
@@ -75,9 +76,9 @@
 //
 //	invalid_client           401   the credentials are missing, or they are not valid. The second
 //	                               says the same for each cause: an unknown client, a wrong
-//	                               secret, an expired assertion. The audit log has the reason.
-//	                               WWW-Authenticate asks for HTTP Basic if the request has an
-//	                               Authorization header
+//	                               secret, an expired assertion. The audit log has the reason, or
+//	                               the log if there is none. WWW-Authenticate asks for HTTP
+//	                               Basic if the request has an Authorization header
 //	invalid_scope            400   the client may not have one of the scopes
 //	invalid_target           400   the client may not have the audience, or resource has several
 //	unsupported_grant_type   400
@@ -91,10 +92,34 @@
 // # Browsers
 //
 // A web page in the browser of a developer must not get a token. At both routes for tokens,
-// the server therefore answers 403 to a page of another origin ([http.CrossOriginProtection]). On a loopback
-// address, it answers 421 to a Host other than a loopback name or address or the
-// host of the issuer, because the name of a page may resolve to a loopback address (DNS
-// rebinding).
+// the server therefore answers 403 to a page of another origin
+// ([http.CrossOriginProtection]). On a loopback
+// address and on a Unix socket, it answers 421 to a Host other than a loopback name or
+// address or the host of the issuer, because the name of a page may resolve to a loopback
+// address, or to that of a proxy in front (DNS rebinding). It never reads X-Forwarded-Host.
+//
+// # Behind a proxy
+//
+// The address of a client is that of the peer, unless the peer is a proxy
+// (Options.BehindProxy). Then it is the last address in Forwarded (RFC 7239) or
+// X-Forwarded-For that is not a proxy itself. What the client wrote stands in front of
+// that address and is not looked at. In detail:
+//
+//   - Several lines of a header are one list. Empty elements do not count.
+//   - A port is removed, as are the brackets of an IPv6 address and its zone.
+//   - If a proxy says unknown or a name that hides the address (RFC 7239, section 6.3), the
+//     address is that of the proxy behind it. So it is if no header says anything.
+//   - If the header breaks its grammar, or the proxy wrote what is no address, or Forwarded
+//     and X-Forwarded-For or X-Forwarded-Proto disagree, then a request for a token is
+//     answered with 400: a proxy that sets one kind of header passes the other one through
+//     from the client. Documents are served in any case, and the log line has the address
+//     of the proxy.
+//   - The scheme is that of the same element of Forwarded. In X-Forwarded-Proto, one http
+//     among several elements counts.
+//
+// With Options.Clients, requests for tokens over plain http are refused with 403: by a
+// client of which the proxy says http, and by a peer that is not a proxy and not this
+// machine.
 //
 // # Limits
 //
@@ -133,9 +158,8 @@
 //   - Requests for tokens are logged at info, all others at debug. No token, body,
 //     query, path or Authorization is logged.
 //   - These are bounded: open connections (idle ones included), header and body sizes,
-//     the time of each phase of a request, requests for tokens and those of them that wait
-//     for a signature, checks of client assertions, and the addresses and clients that the
-//     limits keep.
+//     the time of each phase of a request, requests that wait for a signature, checks of
+//     client assertions, and the addresses and clients that the limits keep.
 //   - Connections without a complete request take at most half of MaxConnections. If there
 //     are more, the oldest of them is closed, so that a client that sends nothing cannot
 //     keep others out. Idle connections are closed after a minute, or after a second while
@@ -145,5 +169,6 @@
 //
 // # What it does not do
 //
-// It does not rotate, revoke or expire keys. It does not read X-Forwarded-For.
+// It does not rotate, revoke or expire keys. It believes no header about the client, unless
+// a proxy of Options.BehindProxy sends it.
 package server

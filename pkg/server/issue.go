@@ -42,16 +42,12 @@ type tokenRequest struct {
 func (s *Server) answerToken(route tokenRoute) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		id, _ := requestID(w, r)
-		address := clientAddress(r)
+		address := s.clientAddress(r)
 		t := &tokenRequest{
 			address: limitKey(address),
 			event:   audit.Event{Time: s.o.Now().UTC(), RequestID: id, Route: route.path, Address: address},
 		}
-		err := errTooBusy
-		if s.requests.TryAcquire(1) {
-			defer s.requests.Release(1)
-			err = s.admit(r, t)
-		}
+		err := s.admit(r, t)
 		if err == nil {
 			err = s.authorize(w, r, route, t)
 		}
@@ -75,8 +71,16 @@ func (s *Server) admit(r *http.Request, t *tokenRequest) error {
 			return tooMany("this address has sent too many requests without valid credentials", wait)
 		}
 	}
+	if err := s.checkForwarded(r); err != nil {
+		return err
+	}
 	if err := s.checkBrowser(r); err != nil {
 		return err
+	}
+	if s.o.Clients != nil {
+		if err := s.checkTransport(r); err != nil {
+			return err
+		}
 	}
 	if s.limiter != nil {
 		if wait := s.limiter.take(t.address, now); wait > 0 {
@@ -112,7 +116,7 @@ func (s *Server) grantClient(r *http.Request, want wanted, t *tokenRequest) (tok
 	t.event.Method = string(method)
 	if refusal, ok := errors.AsType[*client.Refusal](err); ok {
 		t.event.Client, t.event.Method, t.event.Reason = refusal.ClientID, string(refusal.Method), refusal.Reason
-		return token.Request{}, invalidClient(r, "the client is not authenticated: the audit log of this server has the reason under request id "+t.event.RequestID)
+		return token.Request{}, invalidClient(r, "the client is not authenticated: the log of this server has the reason under request id "+t.event.RequestID)
 	}
 	if err != nil {
 		return token.Request{}, err

@@ -33,10 +33,7 @@ const (
 	unavailableLog = 10 * time.Second
 )
 
-var (
-	errTooBusy    = errors.New("too many requests for tokens are in progress")
-	errChecksFull = errors.New("too many client assertions are being checked")
-)
+var errChecksFull = errors.New("too many client assertions are being checked")
 
 // countFailure counts a request that was refused before its client was authenticated.
 func (s *Server) countFailure(t *tokenRequest, err error) {
@@ -59,7 +56,7 @@ func limitKey(address string) string {
 	if ip.Is4() {
 		return ip.String()
 	}
-	network, err := ip.Prefix(64) // without the zone
+	network, err := ip.WithZone("").Prefix(64)
 	if err != nil {
 		return address
 	}

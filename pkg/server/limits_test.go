@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +20,7 @@ import (
 func (srv *testServer) askFrom(address, id, password string) *http.Response {
 	r := httptest.NewRequest(http.MethodPost, tokenEndpoint, strings.NewReader("grant_type=client_credentials"))
 	r.RemoteAddr = address
+	r.TLS = &tls.ConnectionState{}
 	r.Header.Set("Content-Type", formType)
 	r.Header.Set("Authorization", basic(id, password))
 	w := httptest.NewRecorder()
@@ -235,24 +237,6 @@ func TestChecksOfAssertionsAreBounded(t *testing.T) {
 	wantStatus(t, srv.ask(good), http.StatusOK)
 	if !srv.checks.TryAcquire(maxChecks) {
 		t.Error("a check has not ended")
-	}
-}
-
-// One connection of HTTP/2 may carry many requests, each with a body in memory.
-func TestRequestsForTokensAreBounded(t *testing.T) {
-	srv := newClientServer(t, func(o *Options) { o.MaxConnections = 3 })
-	if !srv.requests.TryAcquire(3) {
-		t.Fatal("requests are in progress")
-	}
-	r := srv.askFrom("192.0.2.1:1", "billing", secret)
-	if r.Header.Get("Retry-After") == "" {
-		t.Error("no Retry-After")
-	}
-	wantTokenError(t, r, http.StatusServiceUnavailable, "temporarily_unavailable", "in progress")
-	wantStatus(t, srv.do("GET", "/jwks", ""), http.StatusOK)
-	srv.requests.Release(3)
-	for range 4 {
-		wantStatus(t, srv.askFrom("192.0.2.1:1", "billing", secret), http.StatusOK)
 	}
 }
 

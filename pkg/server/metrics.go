@@ -20,6 +20,8 @@ const (
 	kindExpired = "expired"
 )
 
+const metricsRoute = "/metrics"
+
 // metrics are the Prometheus metrics of a server.
 type metrics struct {
 	registry *prometheus.Registry
@@ -113,6 +115,11 @@ func methodLabel(method string) string {
 		return method
 	}
 	return "other"
+}
+
+// MetricsHandler answers GET /metrics and nothing else, for a listener of its own.
+func (s *Server) MetricsHandler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.observe(w, r, s.only) })
 }
 
 // serve answers GET /metrics. It collects the metrics itself, because promhttp would

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"runtime/debug"
 	"strings"
@@ -39,11 +38,13 @@ func (w *response) Write(b []byte) (int, error) {
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // Handler answers every request.
-func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.observe) }
+func (s *Server) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.observe(w, r, s.mux) })
+}
 
 // observe handles every request: it calls the route's handler, updates the
 // metrics, writes the log line, and recovers from panics.
-func (s *Server) observe(writer http.ResponseWriter, r *http.Request) {
+func (s *Server) observe(writer http.ResponseWriter, r *http.Request, routes *http.ServeMux) {
 	start := s.o.Now()
 	// A request that arrives during the drain must not prolong it.
 	if !s.draining.Load() && s.inFlight.TryAcquire(1) {
@@ -62,7 +63,7 @@ func (s *Server) observe(writer http.ResponseWriter, r *http.Request) {
 	if given := r.Header.Values(requestIDHeader); len(given) == 1 && isRequestID(given[0]) {
 		header.Set(requestIDHeader, given[0])
 	}
-	h, route := s.find(r)
+	h, route := s.find(routes, r)
 	if s.public[route] {
 		header.Set("Access-Control-Allow-Origin", "*")
 	}
@@ -141,15 +142,5 @@ func (s *Server) log(w *response, r *http.Request, route string, took time.Durat
 		slog.String("route", route),
 		slog.Int("status", w.status),
 		slog.Float64("seconds", took.Seconds()),
-		slog.String("client", clientAddress(r)))
-}
-
-// clientAddress returns the host part of the peer's address. It ignores headers such as
-// X-Forwarded-For, because any client can write them.
-func clientAddress(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
+		slog.String("client", s.clientAddress(r)))
 }

@@ -331,6 +331,28 @@ func (s *lateStore) Swap(ctx context.Context, c keys.Change) error {
 	return s.land(c)
 }
 
+// With NoMetrics, only MetricsHandler has the metrics, and it has nothing else.
+func TestMetricsHandler(t *testing.T) {
+	srv := newTestServer(t, keys.Settings{}, func(o *Options) { o.NoMetrics = true })
+	wantProblem(t, srv.do("GET", "/metrics", ""), http.StatusNotFound, "metrics_port")
+	get := func(method, path string) *http.Response {
+		w := httptest.NewRecorder()
+		srv.MetricsHandler().ServeHTTP(w, httptest.NewRequest(method, path, http.NoBody))
+		return w.Result()
+	}
+	r := get("GET", "/metrics")
+	if body := read(t, r); r.StatusCode != http.StatusOK || !strings.Contains(body, "jwksctl_ready 1") {
+		t.Errorf("status %d: %s", r.StatusCode, body)
+	}
+	wantProblem(t, get("POST", "/metrics"), http.StatusMethodNotAllowed, "this path accepts")
+	for _, path := range append(documents(), "/auth", "/livez", "/readyz", "/", "/metrics/x") {
+		wantProblem(t, get("POST", path), http.StatusNotFound, "nothing at this path")
+	}
+	if log := srv.logged.String(); !strings.Contains(log, `"route":"/metrics"`) {
+		t.Errorf("the log lacks the request: %s", log)
+	}
+}
+
 func TestMetricsError(t *testing.T) {
 	srv := newTestServer(t, keys.Settings{})
 	failed := prometheus.NewInvalidMetric(prometheus.NewInvalidDesc(nil), errors.New("no such counter"))

@@ -77,7 +77,6 @@ func problems() []problemRow {
 		{matches(keys.ErrUnavailable), unavailable("no key is ready to sign; try again", 1)},
 		{matches(audit.ErrUnavailable), unavailable("the audit log cannot be written, so no token is issued; the operator of this server must repair it", 30)},
 		{matches(token.ErrKeysUnavailable), unavailable("the keys that the credentials are checked with cannot be fetched; try again", 5)},
-		{matches(errTooBusy), unavailable("too many requests for tokens are in progress; try again", 1)},
 		{matches(errChecksFull), unavailable("too many client assertions are being checked; try again", 1)},
 		{matches(errQueueFull), unavailable("too many requests wait for a signature; try again", 1)},
 		{matches(context.Canceled), unavailable("the client canceled the request", 1)},

@@ -87,7 +87,7 @@ func TestRateLimit(t *testing.T) {
 			t.Fatalf("status = %d", r.StatusCode)
 		}
 	}
-	r := srv.do("POST", "/auth", "", "X-Forwarded-For", "198.51.100.7") // any client can write that
+	r := srv.do("POST", "/auth", "", "X-Forwarded-For", "198.51.100.7") // the peer is no proxy
 	if r.Header.Get("Retry-After") != "1" {
 		t.Errorf("Retry-After = %q", r.Header.Get("Retry-After"))
 	}

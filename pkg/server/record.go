@@ -14,9 +14,18 @@ func (s *Server) record(t *tokenRequest, err error) error {
 		if failed := s.o.Audit.Write(event); failed != nil {
 			err = failed
 		}
+		s.logReason(event)
 	}
 	s.metrics.countToken(t, err)
 	return err
+}
+
+// logReason logs why a client was not authenticated, if no audit log has it. The answer
+// does not say it, so that it would be nowhere.
+func (s *Server) logReason(e audit.Event) {
+	if s.o.Audit == nil && e.Error == codeInvalidClient {
+		s.o.Log.Warn("client refused", "id", e.RequestID, "client_id", e.Client, "way", e.Method, "reason", e.Reason)
+	}
 }
 
 // line is the line of the audit log about a request. The log has no line for an answer

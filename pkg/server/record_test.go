@@ -47,8 +47,8 @@ func TestAuditOfTokens(t *testing.T) {
 			return srv.ask([]string{"grant_type", "client_credentials", "client_id", "billing", "client_secret", secret, "scope", "read"})
 		}, map[string]any{"route": "/oauth2/token", "client": "billing", "method": "client_secret_post", "sub": "billing", "scope": "read"}},
 		{"HTTP Basic", func() *http.Response {
-			return srv.ask([]string{"grant_type", "client_credentials"}, "Authorization", basic("a+b:c%/d", secret))
-		}, map[string]any{"route": "/oauth2/token", "client": "a+b:c%/d", "method": "client_secret_basic", "sub": "a+b:c%/d"}},
+			return srv.ask([]string{"grant_type", "client_credentials"}, "Authorization", basic(oddID, oddSecret))
+		}, map[string]any{"route": "/oauth2/token", "client": oddID, "method": "client_secret_basic", "sub": oddID}},
 		{"an assertion", func() *http.Response {
 			return srv.ask([]string{"grant_type", "client_credentials", "client_assertion_type", assertionType,
 				"client_assertion", srv.assertion(t, 14, srv.clock.Now(), token.Request{Issuer: "signer", Subject: "signer", ID: "1"})})
@@ -151,6 +151,46 @@ func TestAuditOfRefusals(t *testing.T) {
 }
 
 // A flood must not fill the disk, and a failure of the server says nothing about a client.
+// The answer does not say why a client is not authenticated, so that one of the logs must.
+func TestReasonIsInOneLog(t *testing.T) {
+	var audited lockedBuffer
+	for _, tt := range []struct {
+		name   string
+		change func(*Options)
+		lines  int
+	}{
+		{"without an audit log", func(*Options) {}, 1},
+		{"with an audit log", withAudit(&audited), 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			srv := newClientServer(t, tt.change)
+			wrong := strings.Repeat("w", 48)
+			r := srv.ask([]string{"grant_type", "client_credentials", "client_id", "billing", "client_secret", wrong})
+			srv.ask([]string{"grant_type", "client_credentials", "client_id", "billing", "client_secret", secret, "scope", "root"})
+			var got []map[string]any
+			for _, line := range events(t, srv.logged) {
+				if line["msg"] == "client refused" {
+					got = append(got, line)
+				}
+			}
+			if len(got) != tt.lines {
+				t.Fatalf("the log of the server has %d lines, want %d: %v", len(got), tt.lines, got)
+			}
+			for _, line := range got {
+				if line["id"] != r.Header.Get("X-Request-Id") || line["client_id"] != "billing" || line["reason"] != "the secret is wrong" {
+					t.Errorf("%v", line)
+				}
+			}
+			if strings.Contains(srv.logged.String(), wrong) {
+				t.Error("the log has the secret")
+			}
+		})
+	}
+	if !strings.Contains(audited.String(), "the secret is wrong") {
+		t.Errorf("the audit log has no reason: %s", &audited)
+	}
+}
+
 func TestAuditHasNoLineForLoad(t *testing.T) {
 	var log lockedBuffer
 	srv := newClientServer(t, withAudit(&log), func(o *Options) { o.RateLimit = 1 })

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"path"
 	"runtime"
@@ -25,8 +26,15 @@ type Options struct {
 	Audience []string // the aud of a token if its request names none
 	NoTokens bool     // /auth answers 404: the server only publishes
 
-	Clients *client.Registry // who gets tokens; nil: every request to /auth, and there is no /oauth2/token
+	Clients *client.Registry // who gets tokens, and from which route; nil: every request to /auth
 	Audit   *audit.Log       // gets a line for each token and refusal; nil: none
+
+	// BehindProxy are the networks of the proxies in front of the server, without zones and
+	// with IPv4 as IPv4. What they say about the client in Forwarded, X-Forwarded-For and
+	// X-Forwarded-Proto is believed. Unless it is empty, that also holds for every peer on
+	// a Unix socket. nil believes nobody.
+	BehindProxy []netip.Prefix
+	NoMetrics   bool // /metrics answers 404, except in MetricsHandler
 
 	RateLimit      float64       // requests for tokens per second from each client address, from 0.001 to 10000; 0 is no limit
 	MaxConnections int           // open at the same time; 0 means 1024
@@ -43,6 +51,7 @@ type Options struct {
 type Server struct {
 	o       Options
 	mux     *http.ServeMux
+	only    *http.ServeMux  // /metrics alone
 	public  map[string]bool // the paths of documents that scripts of any origin may read
 	metrics *metrics
 	limiter *rateLimiter // nil: no limit
@@ -50,7 +59,6 @@ type Server struct {
 
 	failures        *rateLimiter // of requests without valid credentials; nil without Clients
 	clientLimiter   *clientLimiter
-	requests        *semaphore.Weighted // held by each request for a token, because a connection of HTTP/2 may have many
 	checks          *semaphore.Weighted // held by each check of a client assertion
 	keysUnavailable *rate.Sometimes     // for the log line, which would be very frequent
 
@@ -81,7 +89,7 @@ func New(o Options) *Server {
 	if o.DrainTimeout <= 0 {
 		o.DrainTimeout = 10 * time.Second
 	}
-	s := &Server{o: o, mux: http.NewServeMux(), public: make(map[string]bool), inFlight: semaphore.NewWeighted(maxInFlight)}
+	s := &Server{o: o, mux: http.NewServeMux(), only: http.NewServeMux(), public: make(map[string]bool), inFlight: semaphore.NewWeighted(maxInFlight)}
 	s.connections = newConnections(o.MaxConnections)
 	s.metrics = newMetrics(s)
 	s.queue = newSignQueue(runtime.GOMAXPROCS(0), func(d time.Duration) { s.metrics.waits.Observe(d.Seconds()) })
@@ -92,7 +100,6 @@ func New(o Options) *Server {
 		s.failures = newRateLimiter(failureRate, failureBurst)
 	}
 	s.clientLimiter = newClientLimiter()
-	s.requests = semaphore.NewWeighted(int64(o.MaxConnections))
 	s.checks = semaphore.NewWeighted(maxChecks)
 	s.keysUnavailable = &rate.Sometimes{Interval: unavailableLog}
 	s.addRoutes()
@@ -120,14 +127,21 @@ func (s *Server) addRoutes() {
 	}
 	s.route("GET /livez", s.livez)
 	s.route("GET /readyz", s.readyz)
-	s.route("GET /metrics", s.metrics.serve)
+	s.routeOf(s.only, "GET "+metricsRoute, s.metrics.serve)
+	if s.o.NoMetrics {
+		s.mux.Handle(metricsRoute, s.problemHandler(&problem{status: http.StatusNotFound, detail: "the metrics of this server are not here; its setting metrics_port opens a port for them"}))
+	} else {
+		s.route("GET "+metricsRoute, s.metrics.serve)
+	}
 }
 
 // handler answers a request, or returns an error that becomes a problem document.
 type handler func(w http.ResponseWriter, r *http.Request) error
 
-func (s *Server) route(pattern string, h handler) {
-	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+func (s *Server) route(pattern string, h handler) { s.routeOf(s.mux, pattern, h) }
+
+func (s *Server) routeOf(mux *http.ServeMux, pattern string, h handler) {
+	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		if err := h(w, r); err != nil {
 			s.fail(w, r, err)
 		}
@@ -151,13 +165,13 @@ func (s *Server) publicRoute(path string, d *document) {
 // otherRoute is what metrics and logs say for every path that is not a route.
 const otherRoute = "other"
 
-// find returns the handler for a request, and the path of its route.
+// find returns the handler for a request among routes, and the path of its route.
 //
 // http.ServeMux answers an unknown path and a wrong method with plain text, and
 // redirects a path that is not in its shortest form. find turns the first two into
 // problem documents. It never redirects, because a client that follows a redirect may
 // turn a POST into a GET.
-func (s *Server) find(r *http.Request) (h http.Handler, route string) {
+func (s *Server) find(routes *http.ServeMux, r *http.Request) (h http.Handler, route string) {
 	if p := s.routePath(r.URL); p != r.URL.Path {
 		r = r.Clone(r.Context())
 		r.URL.Path = p
@@ -165,7 +179,7 @@ func (s *Server) find(r *http.Request) (h http.Handler, route string) {
 	if path.Clean(r.URL.Path) != r.URL.Path {
 		return s.problemHandler(notFound()), otherRoute
 	}
-	h, pattern := s.mux.Handler(r)
+	h, pattern := routes.Handler(r)
 	if pattern != "" {
 		_, route, _ = strings.Cut(pattern, " ")
 		return h, route

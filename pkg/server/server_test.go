@@ -3,6 +3,7 @@ package server
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -98,6 +99,9 @@ func (srv *testServer) do(method, target, body string, header ...string) *http.R
 	r := httptest.NewRequest(method, target, strings.NewReader(body))
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Add(header[i], header[i+1])
+	}
+	if srv.o.Clients != nil {
+		r.TLS = &tls.ConnectionState{} // or the credentials would be refused
 	}
 	w := httptest.NewRecorder()
 	srv.Handler().ServeHTTP(w, r)

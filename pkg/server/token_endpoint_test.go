@@ -6,7 +6,9 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -25,14 +27,20 @@ import (
 const (
 	secret   = "0123456789abcdef0123456789abcdef0123456789abcdef"
 	platform = "https://platform.example"
+
+	// An id and a secret that change if they are not form-encoded.
+	oddID, oddSecret = "a+b:c%/d", secret + "+ %/:="
 )
 
 // clientList is a list with a client for each way to authenticate. The keys are the last
 // of keystest, which the ring of a test does not reach.
 func clientList(t testing.TB) []any {
 	t.Helper()
-	sum := sha256.Sum256([]byte(secret))
-	hash := hex.EncodeToString(sum[:])
+	hashOf := func(secret string) string {
+		sum := sha256.Sum256([]byte(secret))
+		return hex.EncodeToString(sum[:])
+	}
+	hash := hashOf(secret)
 	api := []any{"https://api.example"}
 	set := func(i int) map[string]any {
 		data, err := json.Marshal(jwk.Set{Keys: []jwk.PublicKey{testKey(t, i).Public()}})
@@ -48,7 +56,7 @@ func clientList(t testing.TB) []any {
 	return []any{
 		map[string]any{"id": "billing", "audiences": api, "scopes": []any{"read", "write"}, "secret_sha256": []any{hash}, "claims": map[string]any{"team": "payments"}},
 		map[string]any{"id": "two", "audiences": []any{"https://api.example", "https://b.example"}, "secret_sha256": []any{hash}, "max_ttl": "15m", "expired_tokens": true},
-		map[string]any{"id": "a+b:c%/d", "audiences": api, "secret_sha256": []any{hash}},
+		map[string]any{"id": oddID, "audiences": api, "secret_sha256": []any{hashOf(oddSecret)}},
 		map[string]any{"id": "slow", "audiences": api, "secret_sha256": []any{hash}, "rate_limit": 0.5},
 		map[string]any{"id": "signer", "audiences": api, "jwks": set(14)},
 		map[string]any{"id": "pod", "audiences": api, "trust": []any{map[string]any{
@@ -190,8 +198,8 @@ func TestTokenEndpointGrants(t *testing.T) {
 		{"HTTP Basic", nil, []string{"Authorization", basic("billing", secret)}, "billing", "read write", map[string]any{"team": "payments"}},
 		{"the same id in the body", []string{"client_id", "billing"}, []string{"Authorization", basic("billing", secret)}, "billing", "read write", map[string]any{"team": "payments"}},
 		{"basic in lower case", nil, []string{"Authorization", "b" + basic("billing", secret)[1:]}, "billing", "read write", map[string]any{"team": "payments"}},
-		{"HTTP Basic of an id that needs encoding", nil, []string{"Authorization", basic("a+b:c%/d", secret)}, "a+b:c%/d", nil, nil},
-		{"secret in the body", []string{"client_id", "a+b:c%/d", "client_secret", secret}, nil, "a+b:c%/d", nil, nil},
+		{"HTTP Basic of what needs encoding", nil, []string{"Authorization", basic(oddID, oddSecret)}, oddID, nil, nil},
+		{"secret in the body", []string{"client_id", oddID, "client_secret", oddSecret}, nil, oddID, nil, nil},
 		{"some scopes", []string{"client_id", "billing", "client_secret", secret, "scope", "write"}, nil, "billing", "write", map[string]any{"team": "payments"}},
 		{"resource", []string{"client_id", "two", "client_secret", secret, "resource", "https://api.example"}, nil, "two", nil, nil},
 		{"audience", []string{"client_id", "two", "client_secret", secret, "audience", "https://api.example"}, nil, "two", nil, nil},
@@ -412,5 +420,21 @@ func TestRefusedCredentialsReadTheSame(t *testing.T) {
 		if len(seen) != 1 {
 			t.Errorf("%s: the answers differ: %v", path, seen)
 		}
+	}
+}
+
+// A fault of the server has the shape that clients of the token endpoint read, too.
+func TestTokenEndpointFaults(t *testing.T) {
+	srv := newClientServer(t)
+	w := httptest.NewRecorder()
+	fault := errors.New("disk 7 is full")
+	r := httptest.NewRequest(http.MethodPost, tokenEndpoint, nil)
+	srv.fail(&response{ResponseWriter: w, route: tokenEndpoint}, r, fault)
+	wantTokenError(t, w.Result(), http.StatusInternalServerError, "server_error", "internal error")
+	srv.queue = nil // so that the handler panics
+	wantTokenError(t, srv.ask([]string{"grant_type", "client_credentials", "client_id", "billing", "client_secret", secret}),
+		http.StatusInternalServerError, "server_error", "internal error")
+	if log := srv.logged.String(); !strings.Contains(log, "disk 7 is full") || !strings.Contains(log, "handler panicked") {
+		t.Errorf("log: %s", log)
 	}
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -26,7 +27,7 @@ func FuzzTokenEndpoint(f *testing.F) {
 		{"", formType, "", good + "&resource=x&resource=y"},
 		{"", formType, "", form("grant_type", "client_credentials", "client_id", "nobody", "client_secret", secret)},
 		{"", formType, basic("billing", secret), "grant_type=client_credentials"},
-		{"", formType, basic("a+b:c%/d", secret), "grant_type=client_credentials"},
+		{"", formType, basic(oddID, oddSecret), "grant_type=client_credentials"},
 		{"", formType, basic("two", secret), "grant_type=client_credentials&client_id=two"},
 		{"", formType, "Basic !", "grant_type=client_credentials"},
 		{"", formType, "Bearer a.b.c", "grant_type=client_credentials"},
@@ -50,6 +51,7 @@ func FuzzTokenEndpoint(f *testing.F) {
 		for _, path := range []string{tokenEndpoint, authRoute} {
 			r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(string(body)))
 			r.URL.RawQuery = query
+			r.TLS = &tls.ConnectionState{}
 			n++ // an address of its own, so that the failures before do not hide what is tested
 			r.RemoteAddr = fmt.Sprintf("[2001:db8:%x:%x::1]:1", n>>16&0xffff, n&0xffff)
 			for name, value := range map[string]string{"Content-Type": contentType, "Authorization": authorization} {
