@@ -103,6 +103,11 @@ scale: ## 1, 3, 10 and 30 replicas on one PostgreSQL: statements a second, and h
 kills: ## kill servers and commands KILLS (1000) times while they change one store
 	$(GO) test -tags=soak -count=1 -v -run=TestKills -timeout=2h ./cmd/jwksctl -kills=$(KILLS)
 
+.PHONY: fips
+fips: ## build .build/jwksctl-fips with the certified cryptographic module of Go, and run its story
+	GOFIPS140=certified $(GO) build -trimpath -ldflags='-s -w' -o .build/jwksctl-fips ./cmd/jwksctl
+	GOFIPS140=certified $(GO) test -count=1 -run='TestScript/fips' ./cmd/jwksctl
+
 .PHONY: interop
 interop: ## libraries that are not ours get tokens and judge them, and we theirs; installs them, on Debian
 	.ci/interop/run

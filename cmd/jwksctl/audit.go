@@ -125,6 +125,9 @@ func (c *auditor) keysetChanged(_ context.Context, before, after keys.Keyset, st
 // keyEvent is the line of a step. ks is the keyset after it.
 func (c *auditor) keyEvent(ks keys.Keyset, step keys.Event) audit.Event {
 	e := audit.Event{Kind: audit.KeyChanged, Step: string(step.Step), KeyID: step.KeyID, Version: ks.Version}
+	if step.Step == keys.StepSeal {
+		e.Old, e.New = ks.SealingKeyBefore, ks.SealingKey
+	}
 	all := slices.Concat(ks.Keys, ks.History)
 	i := slices.IndexFunc(all, func(k keys.Key) bool { return k.KeyID() == step.KeyID })
 	if i < 0 {

@@ -29,7 +29,7 @@ func keysetOfTheFuture(t *testing.T, ahead time.Duration) (p *process, stdout, s
 	if err != nil {
 		t.Fatal(err)
 	}
-	sealer, err := seal.Create(filepath.Join(filepath.Dir(path), "seal.key"))
+	sealer, err := seal.Create(t.Context(), seal.File(filepath.Join(filepath.Dir(path), "seal.key")), seal.Environment{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/config"
 	"github.com/jwksctl/jwksctl/pkg/keys"
 	"github.com/jwksctl/jwksctl/pkg/remote"
+	"github.com/jwksctl/jwksctl/pkg/seal"
 	"github.com/jwksctl/jwksctl/pkg/token"
 )
 
@@ -64,7 +65,7 @@ func exitCodes() []exitCode {
 		{4, "not found: no keyset, or no such key", is(keys.ErrNoKeyset, keys.ErrUnknownKey)},
 		{
 			exitUnavailable, "unavailable: the store, the network or the audit log; worth a retry; of verify: no verdict",
-			is(keys.ErrUnavailable, keys.ErrStale, keys.ErrDocument, remote.ErrUnavailable, token.ErrKeysUnavailable, audit.ErrUnavailable, errListen, context.DeadlineExceeded),
+			is(keys.ErrUnavailable, keys.ErrStale, keys.ErrDocument, remote.ErrUnavailable, token.ErrKeysUnavailable, audit.ErrUnavailable, errListen, seal.ErrCommand, seal.ErrLocked, context.DeadlineExceeded),
 		},
 
 		{exitDone, "done; of verify: every requested check passed", nil},

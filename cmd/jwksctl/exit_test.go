@@ -18,6 +18,7 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/config"
 	"github.com/jwksctl/jwksctl/pkg/keys"
 	"github.com/jwksctl/jwksctl/pkg/remote"
+	"github.com/jwksctl/jwksctl/pkg/seal"
 	"github.com/jwksctl/jwksctl/pkg/token"
 )
 
@@ -44,6 +45,8 @@ func TestCodeOf(t *testing.T) {
 		{token.ErrKeysUnavailable, 3},
 		{audit.ErrUnavailable, 3},
 		{errListen, 3},
+		{seal.ErrCommand, 3},
+		{seal.ErrLocked, 3},
 		{context.DeadlineExceeded, 3},
 		{keys.ErrNoKeyset, 4},
 		{keys.ErrUnknownKey, 4},

@@ -53,7 +53,7 @@ func (a *app) keysAcceptRestore(ctx context.Context, cfg settings, out output, c
 		return err
 	}
 	defer func() { _ = s.Close() }() // each write is committed when it is made
-	sealer, err := openSealer(cfg.places, false)
+	sealer, err := openSealer(ctx, cfg, false)
 	if err != nil {
 		return err
 	}

@@ -101,7 +101,7 @@ func (o keysListOptions) selects(r keyRow) bool {
 
 // unreadableKeys opens the private keys and returns why some cannot be opened, by kid.
 func unreadableKeys(ctx context.Context, c settings, s keys.Store) (map[string]error, error) {
-	sealer, err := openSealer(c.places, false)
+	sealer, err := openSealer(ctx, c, false)
 	if err != nil {
 		return nil, err
 	}

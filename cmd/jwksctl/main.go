@@ -58,6 +58,7 @@ func system() *process {
 		stderr:      os.Stderr,
 		environ:     os.Environ(),
 		stateFolder: stateFolder(os.Getenv),
+		unsetenv:    func(name string) { _ = os.Unsetenv(name) }, // it fails for no name that a setting may have
 		user:        userName(),
 		now:         time.Now,
 		terminal: func(stream any) bool {

@@ -92,7 +92,7 @@ func TestPlacesOfAStoreOnTheNetwork(t *testing.T) {
 	// Another machine needs the sealing key, and then has a witness of its own.
 	other := newMachine(t, store)
 	other.want(other.run(exitUsage, "token"), filepath.Join(other.stateFolder, "seal.key"), "restore the file that was created together with the store")
-	other.environ = append(other.environ, "JWKSCTL_SEAL_KEY_FILE="+filepath.Join(m.stateFolder, "seal.key"))
+	other.environ = append(other.environ, "JWKSCTL_SEAL_KEY=file:"+filepath.Join(m.stateFolder, "seal.key"))
 	other.run(exitDone, "token")
 	if got := files(t, other.stateFolder); !slices.Equal(got, []string{"store", "witness"}) {
 		t.Errorf("the state folder of the other machine has %q", got)
@@ -123,9 +123,9 @@ func TestStoreOnTheNetworkWithoutAHomeDirectory(t *testing.T) {
 	server := postgrestest.Start(t)
 	m := newMachine(t, server.CreateDatabase(t))
 	m.stateFolder = ""
-	m.want(m.run(exitUsage, "token"), "no place for the sealing key", "--seal-key-file")
+	m.want(m.run(exitUsage, "token"), "no place for the sealing key", "--seal-key file:PATH")
 	folder := t.TempDir()
-	m.environ = append(m.environ, "JWKSCTL_SEAL_KEY_FILE="+filepath.Join(folder, "my.key"))
+	m.environ = append(m.environ, "JWKSCTL_SEAL_KEY=file:"+filepath.Join(folder, "my.key"))
 	m.run(exitDone, "token")
 	if got := files(t, folder); !slices.Equal(got, []string{"my.key", "store", "witness"}) {
 		t.Errorf("beside the sealing key are %q", got)
@@ -165,7 +165,7 @@ func TestServeAuthOffWithTheRightsOfAReader(t *testing.T) {
 		"GRANT SELECT ON jwksctl.keyset TO replica", "GRANT SELECT ON jwksctl.schema_version TO replica")
 	replica := newMachine(t, strings.Replace(store, "//postgres@", "//replica@", 1))
 	replica.serveUntilListening("--auth", "off")
-	replica.environ = append(replica.environ, "JWKSCTL_SEAL_KEY_FILE="+filepath.Join(m.stateFolder, "seal.key"))
+	replica.environ = append(replica.environ, "JWKSCTL_SEAL_KEY=file:"+filepath.Join(m.stateFolder, "seal.key"))
 	replica.want(replica.run(3, "token"), "denies a right")
 }
 

@@ -86,7 +86,7 @@ func startReplicas(t *testing.T, n int) []*replica {
 // command runs jwksctl with the store of the replica.
 func (r *replica) command(args ...string) *exec.Cmd {
 	c := exec.CommandContext(context.Background(), "jwksctl", args...)
-	c.Env = append(os.Environ(), "HOME="+r.dir, "XDG_STATE_HOME="+r.dir, "JWKSCTL_STORE="+r.store, "JWKSCTL_SEAL_KEY_FILE="+r.dir+"/seal.key", "GORACE=atexit_sleep_ms=0")
+	c.Env = append(os.Environ(), "HOME="+r.dir, "XDG_STATE_HOME="+r.dir, "JWKSCTL_STORE="+r.store, "JWKSCTL_SEAL_KEY=file:"+r.dir+"/seal.key", "GORACE=atexit_sleep_ms=0")
 	return c
 }
 

@@ -184,7 +184,7 @@ func openOrCreateRing(ctx context.Context, c settings, n newKeyset) (openedRing,
 		if err != nil {
 			return nil, err
 		}
-		if o.Sealer, err = openSealer(c.places, true); err != nil {
+		if o.Sealer, err = openSealer(ctx, c, true); err != nil {
 			return nil, err
 		}
 		if n.otherKid != "" {
@@ -254,7 +254,7 @@ func openRingIn(
 	case err != nil:
 		return openedRing{}, fmt.Errorf("%w: %w", keys.ErrUnavailable, keys.ExplainTimeout(err))
 	}
-	if o.Sealer, err = openSealer(c.places, false); err != nil {
+	if o.Sealer, err = openSealer(ctx, c, false); err != nil {
 		return openedRing{}, err
 	}
 	ring, err := keys.Open(ctx, o)
@@ -275,21 +275,26 @@ func newKey(alg jwk.Algorithm, size int) (jwk.PrivateKey, error) {
 	}
 }
 
-// openSealer reads the sealing key. It makes one only if the store is empty: keys in
+// openSealer reads the sealing keys. It makes one only if the store is empty: keys in
 // the store would be sealed under another one.
-func openSealer(p places, storeIsEmpty bool) (keys.Sealer, error) {
-	open := seal.Load
+func openSealer(ctx context.Context, c settings, storeIsEmpty bool) (keys.Sealer, error) {
+	open := seal.Open
 	switch {
-	case p.sealErr != nil:
-		return nil, p.sealErr
-	case p.sealKey == "":
+	case c.places.sealErr != nil:
+		return nil, c.places.sealErr
+	case c.places.sealKey.IsZero():
 		return seal.NewKey()
 	case storeIsEmpty:
 		open = seal.Create
 	}
-	k, err := open(p.sealKey)
-	if err != nil {
+	env := c.sealEnv
+	env.Log = c.log
+	s, err := open(ctx, c.places.sealKey, env)
+	switch {
+	case errors.Is(err, seal.ErrCommand):
+		return nil, err
+	case err != nil:
 		return nil, usageError{err}
 	}
-	return k, nil
+	return s, nil
 }

@@ -15,8 +15,9 @@ type process struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	environ        []string
-	stateFolder    string // where the default store is; empty if there is no home directory
-	user           string // of the operating system
+	stateFolder    string            // where the default store is; empty if there is no home directory
+	user           string            // of the operating system
+	unsetenv       func(name string) // takes a variable away from child processes
 	now            func() time.Time
 	terminal       func(stream any) bool // whether a stream is a terminal
 	width          func(stream any) int  // columns of a terminal, 0 if unknown

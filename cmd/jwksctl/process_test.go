@@ -84,7 +84,7 @@ func TestExitCodeOfDamagedDocument(t *testing.T) {
 			t.Fatal(err)
 		}
 		folder := filepath.Dir(strings.TrimPrefix(p.environ[0], "JWKSCTL_STORE=sqlite:"))
-		_, noKey := seal.Create(filepath.Join(folder, "seal.key"))
+		_, noKey := seal.Create(t.Context(), seal.File(filepath.Join(folder, "seal.key")), seal.Environment{})
 		if err := errors.Join(noKey, s.Swap(t.Context(), keys.Change{Document: []byte(document)}), s.Close()); err != nil {
 			t.Fatal(err)
 		}

@@ -115,7 +115,7 @@ them, rotates and revokes them, and verifies tokens.`,
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.configFile, "config", "", "settings file (YAML, TOML or JSON)")
 	flags.BoolVar(&a.noColor, "no-color", false, "print no colours")
-	config.Flags(flags, "store", "seal_key_file")
+	config.Flags(flags, "store", "seal_key")
 
 	root.AddGroup(&cobra.Group{ID: "issue", Title: "Issue:"}, &cobra.Group{ID: "check", Title: "Check:"},
 		&cobra.Group{ID: "keys", Title: "Keys:"}, &cobra.Group{ID: "other", Title: "Other:"})
@@ -127,7 +127,7 @@ them, rotates and revokes them, and verifies tokens.`,
 	}
 	add("issue", a.newServe(), a.newToken(), a.newClients(), a.newAssertion())
 	add("check", a.newVerify(), a.newInspect(), a.newThumbprint(), a.newHealthcheck())
-	add("keys", a.newKeys(), a.newJWKS(), a.newStore())
+	add("keys", a.newKeys(), a.newJWKS(), a.newStore(), a.newSeal())
 	add("other", a.newConfig(), a.newCompletion(), a.newVersion(), a.newHelp(root))
 	root.AddCommand(helpTopics()...)
 	return root
@@ -186,6 +186,9 @@ func flagError(c *cobra.Command, err error) error {
 	var known []string
 	if unknown.GetSpecifiedName() == "clients" {
 		return fmt.Errorf("%w: clients are listed in the settings file; see 'jwksctl clients --help'", err)
+	}
+	if hint := config.Renamed(unknown.GetSpecifiedName()); hint != "" {
+		return fmt.Errorf("%w; %s", err, hint)
 	}
 	c.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
 	if near := spelling.Nearest(unknown.GetSpecifiedName(), known); near != "" {

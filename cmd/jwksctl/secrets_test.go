@@ -133,7 +133,7 @@ func TestSecretsInOtherForms(t *testing.T) {
 		} {
 			run("", args...)
 		}
-		for _, setting := range []string{"STORE", "SEAL_KEY_FILE", "TLS_CERT", "READY_FILE", "ALGORITHM", "TOKEN_TTL"} {
+		for _, setting := range []string{"STORE", "SEAL_KEY", "TLS_CERT", "READY_FILE", "ALGORITHM", "TOKEN_TTL"} {
 			run("JWKSCTL_"+setting+"="+secret, "token")
 		}
 	}
@@ -150,7 +150,7 @@ func TestMessagesThatAreNoSecrets(t *testing.T) {
 		`open /srv/MICROSERVICE/key.pem: no such file or directory`,
 		`not a JWK Set: it has no array "keys"`,
 		`a public key was expected, but the JWK has the private member "d"`,
-		`seal key: not a key file: it is one line that starts with "jwksctl-seal-key-1 "`,
+		`seal key env:SEAL: not a sealing key: its line starts with "jwksctl-seal-key-1 "`,
 		`the metric jwksctl_http_request_duration_seconds_bucket is a counter`,
 		`no key has kid "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"`,
 	} {

@@ -2,8 +2,14 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/fips140"
+	"crypto/rsa"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"sync/atomic"
@@ -62,6 +68,9 @@ func (c *certificate) report(ctx context.Context, err error) {
 
 func (c *certificate) load() error {
 	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	if err == nil {
+		err = checkCertificateKey(pair.Leaf)
+	}
 	if err != nil {
 		if _, named := errors.AsType[*fs.PathError](err); !named {
 			err = errors.New(c.certFile + ", " + c.keyFile + ": " + err.Error())
@@ -69,5 +78,21 @@ func (c *certificate) load() error {
 		return err
 	}
 	c.pair.Store(&pair)
+	return nil
+}
+
+// checkCertificateKey refuses a key with which every handshake would fail: one on a curve
+// that TLS does not have, and in a mode of FIPS 140-3 a short RSA key.
+func checkCertificateKey(c *x509.Certificate) error {
+	switch key := c.PublicKey.(type) {
+	case *ecdsa.PublicKey:
+		if key.Curve != elliptic.P256() && key.Curve != elliptic.P384() && key.Curve != elliptic.P521() {
+			return fmt.Errorf("the key is on the curve %s, which TLS does not have: use one on P-256, P-384 or P-521", key.Curve.Params().Name)
+		}
+	case *rsa.PublicKey:
+		if bits := key.N.BitLen(); fips140.Enabled() && bits < 2048 {
+			return fmt.Errorf("the RSA key has %d bits, and FIPS 140-3 mode needs at least 2048", bits)
+		}
+	}
 	return nil
 }

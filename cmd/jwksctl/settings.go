@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 
 	"github.com/spf13/cobra"
@@ -11,16 +12,18 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/config"
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 	"github.com/jwksctl/jwksctl/pkg/keys"
+	"github.com/jwksctl/jwksctl/pkg/seal"
 	"github.com/jwksctl/jwksctl/pkg/store"
 )
 
 // settings are the settings of one command, and the places that follow from them.
 type settings struct {
 	config.Config
-	places places
-	log    *slog.Logger   // what the keyset reports; serve has another one
-	flags  *pflag.FlagSet // with which they were loaded, to load them again
-	audit  *auditor       // nil for a command that signs and changes nothing, or if there is no audit log
+	places  places
+	sealEnv seal.Environment // what a source of sealing keys uses of the process, without a log
+	log     *slog.Logger     // what the keyset reports; serve has another one
+	flags   *pflag.FlagSet   // with which they were loaded, to load them again
+	audit   *auditor         // nil for a command that signs and changes nothing, or if there is no audit log
 }
 
 // settings loads the settings for a command. Every command refuses the values that no
@@ -30,13 +33,14 @@ func (a *app) settings(flags *pflag.FlagSet) (settings, error) {
 	if err == nil {
 		err = checkValues(c)
 	}
-	return settings{c, findPlaces(c, a.stateFolder), a.warnings(), flags, nil}, err
+	env := seal.Environment{Environ: a.environ, Unset: a.unsetenv}
+	return settings{c, findPlaces(c, a.stateFolder), env, a.warnings(), flags, nil}, err
 }
 
 // checkValues checks each value by itself, as far as package config cannot. Whether the
 // policy's values fit together may depend on the keyset.
 func checkValues(c config.Config) error {
-	for _, path := range []string{c.Store, c.SealKeyFile, c.TLSCert, c.TLSKey, c.ReadyFile, c.AuditLog} {
+	for _, path := range []string{c.Store, c.SealKey, c.TLSCert, c.TLSKey, c.ReadyFile, c.AuditLog} {
 		if secretAt(path) >= 0 {
 			return errSecret() // a file that does not exist could be made, and have the secret in its name
 		}
@@ -51,6 +55,11 @@ func checkValues(c config.Config) error {
 	problems := []error{given.Validate()}
 	if c.Store != "" {
 		problems = append(problems, store.CheckURL(c.Store))
+	}
+	if c.SealKey != "" {
+		if _, err := seal.ParseSource(c.SealKey); err != nil {
+			problems = append(problems, fmt.Errorf("seal_key: %w", err))
+		}
 	}
 	if err := errors.Join(problems...); err != nil {
 		return usageError{err}

@@ -41,7 +41,7 @@ func (a *app) storeCheck(ctx context.Context, cfg settings, out output) error {
 	}
 	defer func() { _ = s.Close() }() // nothing was written
 	o := storeOptions(cfg, cfg.places, s)
-	if o.Sealer, err = sealerIfThere(cfg.places); err != nil {
+	if o.Sealer, err = sealerIfThere(ctx, cfg); err != nil {
 		return err
 	}
 	results, err := keys.Check(ctx, o)
@@ -54,15 +54,17 @@ func (a *app) storeCheck(ctx context.Context, cfg settings, out output) error {
 	return a.printChecks(out, cfg.places, results)
 }
 
-// sealerIfThere reads the sealing key, nil if there is none.
-func sealerIfThere(p places) (keys.Sealer, error) {
-	if p.sealKey == "" {
+// sealerIfThere reads the sealing keys, nil if they are in a file that does not exist.
+func sealerIfThere(ctx context.Context, c settings) (keys.Sealer, error) {
+	if c.places.sealKey.IsZero() {
 		return nil, nil
 	}
-	if _, err := os.Lstat(p.sealKey); errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	if path, ok := c.places.sealKey.Path(); ok {
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
 	}
-	return openSealer(p, false)
+	return openSealer(ctx, c, false)
 }
 
 // printChecks prints the results. Those that did not run are named on standard error too.

@@ -159,12 +159,13 @@ func (a *app) printCopied(o storeCopyOptions, ks keys.Keyset, source, target pla
 	a.printMessage("%s has the keyset, at version %d, epoch %d. %s is marked as moved: no process changes it,\n"+
 		"and its servers stop signing and publishing within max_staleness (%s). Next:", storeName(target), ks.Version, ks.Epoch, storeName(source), roughly(stops))
 	sealingKey := fmt.Sprintf("keep the sealing key %s", source.sealKey)
-	switch target.sealKey {
-	case source.sealKey:
-	case "":
-		sealingKey = fmt.Sprintf("name the sealing key %s in seal_key_file", source.sealKey)
+	switch path, isFile := target.sealKey.Path(); {
+	case target.sealKey == source.sealKey:
+	case isFile:
+		from, _ := source.sealKey.Path() // both are files, because neither is in the settings
+		sealingKey = fmt.Sprintf("copy the sealing key %s to %s, or name it in seal_key", from, path)
 	default:
-		sealingKey = fmt.Sprintf("copy the sealing key %s to %s, or name it in seal_key_file", source.sealKey, target.sealKey)
+		sealingKey = fmt.Sprintf("name the sealing key %s in seal_key", source.sealKey)
 	}
 	for i, step := range []string{
 		sealingKey + "; each server needs it",

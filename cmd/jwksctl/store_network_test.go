@@ -26,7 +26,7 @@ func TestStoreCommandsOnPostgreSQL(t *testing.T) {
 	m.want(m.run(5, "token"), "moved to postgres://")
 	m.want(m.run(exitUsage, "store", "copy", file("first"), "postgres://u:secret@h/d"), "TO has a password")
 
-	m = newMachine(t, database, "JWKSCTL_SEAL_KEY_FILE="+filepath.Join(folder, "first", "seal.key"))
+	m = newMachine(t, database, "JWKSCTL_SEAL_KEY=file:"+filepath.Join(folder, "first", "seal.key"))
 	if got := m.run(exitDone, "keys", "list"); got != kids {
 		t.Errorf("keys before and after the copy:\n%s\n%s", kids, got)
 	}

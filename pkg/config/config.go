@@ -38,8 +38,8 @@ type Config struct {
 	ClockSkew        time.Duration
 	ExpiredTokens    bool
 
-	Store       string // URL; empty is a SQLite file in the user's state folder
-	SealKeyFile string // path; empty is beside the store, or in the user's state folder if that is no file
+	Store   string // URL; empty is a SQLite file in the user's state folder
+	SealKey string // file:PATH, env:NAME, credential:NAME or exec:COMMAND; empty is a file beside the store, or in the user's state folder if that is no file
 
 	LogFormat string // text or json; empty is text on a terminal, json elsewhere
 	LogLevel  string // debug, info, warn or error

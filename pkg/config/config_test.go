@@ -43,7 +43,7 @@ func values() map[string][3]string {
 		"clock_skew":         {"100ms", "2s", "3s"},
 		"expired_tokens":     {"false", "true", "false"},
 		"store":              {"sqlite:a.db", "sqlite:b.db", "sqlite:c.db"},
-		"seal_key_file":      {"a", "b", "c"},
+		"seal_key":           {"file:a", "env:B", "exec:c d"},
 		"log_format":         {"text", "json", "text"},
 		"log_level":          {"debug", "warn", "error"},
 		"audit_log":          {"a", "stderr", "c"},
@@ -173,7 +173,7 @@ func TestLoadFillsEachField(t *testing.T) {
 		Issuer: "https://a.example", Audience: []string{"a"}, Algorithm: "ES256", KeySize: 2048,
 		RotationInterval: 12 * time.Hour, TokenTTL: time.Minute, JWKSMaxAge: time.Second,
 		MaxStaleness: time.Minute, Leeway: time.Second, ClockSkew: 100 * time.Millisecond,
-		ExpiredTokens: false, Store: "sqlite:a.db", SealKeyFile: "a", LogFormat: "text", LogLevel: "debug",
+		ExpiredTokens: false, Store: "sqlite:a.db", SealKey: "file:a", LogFormat: "text", LogLevel: "debug",
 		AuditLog: "a", AuditRequired: new(true),
 		RateLimit: 1.5, MaxConnections: 1, DrainDelay: time.Second, DrainTimeout: time.Second, PprofPort: 6001,
 	}

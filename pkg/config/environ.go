@@ -54,6 +54,9 @@ func isService(name, value string) bool {
 // didYouMean is the end of a message about an unknown name: the most similar known
 // name, if one is similar enough. The prefix that all variables have does not count.
 func didYouMean(name string, known []string) string {
+	if hint := Renamed(name); hint != "" {
+		return "; " + hint
+	}
 	name, isVariable := strings.CutPrefix(name, prefix)
 	var names []string
 	for _, k := range known {
@@ -66,4 +69,13 @@ func didYouMean(name string, known []string) string {
 		return fmt.Sprintf("; did you mean %s?", near)
 	}
 	return "; see jwksctl help config for all settings"
+}
+
+// Renamed is a hint at what has become of a setting or a flag that had another name, "" if
+// it had none.
+func Renamed(name string) string {
+	if strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, prefix)), "-", "_") != "seal_key_file" {
+		return ""
+	}
+	return "it is seal_key now: write file:PATH in place of PATH"
 }

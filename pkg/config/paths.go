@@ -14,7 +14,7 @@ import (
 // os.Environ. A folder that really has the name ~ is ./~. It also refuses the content of
 // a key file in place of its name, and does not repeat it.
 func CheckPath(path string, environ []string) error {
-	if strings.Contains(path, "\n") || strings.Contains(path, "-----BEGIN ") || strings.HasPrefix(path, "jwksctl-seal-key-") {
+	if strings.Contains(path, "\n") || strings.Contains(path, "-----BEGIN ") || strings.Contains(path, "jwksctl-seal-key-") {
 		return errors.New("want the name of a file, not its content")
 	}
 	meant, unknown := path, false
@@ -28,7 +28,7 @@ func CheckPath(path string, environ []string) error {
 		return ""
 	}
 	scheme := ""
-	for _, s := range []string{"sqlite:", UnixPrefix} {
+	for _, s := range []string{"sqlite:", "file:", UnixPrefix} {
 		if rest, ok := strings.CutPrefix(path, s); ok {
 			scheme, path, meant = s, rest, rest
 		}
@@ -50,8 +50,8 @@ func CheckPath(path string, environ []string) error {
 	return fmt.Errorf("%s%s: only a shell expands ~ and variables: write %s%s", scheme, path, scheme, cmp.Or(strings.TrimSuffix(meant, "/"), "/"))
 }
 
-// path returns the value of a setting that is a path, or names the file of a store or a
-// socket.
+// path returns the value of a setting that is a path, or names the file of a store, of the
+// sealing keys or of a socket.
 func (s setting) path(c *Config) (path string, ok bool) {
 	switch s.key {
 	case "host":
@@ -64,8 +64,8 @@ func (s setting) path(c *Config) (path string, ok bool) {
 		return c.ReadyFile, true
 	case "audit_log":
 		return c.AuditLog, true
-	case "seal_key_file":
-		return c.SealKeyFile, true
+	case "seal_key":
+		return c.SealKey, strings.HasPrefix(c.SealKey, "file:")
 	case "store":
 		return c.Store, strings.HasPrefix(c.Store, "sqlite:")
 	}

@@ -56,7 +56,7 @@ func TestCheckPath(t *testing.T) {
 func TestPathsThatOnlyAShellExpands(t *testing.T) {
 	home := "HOME=/home/me"
 	for key, value := range map[string]string{
-		"tls_cert": "~/x", "tls_key": "$HOME/x", "ready_file": "~/x", "seal_key_file": "${HOME}/x", "store": "sqlite:~/x", "host": "unix:~/x",
+		"tls_cert": "~/x", "tls_key": "$HOME/x", "ready_file": "~/x", "seal_key": "file:${HOME}/x", "store": "sqlite:~/x", "host": "unix:~/x",
 	} {
 		variable := "JWKSCTL_" + strings.ToUpper(key)
 		flag := "--" + strings.ReplaceAll(key, "_", "-")

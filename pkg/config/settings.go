@@ -65,7 +65,7 @@ func table() []setting {
 		{"expired_tokens", GroupPolicy, false, func(c *Config) any { return &c.ExpiredTokens }, "issue expired tokens, signed by an unpublished key, on request"},
 
 		{"store", GroupStore, true, func(c *Config) any { return &c.Store }, "URL of the store; auto is a SQLite file in the user's state folder"},
-		{"seal_key_file", GroupStore, true, func(c *Config) any { return &c.SealKeyFile }, "file with the key that seals private keys; auto is beside the store, or in the user's state folder if the store is no file"},
+		{"seal_key", GroupStore, true, func(c *Config) any { return &c.SealKey }, "where the keys that seal private keys are: file:PATH, env:NAME, credential:NAME or exec:COMMAND; auto is a file beside the store, or in the user's state folder if the store is no file"},
 
 		{"log_format", GroupLog, true, func(c *Config) any { return &c.LogFormat }, "text or json; auto is text on a terminal and json elsewhere"},
 		{"log_level", GroupLog, false, func(c *Config) any { return &c.LogLevel }, "debug, info, warn or error"},

@@ -5,9 +5,10 @@
 // # Parts
 //
 // A [Keyset] is one document that holds the policy and all public keys with their
-// stamps. A [Store] holds that document and the private keys, sealed by a [Sealer]. It
-// replaces the document by compare-and-swap, and adds and deletes private keys in the
-// same transaction. A [Ring] is one process's live view of the keyset: it signs and
+// stamps. A [Store] holds that document and the private keys, all sealed by a [Sealer]
+// under the sealing key that the document names. It replaces the document by
+// compare-and-swap, and adds, replaces and deletes private keys in the same transaction.
+// A [Ring] is one process's live view of the keyset: it signs and
 // publishes from memory and takes the timed steps. A Ring of [OpenReader] only publishes:
 // it needs no sealing key and no right to read private keys. A [Witness] keeps a copy of the
 // newest document on a machine, so that a store that was restored from a backup is

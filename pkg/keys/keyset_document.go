@@ -27,7 +27,7 @@ const (
 //
 //	{
 //	  "schema": 1, "id": "Fb3k…", "version": 7, "changed_at": "2026-01-02T15:04:05Z",
-//	  "sealing_key": "seal-0123456789abcdef",
+//	  "sealing_key": "seal-0123456789abcdef", "sealing_key_before": "seal-…",
 //	  "policy": {"rotation_interval": "24h0m0s", …},
 //	  "acts_until": …, "docs_until": …, "tokens_until": …,
 //	  "keys": [{"jwk": {"kty": "RSA", "kid": …}, "created_at": …, "ready_at": …}, …],
@@ -45,9 +45,13 @@ type Keyset struct {
 	ClockEpoch uint64    `json:"clock_epoch,omitempty"` // how often an operator moved stamps from the future back
 	Version    uint64    `json:"version"`
 	ChangedAt  time.Time `json:"changed_at"`         // the latest time on any clock that changed it
-	SealingKey string    `json:"sealing_key"`        // the name of the key that seals the private keys
+	SealingKey string    `json:"sealing_key"`        // the name of the key that seals the private keys, all of them
 	MovedTo    string    `json:"moved_to,omitempty"` // the store to which the keyset was copied; nobody may use it here
 	Policy     Policy    `json:"policy"`
+
+	// SealingKeyBefore is the sealing key before the last rotation of it. Backups from before
+	// that need it.
+	SealingKeyBefore string `json:"sealing_key_before,omitempty"`
 
 	// The limits of what earlier policies allowed: until when a process may act on
 	// such a policy, a cache may keep a JWKS published under it, and a token minted
@@ -103,6 +107,9 @@ func (ks Keyset) validate() error {
 	}
 	if ks.Version == 0 || ks.ID == "" || ks.SealingKey == "" || ks.ChangedAt.IsZero() {
 		return errors.New("id, version, sealing_key or changed_at is missing")
+	}
+	if ks.SealingKeyBefore == ks.SealingKey {
+		return errors.New("sealing_key and sealing_key_before are the same")
 	}
 	if _, err := base64.RawURLEncoding.DecodeString(ks.ID); err != nil {
 		return fmt.Errorf("id %q is not a kid", ks.ID) // the id is part of a file name of the witness

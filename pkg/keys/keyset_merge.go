@@ -13,8 +13,9 @@ import (
 func (ks Keyset) merge(seen Keyset, now time.Time, in StepInput) (Keyset, Effect) {
 	d := seen.draft(now)
 	d.ks.Epoch, d.ks.Version = max(ks.Epoch, seen.Epoch)+1, ks.Version
-	d.ks.Writes = ks.Writes // of the versions before this one
-	d.ks.MovedTo = ""       // the operator uses this store
+	d.ks.Writes = ks.Writes                                                     // of the versions before this one
+	d.ks.MovedTo = ""                                                           // the operator uses this store
+	d.ks.SealingKey, d.ks.SealingKeyBefore = ks.SealingKey, ks.SealingKeyBefore // of the private keys in it
 	d.ks.ClockEpoch = max(ks.ClockEpoch, seen.ClockEpoch)
 	d.ks.ChangedAt = latest(ks.ChangedAt, seen.ChangedAt)
 	d.ks.ActsUntil = latest(latest(ks.ActsUntil, seen.ActsUntil), now.Add(ks.Policy.MaxStaleness+ks.Policy.ClockSkew))

@@ -23,6 +23,7 @@ const (
 	StepAcceptRestore Step = "accept" // of a restored backup
 	StepSetPolicy     Step = "policy"
 	StepAcceptClock   Step = "clock" // after another clock wrote stamps from the future
+	StepSeal          Step = "seal"  // every private key under another sealing key
 
 	// StepPostpone moves the stamps of a version that landed late to later times. It is
 	// due at once for a process that has proof of that.
@@ -31,7 +32,7 @@ const (
 
 // Steps lists all steps.
 func Steps() []Step {
-	return []Step{StepCreate, StepPublish, StepActivate, StepDestroy, StepExpire, StepSpecimen, StepRevoke, StepImport, StepAcceptRestore, StepSetPolicy, StepAcceptClock, StepPostpone}
+	return []Step{StepCreate, StepPublish, StepActivate, StepDestroy, StepExpire, StepSpecimen, StepRevoke, StepImport, StepAcceptRestore, StepSetPolicy, StepAcceptClock, StepSeal, StepPostpone}
 }
 
 // Event is one step on one key: it was taken at At, or is due from At on.
@@ -174,7 +175,7 @@ func (ks Keyset) Advance(now time.Time, in StepInput) (Keyset, Effect, []*Refusa
 			}
 		case StepSpecimen:
 			fresh = d.replaceSpecimen(fresh)
-		case StepCreate, StepRevoke, StepImport, StepAcceptRestore, StepSetPolicy, StepAcceptClock, StepPostpone:
+		case StepCreate, StepRevoke, StepImport, StepAcceptRestore, StepSetPolicy, StepAcceptClock, StepSeal, StepPostpone:
 		}
 	}
 	next, effect := d.finish()

@@ -18,8 +18,8 @@ var (
 	ErrUnavailable = errors.New("the key store is unavailable")
 	// ErrStale: the keyset was not confirmed with the store for max_staleness.
 	ErrStale = errors.New("the keyset could not be confirmed with the store for too long")
-	// ErrSealingKey: the private keys are sealed under another key.
-	ErrSealingKey = errors.New("this is not the sealing key of the keyset")
+	// ErrSealingKey: this machine does not have the key under which the private keys are sealed.
+	ErrSealingKey = errors.New("the sealing key of the keyset is missing")
 	// ErrClockSkew: clock_skew is shorter than Store.MinClockSkew.
 	ErrClockSkew = errors.New("clock_skew is too short for this store")
 	// ErrUnreadable: a private key is missing or cannot be opened.
@@ -110,7 +110,7 @@ func Read(ctx context.Context, o Options) (Keyset, error) {
 }
 
 // Open reads the keyset and opens the private keys. It never creates anything: an
-// empty store is ErrNoKeyset, another sealing key is ErrSealingKey, a clock_skew that is
+// empty store is ErrNoKeyset, a sealing key that this machine does not have is ErrSealingKey, a clock_skew that is
 // too short for the store is ErrClockSkew. A private key that cannot be opened is no error
 // here: the ring publishes, and SigningKey returns the reason.
 func Open(ctx context.Context, o Options) (*Ring, error) {
@@ -177,7 +177,7 @@ func (r *Ring) create(ctx context.Context, p Policy, first jwk.PrivateKey) error
 		return err
 	}
 	now := r.clock.readUnchecked()
-	ks, effect := createKeyset(p, r.sealer.Name(), now.wall, active.Public(), pending.Public())
+	ks, effect := createKeyset(p, r.sealer.Names()[0], now.wall, active.Public(), pending.Public())
 	if !first.IsZero() {
 		ks.Keys[0].Imported = true
 		ks.ID = pending.KeyID() // other keysets may begin with the same key

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/jwksctl/jwksctl/pkg/jwk"
@@ -40,18 +41,46 @@ const (
 	clockAny
 )
 
-// newKeyFunc returns the new key that a decision may need, the zero value if it needs
-// none. It is called before the clock is read, because it may take seconds.
-type newKeyFunc func(ks Keyset) (jwk.PrivateKey, error)
+// keysToStore are the private keys that a decision may put into the store.
+type keysToStore struct {
+	fresh jwk.PrivateKey            // a new key; the zero value if there is none
+	again map[string]jwk.PrivateKey // keys that the store has, by kid, to be sealed again
+}
+
+// byKid has the keys by their kids.
+func (k keysToStore) byKid() map[string]jwk.PrivateKey {
+	out := map[string]jwk.PrivateKey{k.fresh.KeyID(): k.fresh}
+	maps.Copy(out, k.again)
+	return out
+}
+
+// keysFunc returns the private keys that a decision may need. It is called before the
+// clock is read, because it may take seconds.
+type keysFunc func(ctx context.Context, ks Keyset) (keysToStore, error)
+
+// noKeys is the keysFunc of a decision that needs none.
+func noKeys(context.Context, Keyset) (keysToStore, error) { return keysToStore{}, nil }
 
 // newKeyIf returns a new key if the keyset needs one.
-func (r *Ring) newKeyIf(needed func(Keyset) bool) newKeyFunc {
-	return func(ks Keyset) (jwk.PrivateKey, error) {
+func (r *Ring) newKeyIf(needed func(Keyset) bool) keysFunc {
+	return func(_ context.Context, ks Keyset) (keysToStore, error) {
 		if !needed(ks) {
-			return jwk.PrivateKey{}, nil
+			return keysToStore{}, nil
 		}
-		return r.spare.getOrGenerate(ks.Policy, r.generate)
+		key, err := r.spare.getOrGenerate(ks.Policy, r.generate)
+		return keysToStore{fresh: key}, err
 	}
+}
+
+// readAndPrepare reads the keyset, and gets the keys for a decision, unless late landings
+// have to be corrected first.
+func (r *Ring) readAndPrepare(ctx context.Context, keys keysFunc) (*view, keysToStore, error) {
+	v, err := r.refresh(ctx)
+	if err != nil || len(v.late) > 0 {
+		return v, keysToStore{}, err
+	}
+	store, err := keys(ctx, v.ks)
+	return v, store, err
 }
 
 // decide applies a decision to a view, by one reading of the clock. decidedAt is the
@@ -87,7 +116,7 @@ func (r *Ring) decide(
 // change carries a decision out: read, decide, swap, and again if another process was
 // first. Late landings are corrected before the decision, so that no decision is based
 // on a stamp that is too early.
-func (r *Ring) change(ctx context.Context, newKey newKeyFunc, rule clockRule, decide decision) error {
+func (r *Ring) change(ctx context.Context, keys keysFunc, rule clockRule, decide decision) error {
 	if r.reader {
 		return ErrReader
 	}
@@ -95,7 +124,7 @@ func (r *Ring) change(ctx context.Context, newKey newKeyFunc, rule clockRule, de
 	defer r.updates.Unlock()
 	var failed, unclear error
 	for attempts, failures := 0, 0; attempts < maxAttempts && failures < maxFailures && ctx.Err() == nil; attempts++ {
-		v, err := r.refresh(ctx)
+		v, store, err := r.readAndPrepare(ctx, keys)
 		if errors.Is(err, ErrUnavailable) {
 			failed = err
 			if errors.Is(err, context.DeadlineExceeded) {
@@ -113,18 +142,14 @@ func (r *Ring) change(ctx context.Context, newKey newKeyFunc, rule clockRule, de
 			}
 			continue
 		}
-		key, err := newKey(v.ks)
-		if err != nil {
-			return orUnclear(unclear, err)
-		}
-		next, effect, decidedAt, err := r.decide(v, key.Public(), rule, decide)
+		next, effect, decidedAt, err := r.decide(v, store.fresh.Public(), rule, decide)
 		if err != nil {
 			return orUnclear(unclear, r.countRefused(err))
 		}
 		if effect.Empty() {
 			return nil
 		}
-		err = r.swap(ctx, v.ks, next, effect, map[string]jwk.PrivateKey{key.KeyID(): key}, decidedAt)
+		err = r.swap(ctx, v.ks, next, effect, store.byKid(), decidedAt)
 		if err == nil {
 			if _, err = r.refresh(ctx); err != nil {
 				return fmt.Errorf("%w: the change is made, but could not be read back: %v", ErrUnavailable, err)
@@ -165,9 +190,9 @@ func orUnclear(unclear, err error) error {
 	return fmt.Errorf("%w: the change may have been made: %v; then: %v", ErrUnavailable, unclear, err)
 }
 
-// swap seals the new private keys and commits a decision. decidedAt is zero if the
-// decision may land at any time.
-func (r *Ring) swap(ctx context.Context, from, next Keyset, effect Effect, fresh map[string]jwk.PrivateKey, decidedAt time.Time) error {
+// swap seals the private keys that the effect stores, which are among keys, and commits a
+// decision. decidedAt is zero if the decision may land at any time.
+func (r *Ring) swap(ctx context.Context, from, next Keyset, effect Effect, keys map[string]jwk.PrivateKey, decidedAt time.Time) error {
 	// Half of e is for the write to land, the other half is for the clocks. A policy
 	// change computes its stamps with the old e.
 	e := min(from.Policy.ClockSkew, next.Policy.ClockSkew)
@@ -181,12 +206,12 @@ func (r *Ring) swap(ctx context.Context, from, next Keyset, effect Effect, fresh
 	}
 	c.Put = make(map[string][]byte, len(effect.Put))
 	for _, kid := range effect.Put {
-		key := fresh[kid]
+		key := keys[kid]
 		der, err := key.MarshalPKCS8()
 		if err != nil {
 			return err
 		}
-		if c.Put[kid], err = r.sealer.Seal(der, sealingContext(key.Public())); err != nil {
+		if c.Put[kid], err = r.sealer.Seal(next.SealingKey, der, sealingContext(key.Public())); err != nil {
 			return err
 		}
 	}

@@ -165,16 +165,19 @@ func (r *Ring) checkPrivateKeys(ctx context.Context, results *checkResults, ks K
 // checkOpen opens each private key that belongs to the keyset.
 func (r *Ring) checkOpen(ctx context.Context, results *checkResults, ks Keyset, stored []string) error {
 	const name = "private_keys_open"
-	switch {
-	case r.sealer == nil:
+	if r.sealer == nil {
 		results.add(name, CheckNotRun, "there is no sealing key on this machine")
 		return nil
-	case r.sealer.Name() != ks.SealingKey:
-		results.add("sealing_key", CheckFinding, fmt.Sprintf("the private keys are sealed under %s, this key is %s", ks.SealingKey, r.sealer.Name()))
-		results.add(name, CheckNotRun, "this is another sealing key")
-		return nil
 	}
-	results.add("sealing_key", CheckOK, ks.SealingKey)
+	switch err := r.checkSealingKey(ctx, ks); {
+	case errors.Is(err, ErrSealingKey):
+		results.add("sealing_key", CheckFinding, err.Error())
+		results.add(name, CheckNotRun, "the sealing key is missing")
+		return nil
+	case err != nil:
+		return err
+	}
+	results.add("sealing_key", CheckOK, r.describeSealingKeys(ks))
 	var findings []string
 	opened := 0
 	for _, k := range ks.allKeys() {
@@ -182,7 +185,7 @@ func (r *Ring) checkOpen(ctx context.Context, results *checkResults, ks Keyset, 
 		if !slices.Contains(ks.privateKeys(), kid) || !slices.Contains(stored, kid) {
 			continue
 		}
-		_, err := r.openPrivateKey(ctx, k.JWK)
+		_, err := r.openPrivateKey(ctx, k.JWK, ks.SealingKey)
 		switch {
 		case errors.Is(err, ErrNoPrivateKey):
 			return errChangedDuringRead
@@ -195,4 +198,20 @@ func (r *Ring) checkOpen(ctx context.Context, results *checkResults, ks Keyset, 
 	}
 	results.addFindings(name, findings, fmt.Sprintf("%d opened, each belongs to its kid", opened))
 	return nil
+}
+
+// describeSealingKeys says under which sealing key the private keys are, and for what the
+// source has other ones.
+func (r *Ring) describeSealingKeys(ks Keyset) string {
+	text := "the private keys are sealed under " + ks.SealingKey
+	for _, name := range r.sealer.Names() {
+		switch name {
+		case ks.SealingKey:
+		case ks.SealingKeyBefore:
+			text += fmt.Sprintf("; %s has %s too, the key before: remove it there", r.sealer.Source(), name)
+		default:
+			text += fmt.Sprintf("; %s has %s too, which waits for 'jwksctl seal rotate'", r.sealer.Source(), name)
+		}
+	}
+	return text
 }

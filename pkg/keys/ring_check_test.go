@@ -113,7 +113,7 @@ func TestCheckFindsWhatIsWrongWithPrivateKeys(t *testing.T) {
 
 	wrong := f.check(t, func(o *keys.Options) { o.Sealer = newSealer(t) })
 	wantCheck(t, wrong, "sealing_key", keys.CheckFinding, "sealed under")
-	wantCheck(t, wrong, "private_keys_open", keys.CheckNotRun, "another sealing key")
+	wantCheck(t, wrong, "private_keys_open", keys.CheckNotRun, "the sealing key is missing")
 }
 
 // A private key that was deleted by the document and is still there.

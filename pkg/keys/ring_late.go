@@ -4,8 +4,6 @@ import (
 	"context"
 	"slices"
 	"time"
-
-	"github.com/jwksctl/jwksctl/pkg/jwk"
 )
 
 // lastConfirmed is the time at which the process confirmed a view last, as far as the
@@ -49,8 +47,7 @@ func (r *Ring) postponeStamps(ctx context.Context) error {
 	if len(r.view.Load().late) == 0 {
 		return nil
 	}
-	noKey := func(Keyset) (jwk.PrivateKey, error) { return jwk.PrivateKey{}, nil }
-	return r.change(ctx, noKey, clockAny, func(ks Keyset, _ time.Time, _ StepInput) (Keyset, Effect, error) {
+	return r.change(ctx, noKeys, clockAny, func(ks Keyset, _ time.Time, _ StepInput) (Keyset, Effect, error) {
 		return ks, Effect{}, nil
 	})
 }

@@ -114,15 +114,15 @@ func (r *Ring) setView(ctx context.Context, v *view) {
 }
 
 // openPrivateKeys opens the private keys that the process may sign with. A later step
-// may have deleted one since the document was read. Therefore, if one is missing, the
-// document is read again before the key counts as unreadable.
+// may have deleted one since the document was read, or sealed it under another key.
+// Therefore, if one cannot be opened, the document is read again before the key counts as
+// unreadable.
 func (r *Ring) openPrivateKeys(ctx context.Context, v, old *view) error {
 	if r.reader {
 		return nil
 	}
-	if name := r.sealer.Name(); name != v.ks.SealingKey {
-		return fmt.Errorf("%w: the private keys are sealed under %s, this key is %s; give the key file that was created with the store",
-			ErrSealingKey, v.ks.SealingKey, name)
+	if err := r.checkSealingKey(ctx, v.ks); err != nil {
+		return err
 	}
 	if err := v.ks.checkEngine(r.store, raiseClockSkew); err != nil { // it was copied from a store of another kind
 		return err
@@ -134,14 +134,12 @@ func (r *Ring) openPrivateKeys(ctx context.Context, v, old *view) error {
 			v.privateKeys[kid] = old.privateKeys[kid]
 			continue
 		}
-		key, err := r.openPrivateKey(ctx, k.JWK)
+		key, err := r.openPrivateKey(ctx, k.JWK, v.ks.SealingKey)
 		if errors.Is(err, ErrUnavailable) {
 			return err
 		}
-		if errors.Is(err, ErrNoPrivateKey) {
-			if rec, again := r.load(ctx); again != nil || rec.Version != v.ks.Version {
-				return errChangedDuringRead
-			}
+		if err != nil && r.changedSince(ctx, v.ks) {
+			return errChangedDuringRead
 		}
 		v.privateKeys[kid] = privateKey{key, err}
 	}
@@ -149,7 +147,9 @@ func (r *Ring) openPrivateKeys(ctx context.Context, v, old *view) error {
 	return nil
 }
 
-func (r *Ring) openPrivateKey(ctx context.Context, public jwk.PublicKey) (jwk.PrivateKey, error) {
+// openPrivateKey opens the private key that the store has, sealed under the sealing key
+// with that name.
+func (r *Ring) openPrivateKey(ctx context.Context, public jwk.PublicKey, sealingKey string) (jwk.PrivateKey, error) {
 	sealed, err := r.sealedKey(ctx, public.KeyID())
 	if errors.Is(err, ErrNoPrivateKey) {
 		return jwk.PrivateKey{}, err
@@ -157,7 +157,7 @@ func (r *Ring) openPrivateKey(ctx context.Context, public jwk.PublicKey) (jwk.Pr
 	if err != nil {
 		return jwk.PrivateKey{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	der, err := r.sealer.Open(sealed, sealingContext(public))
+	der, err := r.sealer.Open(sealingKey, sealed, sealingContext(public))
 	if err != nil {
 		return jwk.PrivateKey{}, err
 	}

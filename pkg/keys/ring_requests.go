@@ -76,7 +76,8 @@ func revocation(kid string, req StepRequest) decision {
 
 // Import makes a key that was generated elsewhere the pending one; see Keyset.Import.
 func (r *Ring) Import(ctx context.Context, key jwk.PrivateKey) error {
-	return r.change(ctx, func(Keyset) (jwk.PrivateKey, error) { return key, nil }, clockTrusted, Keyset.Import)
+	imported := func(context.Context, Keyset) (keysToStore, error) { return keysToStore{fresh: key}, nil }
+	return r.change(ctx, imported, clockTrusted, Keyset.Import)
 }
 
 // Export returns the private key of the active or the pending key. The error is
@@ -99,8 +100,7 @@ func (r *Ring) Export(kid string) (jwk.PrivateKey, error) {
 func (r *Ring) SetPolicy(ctx context.Context, s Settings) ([]Difference, error) {
 	s.MinClockSkew = r.store.MinClockSkew()
 	var changed []Difference
-	noKey := func(Keyset) (jwk.PrivateKey, error) { return jwk.PrivateKey{}, nil }
-	err := r.change(ctx, noKey, clockTrustedToChange, func(ks Keyset, now time.Time, in StepInput) (Keyset, Effect, error) {
+	err := r.change(ctx, noKeys, clockTrustedToChange, func(ks Keyset, now time.Time, in StepInput) (Keyset, Effect, error) {
 		p, err := ks.Policy.With(s)
 		if err != nil {
 			return ks, Effect{}, err
@@ -117,8 +117,7 @@ func (r *Ring) SetPolicy(ctx context.Context, s Settings) ([]Difference, error) 
 // stamp; see Keyset.AcceptClock. It refuses a clock that jumped or that differs from
 // the store's.
 func (r *Ring) AcceptClock(ctx context.Context) error {
-	noKey := func(Keyset) (jwk.PrivateKey, error) { return jwk.PrivateKey{}, nil }
-	return r.change(ctx, noKey, clockDespiteStamps, Keyset.AcceptClock)
+	return r.change(ctx, noKeys, clockDespiteStamps, Keyset.AcceptClock)
 }
 
 // PreviewAcceptClock is the keyset as AcceptClock would make it. It commits nothing.

@@ -58,7 +58,7 @@ func (r *Ring) acceptOnce(ctx context.Context, acceptClock bool) error {
 // commitMerge replaces the restored document by its merge with seen.
 func (r *Ring) commitMerge(ctx context.Context, restored, seen Keyset, acceptClock bool) error {
 	v := view{ks: seen}
-	v.ks.Version = restored.Version // the version at which the store has the private keys
+	v.ks.Version, v.ks.SealingKey = restored.Version, restored.SealingKey // of the private keys that the store has
 	switch err := r.openPrivateKeys(ctx, &v, nil); {
 	case errors.Is(err, errChangedDuringRead):
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)

@@ -117,7 +117,7 @@ func TestAnotherSealingKeyIsAnError(t *testing.T) {
 		"Create": func() (*keys.Ring, error) { return keys.Create(t.Context(), o, keystest.Policy(24*time.Hour)) },
 	} {
 		_, err := open()
-		if !errors.Is(err, keys.ErrSealingKey) || !strings.Contains(err.Error(), other.Name()) || !strings.Contains(err.Error(), f.sealer.Name()) {
+		if !errors.Is(err, keys.ErrSealingKey) || !strings.Contains(err.Error(), other.Names()[0]) || !strings.Contains(err.Error(), f.sealer.Names()[0]) {
 			t.Errorf("%s = %v", name, err)
 		}
 	}

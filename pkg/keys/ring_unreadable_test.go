@@ -2,6 +2,7 @@ package keys_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -92,9 +93,11 @@ func TestAnUnreadableSuccessorNeverSigns(t *testing.T) {
 // plainSealer seals nothing, so that a test can pass one private key off as another.
 type plainSealer struct{}
 
-func (plainSealer) Name() string                          { return "plain" }
-func (plainSealer) Seal(plain, _ []byte) ([]byte, error)  { return plain, nil }
-func (plainSealer) Open(sealed, _ []byte) ([]byte, error) { return sealed, nil }
+func (plainSealer) Names() []string                                 { return []string{"plain"} }
+func (plainSealer) Reload(context.Context) error                    { return nil }
+func (plainSealer) Source() string                                  { return "this test" }
+func (plainSealer) Seal(_ string, plain, _ []byte) ([]byte, error)  { return plain, nil }
+func (plainSealer) Open(_ string, sealed, _ []byte) ([]byte, error) { return sealed, nil }
 
 func TestThePrivateKeyOfAnotherKeyIsUnreadable(t *testing.T) {
 	for name, sealer := range map[string]keys.Sealer{"sealed": nil, "not sealed": plainSealer{}} {
@@ -125,9 +128,9 @@ type contextSealer struct {
 	contexts []string
 }
 
-func (s *contextSealer) Seal(plain, sealContext []byte) ([]byte, error) {
+func (s *contextSealer) Seal(name string, plain, sealContext []byte) ([]byte, error) {
 	s.contexts = append(s.contexts, string(sealContext))
-	return s.Sealer.Seal(plain, sealContext)
+	return s.Sealer.Seal(name, plain, sealContext)
 }
 
 func TestAPrivateKeyIsSealedWithItsContextAndOpenedOnce(t *testing.T) {

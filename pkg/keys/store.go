@@ -56,7 +56,7 @@ type Record struct {
 type Change struct {
 	Version  uint64            // the version to replace; 0 creates the keyset if there is none
 	Document []byte            // the new document; never empty
-	Put      map[string][]byte // sealed private keys to add, by kid
+	Put      map[string][]byte // sealed private keys to add or replace, by kid
 	Delete   []string          // kids whose private keys to delete, also if they are in Put; unknown ones are ignored
 
 	// Deadline is the time by the wall clock after which the change must not become

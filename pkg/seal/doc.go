@@ -1,6 +1,6 @@
-// Package seal encrypts private keys for storage. A [Key] seals bytes together with a
-// context, and opens them only with the same key and the same context. It satisfies
-// keys.Sealer.
+// Package seal encrypts private keys for storage. A [Sealer] has the sealing keys of a
+// [Source]. A key seals bytes together with a context, and opens them only with the same
+// key and the same context. A Sealer satisfies keys.Sealer.
 //
 // A sealed private key is one envelope:
 //
@@ -14,13 +14,28 @@
 // caller that joins it from several parts must make sure that no other parts give the
 // same context.
 //
-// The sealing key is in a file of its own, created with mode 0600, one line of text:
+// The text of a source has one line for each key:
 //
 //	jwksctl-seal-key-1 <43 characters: 32 random bytes, base64url without padding>
 //
-// HKDF-Expand with SHA-256 derives the AES key and the name of the key from the 32
-// bytes. The name is public and reveals nothing about the key.
+// The first key seals the private keys of a new keyset, and every key is accepted. Empty
+// lines are ignored. HKDF-Expand with SHA-256 derives the AES key and the name of the key
+// from the 32 bytes. The name is public and reveals nothing about the key.
 //
-// [Create] makes a key file, complete or not at all, and never replaces one; [Load]
-// only reads. The package does not rotate keys and does not decide where the file is.
+// A source is one of:
+//
+//	file:PATH        a file that other users can neither read nor change
+//	env:NAME         a variable of the environment, which child processes do not get
+//	credential:NAME  the file NAME in the folder that systemd names in CREDENTIALS_DIRECTORY
+//	exec:COMMAND     what a command prints within ten seconds
+//
+// The words of COMMAND are separated by spaces, and single or double quotes make one word
+// of what is between them. There is no shell.
+//
+// [Create] makes a key file, complete or not at all, and never replaces one. It makes
+// nothing in another source; [NewLine] makes a key for those. [Open] only reads, and a
+// Sealer reads its source again when it is asked to. [AddKey] and [KeepKey] change a key
+// file for a rotation; seal does not decide when.
+//
+// No error, log line or printed value contains a key.
 package seal

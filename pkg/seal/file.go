@@ -1,119 +1,84 @@
 package seal
 
 import (
-	"bytes"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/jwksctl/jwksctl/pkg/atomicfile"
 	"github.com/jwksctl/jwksctl/pkg/fileaccess"
 )
 
-const (
-	fileLabel = "jwksctl-seal-key-"
-	fileMagic = fileLabel + "1 "
-	fileMax   = 1 << 10 // bytes; a key file has 62
-)
-
-// Load reads the key file at path. It never creates one. The error matches
-// [fs.ErrNotExist] if there is no such file. It refuses a file that other users may
-// read or change; package fileaccess says who they are.
-func Load(path string) (Key, error) {
+// readFile returns the content of the key file at path. The error matches
+// [fs.ErrNotExist] if there is no such file. It refuses a file that other users may read
+// or change; package fileaccess says who they are.
+func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := fileaccess.CheckLink(path); err != nil {
-			return Key{}, fmt.Errorf("seal key: %v", err)
+			return nil, errors.New(err.Error()) // without fs.ErrNotExist: nothing can be created there
 		}
-		return Key{}, fmt.Errorf("seal key %s: %w: without it the private keys in the store cannot be read; "+
-			"restore the file that was created together with the store", path, fs.ErrNotExist)
+		return nil, fmt.Errorf("%w: without it the private keys in the store cannot be read; "+
+			"restore the file that was created together with the store", fs.ErrNotExist)
 	}
 	if err != nil {
-		return Key{}, fmt.Errorf("seal key: %w", err)
+		return nil, reason(err)
 	}
 	defer f.Close() //nolint:errcheck // only read
-
-	info, err := f.Stat()
+	text, info, err := readRegular(f)
+	if err == nil {
+		err = fileaccess.Check(path, info)
+	}
 	if err != nil {
-		return Key{}, fmt.Errorf("seal key: %w", err)
+		return nil, err
 	}
-	if err := checkFile(path, info); err != nil {
-		return Key{}, fmt.Errorf("seal key %s: %v", path, err)
-	}
-	text, err := io.ReadAll(f)
-	if err != nil {
-		return Key{}, fmt.Errorf("seal key: %w", err)
-	}
-	secret, err := parse(text)
-	if err != nil {
-		return Key{}, fmt.Errorf("seal key %s: %v", path, err)
-	}
-	atomicfile.RemoveLeftovers(path) // a copy of the key that a killed Create left
-	return derive(secret)
+	atomicfile.RemoveLeftovers(path) // copies of keys that a killed process left
+	return text, nil
 }
 
-// checkFile returns an error if the file cannot be a key file.
-func checkFile(path string, info fs.FileInfo) error {
+// reason removes the path from err, because the source has it already.
+func reason(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err
+	}
+	return err
+}
+
+// readRegular reads a regular file of at most textMax bytes. Others, such as a pipe, could
+// block or never end.
+func readRegular(f *os.File) (text []byte, info fs.FileInfo, err error) {
+	info, err = f.Stat()
 	switch {
+	case err != nil:
 	case !info.Mode().IsRegular():
-		return errors.New("not a regular file")
-	case info.Size() > fileMax:
-		return errors.New("not a key file: it is too long")
+		err = errors.New("not a regular file")
+	case info.Size() > textMax:
+		err = errTooLong()
+	default:
+		text, err = io.ReadAll(f)
 	}
-	return fileaccess.Check(path, info)
+	return text, info, err
 }
 
-// parse returns the 32 bytes in the text of a key file. Its errors do not quote the
-// text.
-func parse(text []byte) ([]byte, error) {
-	line := strings.TrimRight(string(text), "\r\n")
-	encoded, isKeyFile := strings.CutPrefix(line, fileMagic)
-	switch {
-	case len(bytes.TrimSpace(text)) == 0:
-		return nil, errors.New("the file is empty: restore the one that was created together with the store")
-	case !isKeyFile && strings.HasPrefix(line, fileLabel):
-		return nil, errors.New("the key has a format that this release does not know: use a newer release")
-	case !isKeyFile:
-		return nil, fmt.Errorf("not a key file: it is one line that starts with %q", fileMagic)
-	}
-	secret, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
-	if err != nil || strings.ContainsAny(encoded, "\r\n") {
-		return nil, errors.New("the key is not base64url: the file is damaged or incomplete")
-	}
-	if len(secret) != secretSize {
-		return nil, fmt.Errorf("the key has %d bytes, not %d: the file is damaged or incomplete", len(secret), secretSize)
-	}
-	return secret, nil
-}
-
-// format is the inverse of parse.
-func format(secret []byte) []byte {
-	return []byte(fileMagic + base64.RawURLEncoding.EncodeToString(secret) + "\n")
-}
-
-// Create returns the key in the file at path. If there is no file, it makes one of
-// mode 0600, and its folder of mode 0700. If several processes do so at once, one of
-// them makes the file and all return its key. A file that exists and cannot be used
-// is an error and stays as it is.
-func Create(path string) (Key, error) {
-	key, err := Load(path)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return key, err
+// createFile makes a file of mode 0600 with a new key, and its folder of mode 0700, if
+// there is no file. If several processes do so at once, one of them makes the file. A
+// file that exists stays as it is.
+func createFile(path string) error {
+	if _, err := readFile(path); !errors.Is(err, fs.ErrNotExist) {
+		return nil // the caller reads it and finds what is wrong
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return Key{}, fmt.Errorf("seal key %s: make its folder: %w: %s", path, err, hint(err))
+		return fmt.Errorf("make its folder: %w: %s", err, hint(err))
 	}
-	err = atomicfile.Create(path, format(newSecret()), 0o600)
+	err := atomicfile.Create(path, format(newSecret()), 0o600)
 	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return Key{}, fmt.Errorf("seal key %s: %w: %s", path, err, hint(err))
+		return fmt.Errorf("%w: %s", err, hint(err))
 	}
-	return Load(path)
+	return nil
 }
 
 // hint says what to do about a file that cannot be made.

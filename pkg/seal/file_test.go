@@ -2,6 +2,7 @@ package seal
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -21,18 +22,29 @@ import (
 const createEnv = "SEAL_TEST_CREATE"
 
 func TestMain(m *testing.M) {
+	if os.Getenv(commandEnv) != "" {
+		runCommand()
+	}
 	path := os.Getenv(createEnv)
 	if path == "" {
 		os.Exit(m.Run())
 	}
 	fmt.Println("ready")
 	_, _ = io.Copy(io.Discard, os.Stdin)
-	key, err := Create(path)
+	key, err := create(path)
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
-	fmt.Println(key.Name())
+	fmt.Println(key.Names()[0])
+}
+
+func load(path string) (*Sealer, error) {
+	return Open(context.Background(), File(path), Environment{})
+}
+
+func create(path string) (*Sealer, error) {
+	return Create(context.Background(), File(path), Environment{})
 }
 
 func writeFile(t *testing.T, text string, mode fs.FileMode) string {
@@ -49,22 +61,27 @@ func writeFile(t *testing.T, text string, mode fs.FileMode) string {
 
 func TestCreate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state", "jwksctl", "seal.key")
-	created, err := Create(path)
+	created, err := create(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := Create(path)
+	again, err := create(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	loaded, err := Load(path)
+	loaded, err := load(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again.Name() != created.Name() || loaded.Name() != created.Name() {
-		t.Errorf("created %s, created again %s, loaded %s", created.Name(), again.Name(), loaded.Name())
+	if again.Names()[0] != created.Names()[0] || loaded.Names()[0] != created.Names()[0] {
+		t.Errorf("created %s, created again %s, loaded %s", created.Names()[0], again.Names()[0], loaded.Names()[0])
 	}
-	if plaintext, err := loaded.Open(mustSeal(t, created, []byte("secret"), nil), nil); err != nil || string(plaintext) != "secret" {
+	name := created.Names()[0]
+	sealed, err := created.Seal(name, []byte("secret"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plaintext, err := loaded.Open(name, sealed, nil); err != nil || string(plaintext) != "secret" {
 		t.Errorf("the loaded key opens %q, %v", plaintext, err)
 	}
 	checkFolder(t, path)
@@ -131,15 +148,15 @@ func TestConcurrentCreate(t *testing.T) {
 		}
 		names[out.Text()] = true
 	}
-	if key, err := Load(path); err != nil || len(names) != 1 || !names[key.Name()] {
-		t.Errorf("the file has the key %s, %v, the processes have %v", key.Name(), err, names)
+	if key, err := load(path); err != nil || len(names) != 1 || !names[key.Names()[0]] {
+		t.Errorf("the file has the key %s, %v, the processes have %v", key.Names()[0], err, names)
 	}
 	checkFolder(t, path)
 }
 
 func TestCreateKeepsABrokenFile(t *testing.T) {
 	path := writeFile(t, "not a key\n", 0o600)
-	if _, err := Create(path); err == nil {
+	if _, err := create(path); err == nil {
 		t.Error("Create returned no error")
 	}
 	if text, err := os.ReadFile(path); err != nil || string(text) != "not a key\n" {
@@ -159,39 +176,41 @@ func TestHint(t *testing.T) {
 	}
 }
 
-func TestLoadMissing(t *testing.T) {
+func TestOpenMissing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "seal.key")
-	_, err := Load(path)
+	_, err := load(path)
 	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), path) {
-		t.Errorf("Load = %v, want fs.ErrNotExist with the path", err)
+		t.Errorf("Open = %v, want fs.ErrNotExist with the path", err)
 	}
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("Load created the file: %v", err)
+		t.Errorf("Open created the file: %v", err)
 	}
 }
 
-func TestLoadBrokenFile(t *testing.T) {
+func TestOpenBrokenFile(t *testing.T) {
 	good := strings.TrimSuffix(string(format(newSecret())), "\n")
-	secret := strings.TrimPrefix(good, fileMagic)
+	secret := strings.TrimPrefix(good, lineMagic)
 	for name, tt := range map[string]struct{ text, want string }{
 		"empty":            {"", "empty"},
 		"blank":            {" \n\n", "empty"},
-		"another file":     {"-----BEGIN PRIVATE KEY-----\n" + secret, "not a key file"},
-		"no label":         {secret, "not a key file"},
+		"another file":     {"-----BEGIN PRIVATE KEY-----\n" + secret, "line 1: not a sealing key"},
+		"no label":         {secret, "not a sealing key"},
 		"another format":   {"jwksctl-seal-key-2 " + secret, "newer release"},
 		"truncated":        {good[:len(good)-10], "incomplete"},
-		"label only":       {fileMagic, "incomplete"},
+		"label only":       {lineMagic, "incomplete"},
 		"not base64url":    {good[:len(good)-1] + "+", "incomplete"},
 		"two lines":        {good[:40] + "\n" + good[40:], "incomplete"},
 		"a key and more":   {good + " " + good, "incomplete"},
 		"31 bytes":         {string(format(newSecret()[:31])), "31 bytes"},
 		"33 bytes":         {string(format(append(newSecret(), 0))), "33 bytes"},
-		"a very long line": {good + strings.Repeat("A", fileMax), "too long"},
+		"a very long line": {good + strings.Repeat("A", textMax), "too long"},
+		"a broken second":  {good + "\n" + good[:len(good)-10], "line 2: the key is not base64url"},
+		"a key twice":      {good + "\n" + good, "line 2: the key is in an earlier line too"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := Load(writeFile(t, tt.text, 0o600))
+			_, err := load(writeFile(t, tt.text, 0o600))
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
-				t.Fatalf("Load = %v, want an error with %q", err, tt.want)
+				t.Fatalf("Open = %v, want an error with %q", err, tt.want)
 			}
 			if strings.Contains(err.Error(), secret[:12]) {
 				t.Errorf("the error contains the key: %v", err)
@@ -199,7 +218,7 @@ func TestLoadBrokenFile(t *testing.T) {
 		})
 	}
 	for _, end := range []string{"", "\n", "\r\n"} {
-		if _, err := Load(writeFile(t, good+end, 0o600)); err != nil {
+		if _, err := load(writeFile(t, good+end, 0o600)); err != nil {
 			t.Errorf("a correct line that ends with %q: %v", end, err)
 		}
 	}
@@ -207,26 +226,31 @@ func TestLoadBrokenFile(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add([]byte{})
-	f.Add([]byte(fileMagic))
+	f.Add([]byte(lineMagic))
 	f.Add(format(make([]byte, secretSize)))
 	f.Add(format(make([]byte, secretSize-1)))
 	f.Add([]byte("jwksctl-seal-key-1 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		secret, err := parse(text)
+		secrets, err := parse(text)
 		if err != nil {
 			return
 		}
-		want := strings.TrimRight(string(text), "\r\n") + "\n"
-		if got := string(format(secret)); got != want {
-			t.Errorf("%q has the key of %q", text, got)
+		var want strings.Builder
+		for line := range strings.FieldsFuncSeq(string(text), func(r rune) bool { return r == '\n' || r == '\r' }) {
+			if strings.TrimSpace(line) != "" {
+				want.WriteString(line + "\n")
+			}
+		}
+		if got := string(format(secrets...)); got != want.String() {
+			t.Errorf("%q has the keys of %q", text, got)
 		}
 	})
 }
 
 // A process that was killed while it made the key file left a copy of the key.
-func TestLoadRemovesTheCopyOfAKilledCreate(t *testing.T) {
+func TestOpenRemovesTheCopyOfAKilledCreate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state", "seal.key")
-	if _, err := Create(path); err != nil {
+	if _, err := create(path); err != nil {
 		t.Fatal(err)
 	}
 	left := filepath.Join(filepath.Dir(path), ".seal.key.123456.tmp")
@@ -237,7 +261,7 @@ func TestLoadRemovesTheCopyOfAKilledCreate(t *testing.T) {
 	if err := os.Chtimes(left, hourAgo, hourAgo); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(path); err != nil {
+	if _, err := load(path); err != nil {
 		t.Fatal(err)
 	}
 	checkFolder(t, path)

@@ -11,12 +11,12 @@ import (
 	"testing"
 )
 
-func TestLoadChecksModes(t *testing.T) {
+func TestOpenChecksModes(t *testing.T) {
 	text := string(format(newSecret()))
 	for mode, ok := range map[fs.FileMode]bool{
 		0o600: true, 0o400: true, 0o640: true, 0o440: true, 0o660: true, 0o604: false, 0o644: false, 0o602: false, 0o777: false,
 	} {
-		_, err := Load(writeFile(t, text, mode))
+		_, err := load(writeFile(t, text, mode))
 		if (err == nil) != ok {
 			t.Errorf("mode %04o: %v", mode, err)
 		}
@@ -25,7 +25,7 @@ func TestLoadChecksModes(t *testing.T) {
 		}
 	}
 	// The group of the file is ours, and a folder is no key file.
-	if _, err := Load(t.TempDir()); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+	if _, err := load(t.TempDir()); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 		t.Errorf("a folder: %v", err)
 	}
 }
@@ -43,7 +43,7 @@ func TestALinkThatLeadsNowhere(t *testing.T) {
 		link:                              "seal.key is a symbolic link to secrets/seal.key, which does not exist",
 		filepath.Join(folder, "seal.key"): "folder is a symbolic link to volume, which does not exist",
 	} {
-		for name, open := range map[string]func(string) (Key, error){"Load": Load, "Create": Create} {
+		for name, open := range map[string]func(string) (*Sealer, error){"Open": load, "Create": create} {
 			if _, err := open(path); err == nil || errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s(%s) = %v, want %q", name, path, err, want)
 			}

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	secretSize = 32 // bytes in a key file
+	secretSize = 32 // bytes in a line of a source
 	nameSize   = 8  // bytes of a key's name, before hex
 
 	envelopeVersion = 1
@@ -25,17 +25,11 @@ const (
 	redacted = "[seal key]"
 )
 
-// Key seals and opens private keys. It is immutable, safe for concurrent use and does
-// not print itself. The zero Key seals and opens nothing.
-type Key struct {
+// sealingKey seals and opens private keys. It is immutable, safe for concurrent use and
+// does not print itself. One without a cipher seals and opens nothing.
+type sealingKey struct {
 	aead cipher.AEAD
 	name string
-}
-
-// NewKey returns a new key that is not stored in a file. It is for stores in memory,
-// because nothing can open what it sealed once the process has ended.
-func NewKey() (Key, error) {
-	return derive(newSecret())
 }
 
 func newSecret() []byte {
@@ -44,47 +38,42 @@ func newSecret() []byte {
 	return secret
 }
 
-// derive returns the Key for the 32 bytes of a key file.
-func derive(secret []byte) (Key, error) {
+// derive returns the key for the 32 bytes in a line of a source.
+func derive(secret []byte) (sealingKey, error) {
 	material, err := hkdf.Expand(sha256.New, secret, cipherInfo, secretSize)
 	if err != nil {
-		return Key{}, fmt.Errorf("derive the sealing key: %v", err)
+		return sealingKey{}, fmt.Errorf("derive the sealing key: %v", err)
 	}
 	name, err := hkdf.Expand(sha256.New, secret, nameInfo, nameSize)
 	if err != nil {
-		return Key{}, fmt.Errorf("derive the name of the sealing key: %v", err)
+		return sealingKey{}, fmt.Errorf("derive the name of the sealing key: %v", err)
 	}
 	block, err := aes.NewCipher(material)
 	if err != nil {
-		return Key{}, fmt.Errorf("set up AES-256: %v", err)
+		return sealingKey{}, fmt.Errorf("set up AES-256: %v", err)
 	}
 	aead, err := cipher.NewGCMWithRandomNonce(block)
 	if err != nil {
-		return Key{}, fmt.Errorf("set up AES-256-GCM: %v", err)
+		return sealingKey{}, fmt.Errorf("set up AES-256-GCM: %v", err)
 	}
-	return Key{aead: aead, name: "seal-" + hex.EncodeToString(name)}, nil
+	return sealingKey{aead: aead, name: "seal-" + hex.EncodeToString(name)}, nil
 }
 
-// Name returns the public name of the key: "seal-" and 16 hexadecimal digits, always
-// the same for one key file.
-func (k Key) Name() string { return k.name }
-
-// Seal encrypts plaintext into an envelope that only Open with the same key and
-// context can decrypt. Two calls never return the same bytes. Seal does not keep or
-// change its arguments.
-func (k Key) Seal(plaintext, context []byte) ([]byte, error) {
+// seal encrypts plaintext into an envelope that only open with the same key and context
+// can decrypt. Two calls never return the same bytes.
+func (k sealingKey) seal(plaintext, context []byte) ([]byte, error) {
 	if k.aead == nil {
-		return nil, errors.New("seal: empty sealing key: use NewKey, Create or Load")
+		return nil, fmt.Errorf("seal: the source has no key %s", k.name)
 	}
 	return k.aead.Seal([]byte{envelopeVersion}, nil, plaintext, associated(context)), nil //nolint:gosec // this AEAD generates the nonce
 }
 
-// Open returns the plaintext of an envelope. It fails if the envelope was changed, or
+// open returns the plaintext of an envelope. It fails if the envelope was changed, or
 // was sealed with another context or another key.
-func (k Key) Open(sealed, context []byte) ([]byte, error) {
+func (k sealingKey) open(sealed, context []byte) ([]byte, error) {
 	switch {
 	case k.aead == nil:
-		return nil, errors.New("open: empty sealing key: use NewKey, Create or Load")
+		return nil, fmt.Errorf("open: the source has no key %s", k.name)
 	case len(sealed) == 0:
 		return nil, errors.New("open: the sealed private key is empty")
 	case sealed[0] != envelopeVersion:
@@ -103,18 +92,18 @@ func associated(context []byte) []byte {
 }
 
 // String returns a placeholder.
-func (Key) String() string { return redacted }
+func (sealingKey) String() string { return redacted }
 
 // GoString returns a placeholder.
-func (Key) GoString() string { return redacted }
+func (sealingKey) GoString() string { return redacted }
 
 // Format writes a placeholder for every verb and flag.
-func (Key) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, redacted) }
+func (sealingKey) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, redacted) }
 
 // LogValue returns a placeholder.
-func (Key) LogValue() slog.Value { return slog.StringValue(redacted) }
+func (sealingKey) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // MarshalText always fails.
-func (Key) MarshalText() ([]byte, error) {
+func (sealingKey) MarshalText() ([]byte, error) {
 	return nil, errors.New("a sealing key does not marshal itself")
 }

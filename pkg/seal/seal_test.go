@@ -13,20 +13,20 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
 
-var _ keys.Sealer = Key{}
+var _ keys.Sealer = (*Sealer)(nil)
 
-func newKey(t testing.TB) Key {
+func newKey(t testing.TB) sealingKey {
 	t.Helper()
-	key, err := NewKey()
+	key, err := derive(newSecret())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return key
 }
 
-func mustSeal(t testing.TB, key Key, plaintext, context []byte) []byte {
+func mustSeal(t testing.TB, key sealingKey, plaintext, context []byte) []byte {
 	t.Helper()
-	sealed, err := key.Seal(plaintext, context)
+	sealed, err := key.seal(plaintext, context)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func TestSealAndOpen(t *testing.T) {
 	key := newKey(t)
 	for _, plaintext := range [][]byte{nil, {0}, []byte("secret"), bytes.Repeat([]byte{0xff, 0}, 4096)} {
 		for _, context := range [][]byte{nil, []byte("kid-1")} {
-			got, err := key.Open(mustSeal(t, key, plaintext, context), context)
+			got, err := key.open(mustSeal(t, key, plaintext, context), context)
 			if err != nil || !bytes.Equal(got, plaintext) {
 				t.Errorf("Open(Seal(%d bytes, %q)) = %d bytes, %v", len(plaintext), context, len(got), err)
 			}
@@ -66,20 +66,20 @@ func TestOpenChangedEnvelope(t *testing.T) {
 		for bit := range 8 {
 			changed := bytes.Clone(sealed)
 			changed[i] ^= 1 << bit
-			if _, err := key.Open(changed, context); err == nil {
+			if _, err := key.open(changed, context); err == nil {
 				t.Errorf("opened with bit %d of byte %d changed", bit, i)
 			}
 		}
 	}
 	for n := range sealed {
-		if _, err := key.Open(sealed[:n], context); err == nil {
+		if _, err := key.open(sealed[:n], context); err == nil {
 			t.Errorf("opened the first %d bytes", n)
 		}
 	}
-	if _, err := key.Open(append(bytes.Clone(sealed), 0), context); err == nil {
+	if _, err := key.open(append(bytes.Clone(sealed), 0), context); err == nil {
 		t.Error("opened with an additional byte")
 	}
-	if _, err := key.Open(sealed, context); err != nil {
+	if _, err := key.open(sealed, context); err != nil {
 		t.Errorf("the original: %v", err)
 	}
 }
@@ -89,7 +89,7 @@ func TestOpenChangedEnvelope(t *testing.T) {
 func TestOpenChangedVersion(t *testing.T) {
 	key := newKey(t)
 	later := key.aead.Seal([]byte{envelopeVersion}, nil, []byte("secret"), []byte{envelopeVersion + 1})
-	if _, err := key.Open(later, nil); err == nil {
+	if _, err := key.open(later, nil); err == nil {
 		t.Error("opened an envelope that was sealed as another version")
 	}
 }
@@ -98,21 +98,21 @@ func TestOpenWithAnotherContextOrKey(t *testing.T) {
 	key := newKey(t)
 	sealed := mustSeal(t, key, []byte("secret"), []byte("kid-1"))
 	for _, context := range []string{"", "kid-2", "kid-1 ", "kid-"} {
-		if _, err := key.Open(sealed, []byte(context)); err == nil {
+		if _, err := key.open(sealed, []byte(context)); err == nil {
 			t.Errorf("opened in context %q", context)
 		}
 	}
-	if _, err := newKey(t).Open(sealed, []byte("kid-1")); err == nil {
+	if _, err := newKey(t).open(sealed, []byte("kid-1")); err == nil {
 		t.Error("opened with another key")
 	}
 }
 
 func TestZeroKey(t *testing.T) {
-	if _, err := (Key{}).Seal([]byte("secret"), nil); err == nil {
+	if _, err := (sealingKey{}).seal([]byte("secret"), nil); err == nil {
 		t.Error("the zero Key seals")
 	}
 	sealed := mustSeal(t, newKey(t), []byte("secret"), nil)
-	if _, err := (Key{}).Open(sealed, nil); err == nil {
+	if _, err := (sealingKey{}).open(sealed, nil); err == nil {
 		t.Error("the zero Key opens")
 	}
 }
@@ -127,54 +127,54 @@ func TestName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if one.Name() != two.Name() {
-		t.Errorf("one key file has two names: %s and %s", one.Name(), two.Name())
+	if one.name != two.name {
+		t.Errorf("one key file has two names: %s and %s", one.name, two.name)
 	}
-	if !regexp.MustCompile(`^seal-[0-9a-f]{16}$`).MatchString(one.Name()) {
-		t.Errorf("Name() = %q", one.Name())
+	if !regexp.MustCompile(`^seal-[0-9a-f]{16}$`).MatchString(one.name) {
+		t.Errorf("Name() = %q", one.name)
 	}
-	if other := newKey(t); other.Name() == one.Name() {
-		t.Errorf("two key files have one name, %s", one.Name())
+	if other := newKey(t); other.name == one.name {
+		t.Errorf("two key files have one name, %s", one.name)
 	}
 }
 
 // A key file and an envelope of the first release, which every later release must read.
 func TestFormatIsStable(t *testing.T) {
-	secret, err := parse([]byte("jwksctl-seal-key-1 BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc\n"))
+	keys, err := parseKeys([]byte("jwksctl-seal-key-1 BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := derive(secret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := "seal-d5f7a3f5b65f5e33"; key.Name() != want {
-		t.Errorf("the name is %s, want %s", key.Name(), want)
+	key := keys[0]
+	if want := "seal-d5f7a3f5b65f5e33"; key.name != want {
+		t.Errorf("the name is %s, want %s", key.name, want)
 	}
 	sealed, err := hex.DecodeString("01b42c905bbb6cf50310b7d0df27e63d264752c90c5e878eee474beccda390d2a1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if plaintext, err := key.Open(sealed, []byte("kid-1")); err != nil || string(plaintext) != "half" {
+	if plaintext, err := key.open(sealed, []byte("kid-1")); err != nil || string(plaintext) != "half" {
 		t.Errorf("the envelope opens as %q, %v", plaintext, err)
 	}
 }
 
 func TestKeyDoesNotPrintItself(t *testing.T) {
 	key := newKey(t)
+	sealer := &Sealer{keys: []sealingKey{key}}
 	var log bytes.Buffer
-	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "key", key, "ptr", &key)
-	texts := []string{log.String(), key.String(), key.GoString()}
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "key", key, "ptr", &key, "sealer", sealer)
+	texts := []string{log.String(), key.String(), key.GoString(), sealer.String(), sealer.GoString()}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
-		texts = append(texts, fmt.Sprintf(verb, key), fmt.Sprintf(verb, struct{ K Key }{key}))
+		texts = append(texts, fmt.Sprintf(verb, key), fmt.Sprintf(verb, struct{ K sealingKey }{key}), fmt.Sprintf(verb, sealer))
 	}
 	for _, text := range texts {
 		if !strings.Contains(text, redacted) {
 			t.Errorf("printed as %q", text)
 		}
 	}
-	if text, err := json.Marshal(key); err == nil {
-		t.Errorf("marshalled as %s", text)
+	for _, v := range []any{key, sealer} {
+		if text, err := json.Marshal(v); err == nil {
+			t.Errorf("marshalled as %s", text)
+		}
 	}
 }
 
@@ -187,7 +187,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add(sealed[:len(sealed)-1], []byte("kid"))
 	f.Add(bytes.Repeat([]byte{1}, 64), []byte(nil))
 	f.Fuzz(func(t *testing.T, data, context []byte) {
-		plaintext, err := key.Open(data, context)
+		plaintext, err := key.open(data, context)
 		if err != nil {
 			return
 		}

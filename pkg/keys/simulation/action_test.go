@@ -24,7 +24,7 @@ type action struct {
 
 	cli       bool          // by a command, a process of its own that ends afterwards
 	force     bool          // the operator's --force; for doDamage, whether to delete the key
-	key       int           // selects the key to revoke, import or damage; see chooseKey
+	key       int           // selects the key to revoke, import or damage; see chooseKey; for doAddSealingKey, a bit set of hosts
 	amount    float64       // for doMoveClock the new offset, for doJump seconds, for doMint a fraction of D
 	policy    keys.Settings // for doSetPolicy
 	operation int           // the number of the operation, set by the world
@@ -50,18 +50,22 @@ const (
 	doMoveClock // change the clock's offset within e/4
 	doJump      // move the clock further, or correct it if amount is 0
 	doDamage    // damage or delete a private key in the store
+	doAddSealingKey
+	doSeal // seal the private keys again, under the newest key in the host's source
+	doRemoveSealingKeys
 )
 
 func (k kind) String() string {
 	return [...]string{
 		"nothing", "serve", "kill", "refresh", "step", "step on all hosts", "rotate", "revoke", "set policy", "import", "mint",
 		"disconnect", "reconnect", "move clock", "clock jump", "damage a private key",
+		"add a sealing key", "seal again", "remove sealing keys",
 	}[k]
 }
 
 // writes reports whether an operation may change the keyset.
 func (k kind) writes() bool {
-	return k == doServe || k == doStep || k == doRotate || k == doRevoke || k == doSetPolicy || k == doImport
+	return k == doServe || k == doStep || k == doRotate || k == doRevoke || k == doSetPolicy || k == doImport || k == doSeal
 }
 
 func (a action) String() string {
@@ -175,7 +179,7 @@ func (w *world) do(a action) {
 				w.do(action{kind: doStep, host: h.id, faults: a.faults})
 			}
 		}
-	case doRefresh, doStep, doRotate, doRevoke, doSetPolicy, doImport:
+	case doRefresh, doStep, doRotate, doRevoke, doSetPolicy, doImport, doSeal:
 		w.operate(h, a)
 	case doMint:
 		w.mint(h, a)
@@ -197,6 +201,10 @@ func (w *world) do(a action) {
 		w.jump(h, time.Duration(a.amount*float64(time.Second)))
 	case doDamage:
 		w.damage(a)
+	case doAddSealingKey:
+		w.addSealingKey(a)
+	case doRemoveSealingKeys:
+		w.removeSealingKeys()
 	}
 }
 
@@ -268,6 +276,9 @@ func (w *world) operate(h *host, a action) {
 		}
 		key, kid = imported, imported.KeyID()
 	}
+	if a.kind == doSeal {
+		kid = h.newestSealingKey()
+	}
 	if a.kind == doSetPolicy {
 		w.checker.lowerLeeway(a.policy.Leeway)
 		w.lowerClockSkew(a.policy.ClockSkew)
@@ -285,6 +296,8 @@ func (w *world) operate(h *host, a action) {
 			return err
 		case doImport:
 			return p.ring.Import(ctx, key)
+		case doSeal:
+			return p.ring.SetSealingKey(ctx, kid)
 		default:
 			return p.ring.Refresh(ctx)
 		}

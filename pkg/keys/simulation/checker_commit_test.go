@@ -32,6 +32,7 @@ func (c *checker) checkCommit(by *process, operation action, ks keys.Keyset, cha
 	}
 	c.checkRemovals(by, was, ks, change)
 	c.checkPrivateKeys(by, ks)
+	c.checkSealing(by, was, ks)
 	c.policyChanged(was, ks)
 }
 
@@ -276,6 +277,10 @@ func (c *checker) checkError(p *process, err error) {
 // contains its effect; a refusal means that it changed nothing.
 func (c *checker) checkResult(p *process, before uint64, kid string, err error) {
 	w, a := c.world, p.operation
+	if a.kind == doSeal {
+		c.checkSealed(p, kid, err)
+		return
+	}
 	if err != nil {
 		if isRefusal(err) && c.activations[a.operation] > 0 {
 			w.violate(intent, "%s reports a refusal (%v), although it activated a key", p.name, err)

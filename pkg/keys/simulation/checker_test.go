@@ -37,6 +37,7 @@ const (
 	specimenOnly  invariant = "(specimen)"          // the specimen is not published and signs expired tokens only
 	expiredKeys   invariant = "(expired keys)"      // no process publishes or uses a key long after expires_at
 	validDocument invariant = "(document)"          // every document is valid
+	sealing       invariant = "(sealing)"           // the private keys are sealed under the key that the document names, and a process finds that key if its host has it
 	storedKeys    invariant = "(private keys)"      // the store has the private keys that the document says, and no others
 )
 

@@ -27,6 +27,7 @@ func requiredEvents() []string {
 		"lost requests", "lost swaps", "ambiguous commits", "slow commits", "delayed writes", "writes after their deadline",
 		"late landings: rotate", "late landings: step", "late landings: revoke", "late landings: set policy",
 		"late landings: several detectors", "late landings: skipped versions", "corrections by a wrong clock",
+		"rotations of the sealing key", "sources read again", "sealing keys removed", "processes without the sealing key",
 		"reads of an old version", "clock jumps", "second clock jumps", "clocks at their largest offset",
 	}
 	for _, d := range durations(keys.Policy{}) {

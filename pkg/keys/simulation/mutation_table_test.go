@@ -6,7 +6,8 @@ import "slices"
 func mutations() []mutation {
 	return slices.Concat(gateMutations(), retirementMutations(), policyChangeMutations(), revocationMutations(),
 		scheduleMutations(), fenceMutations(), clockMutations(), storeMutations(),
-		documentMutations(), policyMutations(), witnessMutations(), mergeMutations(), lateMutations(), copyMutations())
+		documentMutations(), policyMutations(), witnessMutations(), mergeMutations(), lateMutations(), copyMutations(),
+		sealingMutations())
 }
 
 // ready_at = max(now + D + 2M + e, docs_until), and the gate that reads it.
@@ -241,7 +242,7 @@ func storeMutations() []mutation {
 		mutate("a rotation does not name the kid", "Ring.Rotate", "_ != from", with(`from == ""`)).seeded(56),
 		mutate("a refusal after an unclear commit", "orUnclear", "_ == nil", always).seeded(370),
 		mutate("a refusal after the commit", "Ring.change", "fmt.Errorf(_, _, err)", with("err")).seeded(94),
-		mutate("a missing private key is not read again", "Ring.openPrivateKeys", "_ != nil || _.Version != _.Version", never).seeded(140),
+		mutate("a missing private key is not read again", "Ring.openPrivateKeys", "_.changedSince(_, _)", never).seeded(140),
 		mutate("the store may go back", "Keyset.checkNotRestored", "_.older(_)", never).seeded(95),
 		mutate("a read creates", "Ring.Refresh", "return err", with(`if errors.Is(err, ErrNoKeyset) {
 			p, _ := NewPolicy(Settings{Algorithm: jwk.EdDSA, Issuer: "https://issuer.example"})

@@ -80,6 +80,10 @@ func newScenario(seed uint64) scenario {
 	for len(w.out) < 45 {
 		w.scene()
 	}
+	if seal := (random{rand.New(rand.NewPCG(seed, 0x7365616c))}); seal.chance(0.3) { // drawn apart, and last, so that the scenario is the same until then
+		w.random = seal
+		w.replaceSealingKeys()
+	}
 	s.actions = w.out
 	if late := (random{rand.New(rand.NewPCG(seed, 0x6c617465))}); late.chance(0.5) { // drawn apart, so that the scenario is the same otherwise
 		late.makeWritesLate(s.actions, len(s.clockOffsets))

@@ -287,23 +287,6 @@ func (storeClient) MinClockSkew() time.Duration { return 0 }
 
 func (p storeClient) Close() error { return nil }
 
-// simSealer binds a private key to its context and does not encrypt it.
-type simSealer struct{}
-
-func (simSealer) Name() string { return "simulation" }
-
-func (simSealer) Seal(plain, context []byte) ([]byte, error) {
-	return slices.Concat(context, []byte{0}, plain), nil
-}
-
-func (simSealer) Open(sealed, context []byte) ([]byte, error) {
-	plain, ok := bytes.CutPrefix(sealed, slices.Concat(context, []byte{0}))
-	if !ok {
-		return nil, errors.New("the sealed key is damaged")
-	}
-	return plain, nil
-}
-
 // keyPool is a list of generated keys for each algorithm. All worlds share one, because
 // nothing in a world depends on the bits of a key.
 type keyPool struct{ eddsa, es256 []jwk.PrivateKey }

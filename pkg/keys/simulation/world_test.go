@@ -37,6 +37,8 @@ type world struct {
 	tracing   bool
 	trace     []string
 	operation int // number of operations so far
+
+	sealingKeys int // number of sealing keys that were added to the first one
 }
 
 var epoch = time.Date(2030, time.March, 4, 12, 0, 0, 0, time.UTC)
@@ -54,6 +56,9 @@ type host struct {
 	disconnected bool          // from the store
 	server       *process
 	hadServer    bool
+
+	sealingKeys   []string // the names in its source
+	sourceChanges int      // how often that changed
 }
 
 func (h *host) wallClock() time.Time {
@@ -83,6 +88,13 @@ type process struct {
 	confirmations map[uint64]time.Time // when it confirmed each version last, by the store's clock or the host's
 
 	loadStarted, confirmed clockReading // when the last Load began, and the last successful one
+
+	sealingKeys []string // as of the last read of the host's source
+	began       struct { // when the operation began
+		versions      int // that were committed
+		sourceChanges int // of the host
+		sealingKey    string
+	}
 }
 
 // clockReading is the time by both clocks of a host.
@@ -119,7 +131,7 @@ func runScenario(s scenario, tracing bool) (w *world, broken *violation) {
 	w.store = &simStore{world: w, privateKeys: map[string][]byte{}}
 	w.checker = newChecker(w, s.policy.Leeway)
 	for i, offset := range s.clockOffsets {
-		w.hosts = append(w.hosts, &host{world: w, id: i, clockOffset: offset})
+		w.hosts = append(w.hosts, &host{world: w, id: i, clockOffset: offset, sealingKeys: []string{"seal-0"}})
 	}
 	if s.storeClock {
 		w.store.clock = &host{world: w, id: -1, clockOffset: s.storeClockOffset}
@@ -272,6 +284,10 @@ func (p *process) operate(a action, op func(context.Context) error) (err error) 
 	w.operation++
 	a.operation = w.operation
 	p.operation, p.busy, p.faults = a, true, a.faults
+	if p.ring != nil {
+		p.began.sealingKey = p.ring.Keyset().SealingKey
+	}
+	p.began.versions, p.began.sourceChanges = len(w.checker.versions), p.host.sourceChanges
 	w.logf("%s: %s", p.name, a)
 	defer func() {
 		p.busy = false
@@ -279,6 +295,7 @@ func (p *process) operate(a action, op func(context.Context) error) (err error) 
 		case nil:
 			w.logf("%s: %s: %v", p.name, a.kind, errText(err))
 			w.checker.checkError(p, err)
+			w.checker.checkSealingError(p, err)
 		case crash:
 			w.counters["crashes"]++
 			w.logf("%s crashes", p.name)
@@ -303,12 +320,15 @@ func errText(err error) string {
 }
 
 func (w *world) newProcess(h *host, name string) *process {
-	return &process{name: name, host: h, privateKeys: map[string]bool{}, confirmations: map[uint64]time.Time{}}
+	return &process{
+		name: name, host: h, privateKeys: map[string]bool{}, confirmations: map[uint64]time.Time{},
+		sealingKeys: slices.Clone(h.sealingKeys),
+	}
 }
 
 // open opens the keyset. With create, it creates the keyset if there is none.
 func (p *process) open(a action, create bool) error {
-	o := keys.Options{Store: storeClient{p}, Sealer: simSealer{}, Clock: p.host.clock(), Generate: p.generate}
+	o := keys.Options{Store: storeClient{p}, Sealer: simSealer{p}, Clock: p.host.clock(), Generate: p.generate}
 	return p.operate(a, func(ctx context.Context) (err error) {
 		if create {
 			p.ring, err = keys.Create(ctx, o, p.host.world.scenario.policy)

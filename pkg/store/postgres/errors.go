@@ -98,6 +98,9 @@ func explain(err error) (problem, hint string) {
 		return "the store does not answer", "check the server and the network"
 	case isTLS(err):
 		return explainTLS(err)
+	case isForbiddenMD5(err):
+		return "the store asks for an MD5 password, which GODEBUG=fips140=only forbids",
+			"set password_encryption of the server to scram-sha-256, and the password of the user again"
 	case connecting:
 		return "the store cannot be reached", "check that the server runs, and the host and port in the URL"
 	case errors.Is(err, pgconn.ErrConnClosed), isLost(err):

@@ -130,9 +130,11 @@ func TestForeignNotifications(t *testing.T) {
 
 type plainSealer struct{}
 
-func (plainSealer) Name() string                             { return "plain" }
-func (plainSealer) Seal(plaintext, _ []byte) ([]byte, error) { return plaintext, nil }
-func (plainSealer) Open(sealed, _ []byte) ([]byte, error)    { return sealed, nil }
+func (plainSealer) Names() []string                                    { return []string{"plain"} }
+func (plainSealer) Reload(context.Context) error                       { return nil }
+func (plainSealer) Source() string                                     { return "this test" }
+func (plainSealer) Seal(_ string, plaintext, _ []byte) ([]byte, error) { return plaintext, nil }
+func (plainSealer) Open(_ string, sealed, _ []byte) ([]byte, error)    { return sealed, nil }
 
 // createRing creates a keyset with a ring on which no step falls due.
 func createRing(t *testing.T, o keys.Options) *keys.Ring {

@@ -70,6 +70,9 @@ func open(ctx context.Context, url string, tracer pgx.QueryTracer, prepare func(
 // poolConfig returns the settings of each connection.
 func (s *Store) poolConfig() (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(s.location.dsn)
+	if err == nil {
+		err = forbidMD5(config)
+	}
 	if err != nil {
 		return nil, &keys.StoreError{
 			Problem: "the settings of the connection to the store cannot be used",

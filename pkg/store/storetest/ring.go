@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"slices"
 	"sync"
@@ -16,19 +17,27 @@ import (
 // it were in a process of its own.
 const rings = 4
 
-// plainSealer seals nothing. It only binds the bytes to their context.
-type plainSealer struct{}
+// plainSealer has sealing keys that are nothing but names. They seal nothing, and only bind
+// the bytes to the name and to their context.
+type plainSealer []string
 
-func (plainSealer) Name() string { return "plain" }
+func (s plainSealer) Names() []string { return s }
 
-func (plainSealer) Seal(plaintext, sealingContext []byte) ([]byte, error) {
-	return slices.Concat(sealingContext, plaintext), nil
+func (plainSealer) Reload(context.Context) error { return nil }
+
+func (plainSealer) Source() string { return "this test" }
+
+func (s plainSealer) Seal(name string, plaintext, sealingContext []byte) ([]byte, error) {
+	if !slices.Contains(s, name) {
+		return nil, errors.New("there is no such sealing key")
+	}
+	return slices.Concat([]byte(name+"\n"), sealingContext, plaintext), nil
 }
 
-func (plainSealer) Open(sealed, sealingContext []byte) ([]byte, error) {
-	plaintext, ok := bytes.CutPrefix(sealed, sealingContext)
-	if !ok {
-		return nil, errors.New("the private key was sealed for another context")
+func (s plainSealer) Open(name string, sealed, sealingContext []byte) ([]byte, error) {
+	plaintext, ok := bytes.CutPrefix(sealed, append([]byte(name+"\n"), sealingContext...))
+	if !ok || !slices.Contains(s, name) {
+		return nil, errors.New("the private key was sealed by another key, or for another context")
 	}
 	return plaintext, nil
 }
@@ -45,10 +54,15 @@ func ringPolicy(s keys.Store) keys.Policy {
 // createRings creates the keyset with many rings at once.
 func createRings(t *testing.T, f *Fixture) (out []*keys.Ring) {
 	t.Helper()
+	return createRingsWith(t, f, plainSealer{"first"})
+}
+
+func createRingsWith(t *testing.T, f *Fixture, sealer keys.Sealer) (out []*keys.Ring) {
+	t.Helper()
 	out = make([]*keys.Ring, rings)
 	var options []keys.Options
 	for range rings {
-		options = append(options, keys.Options{Store: f.open(), Sealer: plainSealer{}})
+		options = append(options, keys.Options{Store: f.open(), Sealer: sealer})
 	}
 	atOnce(t, func(i int) (err error) {
 		out[i], err = keys.Create(t.Context(), options[i], ringPolicy(options[i].Store))
@@ -179,6 +193,40 @@ func testRingsRotateAndRevoke(t *testing.T, f *Fixture) {
 	}
 }
 
+// Some rings replace the sealing key while others rotate: every private key of the keyset
+// is sealed under the key that the document names.
+func testRingsSetSealingKey(t *testing.T, f *Fixture) {
+	all := createRingsWith(t, f, plainSealer{"first", "second"})
+	before := wantSame(t, all)
+	atOnce(t, func(i int) error {
+		if i%2 == 0 {
+			return all[i].SetSealingKey(t.Context(), "second")
+		}
+		return all[i].Rotate(t.Context(), keys.StepRequest{Force: true})
+	})
+	after := wantSame(t, all)
+	if after.SealingKey != "second" || after.SealingKeyBefore != "first" || after.Version != before.Version+2 {
+		t.Errorf("version %d became %d, with the sealing key %q, before that %q; want two versions more, second, first",
+			before.Version, after.Version, after.SealingKey, after.SealingKeyBefore)
+	}
+	h := f.open()
+	kids, err := h.PrivateKeyIDs(t.Context())
+	if err != nil || len(kids) != 3 {
+		t.Errorf("the store has the private keys %q, %v, want three", kids, err)
+	}
+	for _, kid := range kids {
+		if sealed, err := h.PrivateKey(t.Context(), kid); err != nil || !bytes.HasPrefix(sealed, []byte("second\n")) {
+			t.Errorf("the private key of %s is %.10q…, %v, want one sealed by second", kid, sealed, err)
+		}
+	}
+	if r, err := keys.Open(t.Context(), keys.Options{Store: h, Sealer: plainSealer{"second"}}); err != nil || len(r.Status().Unreadable) > 0 {
+		t.Errorf("a process with the new sealing key: %v", err)
+	}
+	if _, err := keys.Open(t.Context(), keys.Options{Store: h, Sealer: plainSealer{"first"}}); !errors.Is(err, keys.ErrSealingKey) {
+		t.Errorf("a process with the earlier sealing key: %v, want keys.ErrSealingKey", err)
+	}
+}
+
 // memoryWitness is a witness in memory.
 type memoryWitness struct {
 	mu        sync.Mutex
@@ -209,7 +257,7 @@ func testRestoredBackup(t *testing.T, f *Fixture) {
 	}
 	h := f.open()
 	store := &reopened{h}
-	o := keys.Options{Store: store, Sealer: plainSealer{}, Witness: &memoryWitness{documents: map[string][]byte{}}}
+	o := keys.Options{Store: store, Sealer: plainSealer{"first"}, Witness: &memoryWitness{documents: map[string][]byte{}}}
 	r, err := keys.Create(t.Context(), o, ringPolicy(h))
 	if err != nil {
 		t.Fatal(err)
@@ -237,7 +285,7 @@ func testRestoredBackup(t *testing.T, f *Fixture) {
 
 	// A process that has seen nothing takes the store as it is. What it makes of it is
 	// refused too.
-	fresh, err := keys.Open(t.Context(), keys.Options{Store: store, Sealer: plainSealer{}})
+	fresh, err := keys.Open(t.Context(), keys.Options{Store: store, Sealer: plainSealer{"first"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -115,6 +115,7 @@ func Run(t *testing.T, engine Engine) {
 		{"RingsRotateOnce", testRingsRotate},
 		{"RingsRevokeOnce", testRingsRevoke},
 		{"RingsRotateAndRevoke", testRingsRotateAndRevoke},
+		{"RingsSetTheSealingKey", testRingsSetSealingKey},
 	} {
 		t.Run(tt.name, func(t *testing.T) { tt.test(t, newFixture(t, engine)) })
 	}

@@ -108,7 +108,7 @@ func (f Folder) Recorded(store string) (id string, ok bool, err error) {
 func (f Folder) storeError(err error) error {
 	switch {
 	case errors.Is(err, syscall.EROFS):
-		return fmt.Errorf("witness: %v: if the store is a file, copy the sealing key into a folder that can be written, and set seal_key_file to the copy; "+
+		return fmt.Errorf("witness: %v: if the store is a file, copy the sealing key into a folder that can be written, and name the copy in seal_key; "+
 			"else set XDG_STATE_HOME to such a folder", err)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("witness: %v: give the user that runs jwksctl the right to write to %s", err, string(f))
