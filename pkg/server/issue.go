@@ -66,6 +66,10 @@ func (s *Server) answerToken(route tokenRoute) handler {
 // admit refuses a request because of where it comes from, before its body is read.
 func (s *Server) admit(r *http.Request, t *tokenRequest) error {
 	now := s.o.Now()
+	foreign := s.checkBrowser(r)
+	if foreign != nil {
+		t.address += " web page" // it must not slow down the clients at the address of its reader
+	}
 	if s.failures != nil {
 		if wait := s.failures.wait(t.address, now); wait > 0 {
 			return tooMany("this address has sent too many requests without valid credentials", wait)
@@ -74,8 +78,8 @@ func (s *Server) admit(r *http.Request, t *tokenRequest) error {
 	if err := s.checkForwarded(r); err != nil {
 		return err
 	}
-	if err := s.checkBrowser(r); err != nil {
-		return err
+	if foreign != nil {
+		return foreign
 	}
 	if s.o.Clients != nil {
 		if err := s.checkTransport(r); err != nil {

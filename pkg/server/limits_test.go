@@ -92,6 +92,16 @@ func TestEveryKindOfFailureCounts(t *testing.T) {
 	}
 }
 
+// A web page in a browser does not slow down the clients there.
+func TestWebPagesDoNotSlowClientsDown(t *testing.T) {
+	srv := newClientServer(t)
+	for range failureBurst {
+		wantStatus(t, srv.do("POST", tokenEndpoint, "", "Origin", "https://page.example"), http.StatusForbidden)
+	}
+	wantStatus(t, srv.do("POST", tokenEndpoint, "", "Origin", "https://page.example"), http.StatusTooManyRequests)
+	wantStatus(t, srv.ask([]string{"grant_type", "client_credentials", "client_id", "billing", "client_secret", secret}), http.StatusOK)
+}
+
 // An authenticated client that asks for too much does not slow down others at its address.
 func TestRefusedGrantsAreNoFailures(t *testing.T) {
 	srv := newClientServer(t)
