@@ -82,16 +82,24 @@ func (r *Registry) checkAssertion(ctx context.Context, l *list, c Credentials) (
 		c.ClientID = from.client.ID
 	}
 	keys := &keysOrDecoy{source: from.verifier.Keys, decoys: r.decoys, algorithm: a.algorithm, reason: from.reason}
-	from.verifier.Keys = keys
-	verdict, err := from.verifier.Verify(ctx, a.compact)
-	refusal, refused := errors.AsType[*token.Refusal](err)
+	candidates, err := keys.Keys(ctx, a.header.KeyID)
+	if err != nil {
+		return nil, "", fmt.Errorf("client %s: %w: %w", from.client.ID, token.ErrKeysUnavailable, err)
+	}
+	from.verifier.Keys = found(candidates)
+	var verdict token.Verdict
+	var failed error
+	err = c.inTurn(ctx, func() { verdict, failed = from.verifier.Verify(ctx, a.compact) })
+	refusal, refused := errors.AsType[*token.Refusal](failed)
 	switch {
+	case err != nil:
+		return nil, "", err
 	case keys.reason != "":
 		return nil, "", refuse(c, from.method, keys.reason)
 	case refused:
 		return nil, "", refuse(c, from.method, refusal.Error())
-	case err != nil:
-		return nil, "", fmt.Errorf("client %s: %w", from.client.ID, err)
+	case failed != nil:
+		return nil, "", fmt.Errorf("client %s: %w", from.client.ID, failed)
 	}
 	if from.method == PrivateKeyJWT {
 		id, _ := verdict.Claims["jti"].(string)
@@ -101,6 +109,12 @@ func (r *Registry) checkAssertion(ctx context.Context, l *list, c Credentials) (
 	}
 	return from.client, from.method, nil
 }
+
+// found are the keys that a source has returned for the kid of an assertion.
+type found []jwk.PublicKey
+
+// Keys returns all of them.
+func (f found) Keys(context.Context, string) ([]jwk.PublicKey, error) { return f, nil }
 
 // keysOrDecoy is a source of the keys that may have signed an assertion. If none of them
 // can have, or if the assertion is refused anyway, it returns decoys instead, and reason says

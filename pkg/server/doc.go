@@ -132,8 +132,9 @@
 //   - A client gets as many tokens a second as its entry says (rate_limit).
 //
 // The address of an IPv6 client is its network of 64 bits. A request without valid
-// credentials never waits for a signature, and at most 256 client assertions are checked at
-// the same time.
+// credentials never waits for a signature. At most 256 requests with a client assertion, 64
+// of them from one address, wait for keys or for their turn to be verified; others are
+// answered 503. As many assertions are verified at the same time as Go uses processors.
 //
 // # What the audit log has
 //
