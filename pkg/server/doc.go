@@ -127,8 +127,9 @@
 //
 //   - An address sends Options.RateLimit requests for tokens a second.
 //   - With Options.Clients, an address may send 20 requests without valid credentials, and
-//     then one a second. If it sends more, the server reads no body and checks no signature.
-//     A request with valid credentials does not count.
+//     then one a second. If it sends more, the server reads no body and checks no signature,
+//     also of those that have already arrived. Only what the processors are checking at that
+//     moment is not counted yet. A request with valid credentials does not count.
 //   - A client gets as many tokens a second as its entry says (rate_limit).
 //
 // The address of an IPv6 client is its network of 64 bits. A request without valid

@@ -94,6 +94,10 @@ func (s *Server) admit(r *http.Request, t *tokenRequest) error {
 // authorize reads a request and decides what its token may contain.
 func (s *Server) authorize(w http.ResponseWriter, r *http.Request, route tokenRoute, t *tokenRequest) error {
 	want, err := route.read(w, r)
+	// Other requests of the address may have failed while the body arrived.
+	if slow := s.checkFailures(t); slow != nil {
+		return slow
+	}
 	if err != nil {
 		return err
 	}
@@ -154,6 +158,9 @@ func (s *Server) authenticate(ctx context.Context, c client.Credentials, t *toke
 	defer end()
 	c.Turn = func(ctx context.Context, check func()) error {
 		err := s.checkQueue.do(ctx, func() error {
+			if slow := s.checkFailures(t); slow != nil { // others may have failed meanwhile
+				return slow
+			}
 			check()
 			return nil
 		})

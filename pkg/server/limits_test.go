@@ -3,14 +3,18 @@ package server
 import (
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"runtime"
 	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/jwksctl/jwksctl/pkg/client"
 	"github.com/jwksctl/jwksctl/pkg/keys"
@@ -65,6 +69,57 @@ func TestFailuresSlowAnAddressDown(t *testing.T) {
 		wantStatus(t, srv.askFrom(attacker, "billing", "wrong"), http.StatusUnauthorized)
 	}
 	wantStatus(t, srv.askFrom(attacker, "billing", "wrong"), http.StatusTooManyRequests)
+}
+
+// Requests that arrive together are not checked together: each is counted before the next
+// is checked, whether they wait for their body or for their turn.
+func TestFailuresCountWhileOthersWait(t *testing.T) {
+	for name, form := range map[string]url.Values{
+		"secret": {"grant_type": {clientCredentials}, "client_id": {"billing"}, "client_secret": {"wrong"}},
+		"assertion": {"grant_type": {clientCredentials}, "client_assertion_type": {assertionType}, "client_assertion": {
+			newClientServer(t).assertion(t, 15, time.Unix(0, 0), token.Request{Issuer: "nobody", Subject: "nobody", ID: "1"}),
+		}},
+		"no grant": {},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			srv := newClientServer(t)
+			srv.checkQueue.running = semaphore.NewWeighted(1)
+			const all = maxChecksOfOne
+			answered, bodies := make(chan int, all), make([]*io.PipeWriter, all)
+			for i := range bodies {
+				body, w := io.Pipe()
+				bodies[i] = w
+				go func() {
+					r := httptest.NewRequest(http.MethodPost, tokenEndpoint, body)
+					r.RemoteAddr, r.TLS = "198.51.100.7:1000", &tls.ConnectionState{}
+					r.Header.Set("Content-Type", formType)
+					answer := httptest.NewRecorder()
+					srv.Handler().ServeHTTP(answer, r)
+					answered <- answer.Code
+				}()
+			}
+			synctest.Wait()
+			srv.checkQueue.running.TryAcquire(1)
+			for _, w := range bodies {
+				_, _ = io.WriteString(w, form.Encode())
+				_ = w.Close()
+				if name != "assertion" {
+					synctest.Wait()
+				}
+			}
+			synctest.Wait()
+			srv.checkQueue.running.Release(1)
+			slow := 0
+			for range all {
+				if <-answered == http.StatusTooManyRequests {
+					slow++
+				}
+			}
+			if refused := all - slow; refused < failureBurst || refused > 2*failureBurst { // those that are being checked are not counted yet
+				t.Errorf("%s: %d requests were checked, want %d", name, refused, failureBurst)
+			}
+		})
+	}
 }
 
 // What is refused before the client is known counts too, because the audit log has it.
