@@ -94,12 +94,22 @@ func (r *Registry) checkAssertion(ctx context.Context, l *list, c Credentials) (
 		return nil, "", fmt.Errorf("client %s: %w", from.client.ID, err)
 	}
 	if from.method == PrivateKeyJWT {
-		id, _ := verdict.Claims["jti"].(string)
-		if err := r.used.use(from.client.ID, id, a.now); err != nil {
+		if err := r.useOnce(from, a, verdict); err != nil {
 			return nil, "", refuse(c, from.method, err.Error())
 		}
 	}
 	return from.client, from.method, nil
+}
+
+// useOnce remembers that the assertion was used. It reads the clock again: keys may have
+// been fetched since the assertion was read, and it must not be older than the memory reaches.
+func (r *Registry) useOnce(from origin, a assertion, verdict token.Verdict) error {
+	a.now = r.o.Now()
+	if failed := from.verifier.CheckClaims(a.header, a.claims, a.now); len(failed) > 0 {
+		return failed[0]
+	}
+	id, _ := verdict.Claims["jti"].(string)
+	return r.used.use(from.client.ID, id, a.now)
 }
 
 // keysOrDecoy is a source of the keys that may have signed an assertion. If none of them
