@@ -44,7 +44,8 @@
 // A * stands for one or more characters at the end of a subject, after a colon or a slash.
 // Elsewhere it would match names that others can register: repo:example* matches
 // repo:example-evil/x, which repo:example/* does not. A prefix of one word, such as repo:*,
-// is all of GitHub: it needs a required claim beside it, such as repository_owner_id.
+// is all of GitHub, and system:serviceaccount:* is each pod of a cluster: they need a
+// required claim beside them, such as repository_owner_id, that is no registered one.
 //
 // # What it guarantees
 //
