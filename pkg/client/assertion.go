@@ -158,14 +158,7 @@ func (r *Registry) find(l *list, a assertion, clientID string) origin {
 	case clientID != "" && len(m.platforms) == 0:
 		return r.unknown(a, "the client authenticates with a secret, not with an assertion")
 	}
-	platforms := l.byIssuer[a.issuer]
-	if clientID != "" {
-		platforms = slices.DeleteFunc(slices.Clone(platforms), func(p *platform) bool { return p.client.ID != clientID })
-	}
-	if len(platforms) == 0 {
-		return r.unknown(a, fmt.Sprintf("iss is %.80q, which is not the id of a client with keys, and no client that could be meant trusts it", a.issuer))
-	}
-	return r.findPlatform(a, platforms)
+	return r.findPlatform(a, l.byIssuer[a.issuer], clientID)
 }
 
 // unknown is the origin of an assertion that no client can have made. Its claims are checked
@@ -179,7 +172,7 @@ func (r *Registry) unknown(a assertion, reason string) origin {
 	}
 	p := &platform{trust: &Trust{Issuer: a.issuer, Subject: a.subject, Audience: r.o.Issuer()}}
 	v := p.verifier(r, a)
-	_ = p.check(v, a)
+	_ = v.CheckClaims(a.header, a.claims, a.now)
 	return origin{method: PrivateKeyJWT, verifier: v, reason: reason}
 }
 
@@ -217,12 +210,39 @@ func firstOf(failed []*token.Refusal) string {
 	return failed[0].Error()
 }
 
-// findPlatform finds the one client whose trust entry fits all claims of the assertion.
-func (r *Registry) findPlatform(a assertion, platforms []*platform) origin {
+// findPlatform finds the one client whose trust entry fits all claims of the assertion, among
+// the entries for its issuer. The claims are checked with the entries that have its subject
+// only, and once if none has, because a list may have many entries for one issuer.
+func (r *Registry) findPlatform(a assertion, platforms []*platform, clientID string) origin {
+	trusted := false
+	var candidates []*platform
+	for _, p := range platforms {
+		if clientID != "" && p.client.ID != clientID {
+			continue
+		}
+		trusted = true
+		if p.matchesSubject(a.subject) {
+			candidates = append(candidates, p)
+		}
+	}
+	switch {
+	case !trusted:
+		return r.unknown(a, fmt.Sprintf("iss is %.80q, which is not the id of a client with keys, and no client that could be meant trusts it", a.issuer))
+	case len(candidates) == 0:
+		from := r.unknown(a, fmt.Sprintf("no trust entry fits: sub is %.80q, which no entry for its issuer has", a.subject))
+		from.method = Platform
+		return from
+	}
+	return r.choosePlatform(a, candidates)
+}
+
+// choosePlatform finds the client among entries for the issuer and the subject of the
+// assertion.
+func (r *Registry) choosePlatform(a assertion, candidates []*platform) origin {
 	var found []*platform
 	var nearest []*token.Refusal // of the entry that fits best, for the reason
-	for _, p := range platforms {
-		failed := p.check(p.verifier(r, a), a)
+	for _, p := range candidates {
+		failed := p.verifier(r, a).CheckClaims(a.header, a.claims, a.now)
 		if len(failed) == 0 {
 			found = append(found, p)
 		} else if nearest == nil || len(failed) < len(nearest) {
@@ -230,7 +250,7 @@ func (r *Registry) findPlatform(a assertion, platforms []*platform) origin {
 		}
 	}
 	if len(found) == 0 {
-		return origin{method: Platform, verifier: platforms[0].verifier(r, a), reason: "no trust entry fits: " + firstOf(nearest)}
+		return origin{method: Platform, verifier: candidates[0].verifier(r, a), reason: "no trust entry fits: " + firstOf(nearest)}
 	}
 	from := origin{client: found[0].client, method: Platform, verifier: found[0].verifier(r, a)}
 	for _, p := range found {
@@ -261,14 +281,11 @@ func (p *platform) verifier(r *Registry, a assertion) token.Verifier {
 	return v
 }
 
-// check returns the claims that do not fit the entry.
-func (p *platform) check(v token.Verifier, a assertion) []*token.Refusal {
-	failed := v.CheckClaims(a.header, a.claims, a.now)
+// matchesSubject reports whether the entry is for this subject.
+func (p *platform) matchesSubject(subject string) bool {
 	prefix, isPrefix := strings.CutSuffix(p.trust.Subject, "*")
-	if isPrefix && (!strings.HasPrefix(a.subject, prefix) || a.subject == prefix) {
-		failed = append(failed, &token.Refusal{
-			Reason: token.ReasonSubject, Claim: "sub", Message: fmt.Sprintf("sub is %.80q, which does not begin with %s", a.subject, prefix),
-		})
+	if isPrefix {
+		return len(subject) > len(prefix) && strings.HasPrefix(subject, prefix)
 	}
-	return failed
+	return subject == prefix
 }

@@ -2,6 +2,8 @@ package client_test
 
 import (
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,6 +73,32 @@ func TestEveryRefusalVerifiesASignature(t *testing.T) {
 	for reason, durations := range took {
 		if durations[0] < wrong/3 {
 			t.Errorf("%s is refused within %s, a wrong signature within %s", reason, durations[0], wrong)
+		}
+	}
+}
+
+// The cost of a refusal does not grow with the number of entries for its issuer, and an issuer
+// that nobody trusts costs as much.
+func TestManyEntriesOfAnIssuerCostNoMore(t *testing.T) {
+	key := newKey(t, jwk.EdDSA)
+	allocations := func(entries int, change map[string]any) float64 {
+		var list strings.Builder
+		for i := range entries {
+			list.WriteString(trusting(t, "c"+strconv.Itoa(i), "repo:example/"+strconv.Itoa(i)+":*", key, ""))
+		}
+		f := newFixture(t, list.String())
+		c := assertionOf(sign(t, key, nil, f.platformToken(change)))
+		return testing.AllocsPerRun(5, func() { f.refuses(t, c, "") })
+	}
+	one := allocations(1, nil)
+	for name, got := range map[string]float64{
+		"200 entries":     allocations(200, nil),
+		"one that fits":   allocations(200, map[string]any{"sub": "repo:example/7:x", "aud": "https://other.example"}),
+		"unknown issuer":  allocations(200, map[string]any{"iss": "https://nobody.example"}),
+		"unknown subject": allocations(200, map[string]any{"sub": "x"}),
+	} {
+		if got > one+50 {
+			t.Errorf("%s: %.0f allocations, with one entry %.0f", name, got, one)
 		}
 	}
 }
