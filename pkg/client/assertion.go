@@ -75,7 +75,7 @@ type origin struct {
 func (r *Registry) checkAssertion(ctx context.Context, l *list, c Credentials) (*Client, Method, error) {
 	a, err := readAssertion(c.Assertion, r.o.Now())
 	if err != nil {
-		return nil, "", refuse(c, PrivateKeyJWT, err.Error())
+		return nil, "", l.refuse(c, PrivateKeyJWT, err.Error())
 	}
 	from := r.find(l, a, c.ClientID)
 	if c.ClientID == "" && from.client != nil {
@@ -87,15 +87,15 @@ func (r *Registry) checkAssertion(ctx context.Context, l *list, c Credentials) (
 	refusal, refused := errors.AsType[*token.Refusal](err)
 	switch {
 	case keys.reason != "":
-		return nil, "", refuse(c, from.method, keys.reason)
+		return nil, "", l.refuse(c, from.method, keys.reason)
 	case refused:
-		return nil, "", refuse(c, from.method, refusal.Error())
+		return nil, "", l.refuse(c, from.method, refusal.Error())
 	case err != nil:
 		return nil, "", fmt.Errorf("client %s: %w", from.client.ID, err)
 	}
 	if from.method == PrivateKeyJWT {
 		if err := r.useOnce(from, a, verdict); err != nil {
-			return nil, "", refuse(c, from.method, err.Error())
+			return nil, "", l.refuse(c, from.method, err.Error())
 		}
 	}
 	return from.client, from.method, nil
