@@ -16,7 +16,9 @@ const minSecret = 32
 //
 // Credentials of unknown clients are checked against decoys, so that a refusal takes as long
 // for each reason. Two things remain that can be measured: the time to fetch keys, and
-// whether the RSA key of a client is longer than 2048 bits.
+// whether the RSA key of a client is longer than 2048 bits. And token.ErrKeysUnavailable tells
+// that a client or an issuer is in the list, before a signature proves anything. A refusal
+// in its place would have honest clients give up good credentials during an outage.
 func (r *Registry) Authenticate(ctx context.Context, c Credentials) (*Client, Method, error) {
 	clients := r.list.Load()
 	switch {

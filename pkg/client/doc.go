@@ -58,7 +58,8 @@
 //   - A token of this server is never an assertion.
 //   - A refusal says the same for every cause, and an unknown client costs as much time as
 //     a wrong secret or a wrong signature: every assertion that can be decoded costs one
-//     verification. [Refusal] has the reason, for the audit log.
+//     verification. [Refusal] has the reason, for the audit log. Keys that cannot be fetched
+//     are no refusal: see [Registry.Authenticate].
 //   - The keys decide the algorithm; see package token, which verifies every assertion. A
 //     list with a private or symmetric key is refused.
 //   - A list replaces another one as a whole. Keys that were fetched and assertions that
