@@ -1,6 +1,8 @@
 package client_test
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,6 +53,7 @@ func refusedAssertions(t testing.TB, f fixture, key, other jwk.PrivateKey) refus
 		"platform: wrong subject":  assertionOf(sign(t, other, nil, f.platformToken(map[string]any{"sub": "repo:other/x"}))),
 		"platform: unknown issuer": assertionOf(sign(t, other, nil, f.platformToken(map[string]any{"iss": "https://nobody.example"}))),
 		"platform: unknown key":    assertionOf(sign(t, other, nil, f.platformToken(nil))),
+		"unusable key":             assertionOf(sign(t, other, map[string]any{"kid": "broken"}, f.claims("fetched", nil))),
 	}
 }
 
@@ -59,7 +62,11 @@ func newTimingFixture(t testing.TB, alg jwk.Algorithm) (f fixture, all refusals)
 	if alg.KeyType() == "RSA" {
 		other = otherRSA(t)
 	}
-	f = newFixture(t, keyClient(t, "billing", key)+secretClient("secrets", oldSecret)+trusting(t, "shop", "repo:example/*", key, ""))
+	set := strings.TrimSuffix(jwks(t, key), "]}") + `, {"kty": "EC", "crv": "P-256", "kid": "broken", "x": "AA", "y": "AA"}]}`
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(set)) }))
+	t.Cleanup(srv.Close)
+	f = newFixture(t, keyClient(t, "billing", key)+secretClient("secrets", oldSecret)+trusting(t, "shop", "repo:example/*", key, "")+
+		"- {id: fetched, audiences: [a], jwks_uri: '"+srv.URL+"'}\n")
 	return f, refusedAssertions(t, f, key, other)
 }
 
