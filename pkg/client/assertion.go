@@ -75,7 +75,7 @@ type origin struct {
 func (r *Registry) checkAssertion(ctx context.Context, l *list, c Credentials) (*Client, Method, error) {
 	a, err := readAssertion(c.Assertion, r.o.Now())
 	if err != nil {
-		return nil, "", l.refuse(c, PrivateKeyJWT, err.Error())
+		return nil, "", l.refuse(c, PrivateKeyJWT, reasonOf(err))
 	}
 	from := r.find(l, a, c.ClientID)
 	if c.ClientID == "" && from.client != nil {
@@ -84,12 +84,12 @@ func (r *Registry) checkAssertion(ctx context.Context, l *list, c Credentials) (
 	keys := &keysOrDecoy{source: from.verifier.Keys, decoys: r.decoys, algorithm: a.algorithm, reason: from.reason}
 	from.verifier.Keys = keys
 	verdict, err := from.verifier.Verify(ctx, a.compact)
-	refusal, refused := errors.AsType[*token.Refusal](err)
+	_, refused := errors.AsType[*token.Refusal](err)
 	switch {
 	case keys.reason != "":
 		return nil, "", l.refuse(c, from.method, keys.reason)
 	case refused:
-		return nil, "", l.refuse(c, from.method, refusal.Error())
+		return nil, "", l.refuse(c, from.method, reasonOf(err))
 	case err != nil:
 		return nil, "", fmt.Errorf("client %s: %w", from.client.ID, err)
 	}
@@ -105,8 +105,8 @@ func (r *Registry) checkAssertion(ctx context.Context, l *list, c Credentials) (
 // been fetched since the assertion was read, and it must not be older than the memory reaches.
 func (r *Registry) useOnce(from origin, a assertion, verdict token.Verdict) error {
 	a.now = r.o.Now()
-	if failed := from.verifier.CheckClaims(a.header, a.claims, a.now); len(failed) > 0 {
-		return failed[0]
+	if reason := firstOf(from.verifier.CheckClaims(a.header, a.claims, a.now)); reason != "" {
+		return errors.New(reason)
 	}
 	id, _ := verdict.Claims["jti"].(string)
 	return r.used.use(from.client.ID, id, a.now)
@@ -135,7 +135,7 @@ func (k *keysOrDecoy) Keys(ctx context.Context, kid string) ([]jwk.PublicKey, er
 		return nil, err
 	}
 	if _, err := token.SelectKey(keys, kid, k.algorithm); err != nil {
-		k.reason = err.Error()
+		k.reason = reasonOf(err)
 		return k.decoys, nil
 	}
 	return keys, nil
@@ -188,7 +188,7 @@ func (r *Registry) keyVerifier(a assertion, id string) token.Verifier {
 	}
 	v.Audience = slices.DeleteFunc(v.Audience, func(name string) bool { return name == "" })
 	// The verifier expects JWT or none unless it is told a typ, which must then be present.
-	if typ, _ := a.header.Members["typ"].(string); strings.EqualFold(strings.TrimPrefix(typ, "application/"), typClientAuthentication) {
+	if typ, _ := a.header.Members["typ"].(string); strings.TrimPrefix(strings.ToLower(typ), "application/") == typClientAuthentication {
 		v.Types = []string{typClientAuthentication}
 	}
 	return v
@@ -202,12 +202,21 @@ func checkKeyClaims(v token.Verifier, a assertion) []*token.Refusal {
 	return failed
 }
 
-// firstOf is the text of the first refusal.
+// firstOf is the reason of the first refusal, "" if there is none.
 func firstOf(failed []*token.Refusal) string {
 	if len(failed) == 0 {
 		return ""
 	}
-	return failed[0].Error()
+	return failed[0].Message
+}
+
+// reasonOf is why an assertion is refused. The hint of a refusal is left out: it is for those
+// who set up a verifier or get a token from an issuer, and would mislead a reader of the log.
+func reasonOf(err error) string {
+	if refusal, ok := errors.AsType[*token.Refusal](err); ok {
+		return refusal.Message
+	}
+	return err.Error()
 }
 
 // findPlatform finds the one client whose trust entry fits all claims of the assertion, among

@@ -31,9 +31,11 @@ func TestKeyAssertions(t *testing.T) {
 				f.accepts(t, assertionOf(sign(t, key, nil, f.claims("billing", change))), "billing", client.PrivateKeyJWT)
 			})
 		}
-		c := assertionOf(sign(t, key, map[string]any{"typ": "client-authentication+jwt"}, f.claims("billing", nil)))
-		c.ClientID = "billing"
-		f.accepts(t, c, "billing", client.PrivateKeyJWT)
+		for _, typ := range []string{"client-authentication+jwt", "Application/Client-Authentication+JWT"} {
+			c := assertionOf(sign(t, key, map[string]any{"typ": typ}, f.claims("billing", nil)))
+			c.ClientID = "billing"
+			f.accepts(t, c, "billing", client.PrivateKeyJWT)
+		}
 	}
 }
 
@@ -82,6 +84,12 @@ func TestKeyAssertionsRefused(t *testing.T) {
 			refusal := f.refuses(t, assertionOf(compact), tt.reason)
 			if strings.Contains(refusal.Reason, compact[:40]) {
 				t.Error("the reason has the assertion")
+			}
+			// The hints of a verifier are not for the reader of the log.
+			for _, hint := range []string{"to accept it", "get a new token", "if you trust it", "have the issuer", "only signed tokens", "use one of", "copied whole"} {
+				if strings.Contains(refusal.Reason, hint) {
+					t.Errorf("the reason has the hint of a verifier: %s", refusal.Reason)
+				}
 			}
 		})
 	}
