@@ -195,14 +195,4 @@ func (r *Registry) AuthMethods() []string {
 	return methods
 }
 
-// AssertionAlgorithms returns the algorithms that may sign an assertion, none if no client
-// uses one: token_endpoint_auth_signing_alg_values_supported of RFC 8414. The key of a client
-// decides which of them it may use.
-func (r *Registry) AssertionAlgorithms() []jwk.Algorithm {
-	if !slices.ContainsFunc(r.list.Load().clients, usesAssertions) {
-		return nil
-	}
-	return jwk.Algorithms()
-}
-
 func usesAssertions(c Client) bool { return c.hasKeys() || len(c.Trust) > 0 }
