@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"slices"
@@ -35,6 +36,7 @@ type target struct {
 	Form                     string // the body; "" is none
 	Authorization            string
 	From                     string // the network of the connections' own addresses, such as 127.1.0.; "" is any address
+	NewAddress               bool   // each request says, as a proxy does, that it is from another address
 	Status                   int
 }
 
@@ -98,6 +100,7 @@ type connection struct {
 	net.Conn
 	r       *bufio.Reader
 	request []byte
+	address []byte          // the part of request that differs in each; nil is none
 	took    []time.Duration // in the present slice
 }
 
@@ -115,6 +118,10 @@ func (to target) dial(ctx context.Context, n int) (*connection, error) {
 	if to.Form != "" {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
+	const network = "2001:db8:" // of which each address is 64 bits
+	if to.NewAddress {
+		r.Header.Set("X-Forwarded-For", network+"0000:0000::1")
+	}
 	var request bytes.Buffer
 	if err := r.Write(&request); err != nil {
 		return nil, err
@@ -124,7 +131,18 @@ func (to target) dial(ctx context.Context, n int) (*connection, error) {
 		dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(to.From + strconv.Itoa(n))}
 	}
 	conn, err := dialer.DialContext(ctx, "tcp", r.URL.Host)
-	return &connection{Conn: conn, r: bufio.NewReader(conn), request: request.Bytes()}, err
+	c := &connection{Conn: conn, r: bufio.NewReader(conn), request: request.Bytes()}
+	if _, address, ok := bytes.Cut(c.request, []byte(network)); ok {
+		c.address = address[:len("0000:0000")]
+	}
+	return c, err
+}
+
+// changeAddress writes another address into the request.
+func (c *connection) changeAddress() {
+	if n := rand.Uint32(); c.address != nil {
+		copy(c.address, fmt.Sprintf("%04x:%04x", n>>16, n&0xffff))
+	}
 }
 
 func (c *connection) ask(end time.Time, pause time.Duration, status int) error {
@@ -133,6 +151,7 @@ func (c *connection) ask(end time.Time, pause time.Duration, status int) error {
 		return err
 	}
 	for time.Now().Before(end) {
+		c.changeAddress()
 		start := time.Now()
 		if _, err := c.Write(c.request); err != nil {
 			return err

@@ -182,26 +182,49 @@ func (b *bench) flood(alg jwk.Algorithm) {
 	})
 }
 
-// clients is like flood, with the token endpoint. 32 of the connections send a wrong
-// secret, each from an address of its own; after the first ones they are answered 429.
+// clients is like flood, with the token endpoint. 32 of the connections send what is refused:
+// a wrong secret, each from an address of its own, which after the first ones is answered
+// 429; or an assertion, each from a new address, which is verified. ES512 takes longest.
 func (b *bench) clients() {
 	b.binaries = b.binaries[:1] // the baseline may not have the endpoint
 	secret := strings.Repeat("0123456789abcdef", 4)
 	settings := filepath.Join(b.TempDir(), "jwksctl.yaml")
-	list := fmt.Sprintf("auth: clients\nclients:\n  - {id: bench, audiences: [https://api.example], secret_sha256: [\"%x\"]}\n", sha256.Sum256([]byte(secret)))
+	list := fmt.Sprintf("auth: clients\nbehind_proxy: [127.0.0.1]\nclients:\n  - {id: bench, audiences: [https://api.example], secret_sha256: [\"%x\"]}\n", sha256.Sum256([]byte(secret)))
 	if err := os.WriteFile(settings, []byte(list), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	what := "p99 of `GET /jwks` while 64 connections flood `/oauth2/token`, RS256, 32 of them with a wrong secret, against a bare handler beside that flood"
-	b.compareDuringFlood(what, b.serveAll("--config", settings), func(url string) []load {
-		ask := func(password, from string, status int) load {
-			return load{Connections: 32, Targets: []target{{
-				Method: http.MethodPost, URL: url + "/oauth2/token", Form: "grant_type=client_credentials", From: from, Status: status,
-				Authorization: "Basic " + base64.StdEncoding.EncodeToString([]byte("bench:"+password)),
-			}}}
-		}
-		return []load{ask(secret, "", http.StatusOK), ask("wrong"+secret, "127.1.0.", http.StatusTooManyRequests)}
-	})
+	ask := target{Method: http.MethodPost, Form: "grant_type=client_credentials", Authorization: basicOf(secret), Status: http.StatusOK}
+	wrong, assertion := ask, ask
+	wrong.Authorization, wrong.From, wrong.Status = basicOf("wrong"+secret), "127.1.0.", http.StatusTooManyRequests
+	assertion.Authorization, assertion.NewAddress, assertion.Status = "", true, http.StatusUnauthorized
+	assertion.Form += "&client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer&client_assertion=" + unknownAssertion()
+	for _, refused := range []struct {
+		what string
+		target
+	}{{"a wrong secret", wrong}, {"an ES512 assertion of an unknown client", assertion}} {
+		what := "p99 of `GET /jwks` while 64 connections flood `/oauth2/token`, RS256, 32 of them with " + refused.what + ", against a bare handler beside that flood"
+		b.compareDuringFlood(what, b.serveAll("--config", settings), func(url string) (floods []load) {
+			for _, to := range []target{ask, refused.target} {
+				to.URL = url + "/oauth2/token"
+				floods = append(floods, load{Connections: 32, Targets: []target{to}})
+			}
+			return floods
+		})
+	}
+}
+
+func basicOf(secret string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte("bench:"+secret))
+}
+
+// unknownAssertion is an assertion of a client that does not exist. Its signature is wrong,
+// but can only be told from a right one by verifying it.
+func unknownAssertion() string {
+	encode := base64.RawURLEncoding.EncodeToString
+	signature := bytes.Repeat([]byte{1}, 2*66)
+	signature[0], signature[66] = 0, 0 // both numbers are smaller than the order of P-521
+	return encode([]byte(`{"alg":"ES512","typ":"JWT"}`)) + "." +
+		encode([]byte(`{"iss":"nobody","sub":"nobody","aud":"http://127.0.0.1","iat":1,"exp":1,"jti":"1"}`)) + "." + encode(signature)
 }
 
 // compareDuringFlood compares the p99 of GET /jwks of each server, while it is flooded,

@@ -82,16 +82,24 @@ func (r *Registry) checkAssertion(ctx context.Context, l *list, c Credentials) (
 		c.ClientID = from.client.ID
 	}
 	keys := &keysOrDecoy{source: from.verifier.Keys, decoys: r.decoys, algorithm: a.algorithm, reason: from.reason}
-	from.verifier.Keys = keys
-	verdict, err := from.verifier.Verify(ctx, a.compact)
-	_, refused := errors.AsType[*token.Refusal](err)
+	candidates, err := keys.Keys(ctx, a.header.KeyID)
+	if err != nil {
+		return nil, "", fmt.Errorf("client %s: %w: %w", from.client.ID, token.ErrKeysUnavailable, err)
+	}
+	from.verifier.Keys = found(candidates)
+	var verdict token.Verdict
+	var failed error
+	err = c.inTurn(ctx, func() { verdict, failed = from.verifier.Verify(ctx, a.compact) })
+	_, refused := errors.AsType[*token.Refusal](failed)
 	switch {
+	case err != nil:
+		return nil, "", err
 	case keys.reason != "":
 		return nil, "", l.refuse(c, from.method, keys.reason)
 	case refused:
-		return nil, "", l.refuse(c, from.method, reasonOf(err))
-	case err != nil:
-		return nil, "", fmt.Errorf("client %s: %w", from.client.ID, err)
+		return nil, "", l.refuse(c, from.method, reasonOf(failed))
+	case failed != nil:
+		return nil, "", fmt.Errorf("client %s: %w", from.client.ID, failed)
 	}
 	if from.method == PrivateKeyJWT {
 		if err := r.useOnce(from, a, verdict); err != nil {
@@ -100,6 +108,12 @@ func (r *Registry) checkAssertion(ctx context.Context, l *list, c Credentials) (
 	}
 	return from.client, from.method, nil
 }
+
+// found are the keys that a source has returned for the kid of an assertion.
+type found []jwk.PublicKey
+
+// Keys returns all of them.
+func (f found) Keys(context.Context, string) ([]jwk.PublicKey, error) { return f, nil }
 
 // useOnce remembers that the assertion was used. It reads the clock again: keys may have
 // been fetched since the assertion was read, and it must not be older than the memory reaches.

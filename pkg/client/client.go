@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"time"
 
 	"github.com/jwksctl/jwksctl/pkg/jwk"
@@ -55,6 +56,20 @@ type Credentials struct {
 	ClientID  string // "" if only the assertion says it
 	Secret    string
 	Assertion string // a compact JWS
+
+	// Turn calls check, which verifies the signature of the assertion, when it may take
+	// processor time. It is not held while keys are fetched. If it returns an error, check
+	// was not called, and Authenticate returns that error. nil calls check at once.
+	Turn func(ctx context.Context, check func()) error
+}
+
+// inTurn calls check when it is its turn.
+func (c Credentials) inTurn(ctx context.Context, check func()) error {
+	if c.Turn == nil {
+		check()
+		return nil
+	}
+	return c.Turn(ctx, check)
 }
 
 // Refusal says why a client was not authenticated. Only the audit log may have it: the

@@ -16,7 +16,7 @@ import (
 
 const (
 	authRoute = "/auth"
-	maxBody   = 64 << 10 // bytes: verifiers refuse a token that holds the claims of a larger body
+	maxBody   = 32 << 10 // bytes: the token of the largest claims is shorter than what verifiers accept
 )
 
 // grant is the answer of /auth. token and access_token are the same string, because

@@ -166,7 +166,7 @@ func TestAuthRefuses(t *testing.T) {
 		{"another type", "/auth", "text/plain", "x", 415, "must be empty"},
 		{"no type", "/auth", "", "x", 415, "must be empty"},
 		{"multipart", "/auth", "multipart/form-data; boundary=b", "--b--", 415, "must be empty"},
-		{"too large", "/auth", jsonType, strings.Repeat(" ", maxBody+1), 413, "larger than 65536"},
+		{"too large", "/auth", jsonType, strings.Repeat(" ", maxBody+1), 413, "larger than 32768"},
 		{"not JSON", "/auth", jsonType, "{", 400, "JSON"},
 		{"JSON as a form", "/auth", formType, `{"sub":"a"}`, 400, "the body is JSON, but its Content-Type says that it is a form"},
 		{"JSON with a percent sign as a form", "/auth", formType, "\n{\"a\":\"100%;\"}", 400, "the body is JSON"},

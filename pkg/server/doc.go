@@ -127,13 +127,15 @@
 //
 //   - An address sends Options.RateLimit requests for tokens a second.
 //   - With Options.Clients, an address may send 20 requests without valid credentials, and
-//     then one a second. If it sends more, the server reads no body and checks no signature.
-//     A request with valid credentials does not count.
+//     then one a second. If it sends more, the server reads no body and checks no signature,
+//     also of those that have already arrived. Only what the processors are checking at that
+//     moment is not counted yet. A request with valid credentials does not count.
 //   - A client gets as many tokens a second as its entry says (rate_limit).
 //
 // The address of an IPv6 client is its network of 64 bits. A request without valid
-// credentials never waits for a signature, and at most 256 client assertions are checked at
-// the same time.
+// credentials never waits for a signature. At most 256 requests with a client assertion, 64
+// of them from one address, wait for keys or for their turn to be verified; others are
+// answered 503. As many assertions are verified at the same time as Go uses processors.
 //
 // # What the audit log has
 //

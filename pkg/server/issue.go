@@ -65,15 +65,12 @@ func (s *Server) answerToken(route tokenRoute) handler {
 
 // admit refuses a request because of where it comes from, before its body is read.
 func (s *Server) admit(r *http.Request, t *tokenRequest) error {
-	now := s.o.Now()
 	foreign := s.checkBrowser(r)
 	if foreign != nil {
 		t.address += " web page" // it must not slow down the clients at the address of its reader
 	}
-	if s.failures != nil {
-		if wait := s.failures.wait(t.address, now); wait > 0 {
-			return tooMany("this address has sent too many requests without valid credentials", wait)
-		}
+	if err := s.checkFailures(t); err != nil {
+		return err
 	}
 	if err := s.checkForwarded(r); err != nil {
 		return err
@@ -87,7 +84,7 @@ func (s *Server) admit(r *http.Request, t *tokenRequest) error {
 		}
 	}
 	if s.limiter != nil {
-		if wait := s.limiter.take(t.address, now); wait > 0 {
+		if wait := s.limiter.take(t.address, s.o.Now()); wait > 0 {
 			return tooMany("this address sends too many requests", wait)
 		}
 	}
@@ -97,6 +94,10 @@ func (s *Server) admit(r *http.Request, t *tokenRequest) error {
 // authorize reads a request and decides what its token may contain.
 func (s *Server) authorize(w http.ResponseWriter, r *http.Request, route tokenRoute, t *tokenRequest) error {
 	want, err := route.read(w, r)
+	// Other requests of the address may have failed while the body arrived.
+	if slow := s.checkFailures(t); slow != nil {
+		return slow
+	}
 	if err != nil {
 		return err
 	}
@@ -116,7 +117,7 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request, route tokenRo
 
 // grantClient authenticates the client and returns what its entry in the list grants.
 func (s *Server) grantClient(r *http.Request, want wanted, t *tokenRequest) (token.Request, error) {
-	c, method, err := s.authenticate(r.Context(), want.credentials)
+	c, method, err := s.authenticate(r.Context(), want.credentials, t)
 	t.event.Method = string(method)
 	if refusal, ok := errors.AsType[*client.Refusal](err); ok {
 		t.event.Client, t.event.Method, t.event.Reason = refusal.ClientID, string(refusal.Method), refusal.Reason
@@ -144,16 +145,30 @@ func (s *Server) grantClient(r *http.Request, want wanted, t *tokenRequest) (tok
 }
 
 // authenticate finds the client of a request. It bounds how many assertions are checked at
-// the same time, because a check takes processor time and may wait for the keys of an
-// issuer. Those that wait do not hold up others, as they would in a queue.
-func (s *Server) authenticate(ctx context.Context, c client.Credentials) (*client.Client, client.Method, error) {
+// the same time, because a check may wait for the keys of an issuer, and how many are
+// verified at the same time, because that takes processor time.
+func (s *Server) authenticate(ctx context.Context, c client.Credentials, t *tokenRequest) (*client.Client, client.Method, error) {
 	if c.Assertion == "" {
 		return s.o.Clients.Authenticate(ctx, c)
 	}
-	if !s.checks.TryAcquire(1) {
+	end := s.checks.begin(t.address)
+	if end == nil {
 		return nil, c.Method, errChecksFull
 	}
-	defer s.checks.Release(1)
+	defer end()
+	c.Turn = func(ctx context.Context, check func()) error {
+		err := s.checkQueue.do(ctx, func() error {
+			if slow := s.checkFailures(t); slow != nil { // others may have failed meanwhile
+				return slow
+			}
+			check()
+			return nil
+		})
+		if errors.Is(err, errQueueFull) {
+			return errChecksFull
+		}
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, signTimeout)
 	defer cancel()
 	found, method, err := s.o.Clients.Authenticate(ctx, c)

@@ -3,9 +3,11 @@ package server
 import (
 	"errors"
 	"net/netip"
+	"runtime"
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
 	"github.com/jwksctl/jwksctl/pkg/client"
@@ -23,10 +25,14 @@ const (
 )
 
 const (
-	// maxChecks is how many client assertions may be checked at the same time. Most of
-	// them take a tenth of a millisecond, but those that wait for the keys of an issuer
-	// take up to signTimeout.
+	// maxChecks is how many requests with a client assertion may wait for the keys of an
+	// issuer or for their turn to be verified. Most take a tenth of a millisecond, but those
+	// that wait for keys take up to signTimeout.
 	maxChecks = 256
+
+	// maxChecksOfOne is how many of them may be of one address, so that it cannot keep others
+	// out with assertions whose keys cannot be fetched.
+	maxChecksOfOne = maxChecks / 4
 
 	// unavailableLog is the time between two log lines that say that keys of clients
 	// cannot be fetched.
@@ -34,6 +40,55 @@ const (
 )
 
 var errChecksFull = errors.New("too many client assertions are being checked")
+
+// checks are the requests with a client assertion that are being checked.
+type checks struct {
+	mu  sync.Mutex
+	all int
+	of  map[string]int // by address
+}
+
+// begin counts a request of an address. It returns the function that ends it, or nil if too
+// many requests are being checked.
+func (c *checks) begin(address string) (end func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.all >= maxChecks || c.of[address] >= maxChecksOfOne {
+		return nil
+	}
+	c.all++
+	c.of[address]++
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.all--
+		if c.of[address]--; c.of[address] == 0 {
+			delete(c.of, address)
+		}
+	}
+}
+
+// newCheckQueue returns the queue in which assertions wait for their turn. The bound of
+// checks holds for it too, so that it has a place for each.
+func newCheckQueue() *signQueue {
+	return &signQueue{
+		running: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
+		places:  semaphore.NewWeighted(maxChecks),
+		waited:  func(time.Duration) {},
+	}
+}
+
+// checkFailures refuses a request of an address that has sent too many without valid
+// credentials.
+func (s *Server) checkFailures(t *tokenRequest) error {
+	if s.failures == nil {
+		return nil
+	}
+	if wait := s.failures.wait(t.address, s.o.Now()); wait > 0 {
+		return tooMany("this address has sent too many requests without valid credentials", wait)
+	}
+	return nil
+}
 
 // countFailure counts a request that was refused before its client was authenticated.
 func (s *Server) countFailure(t *tokenRequest, err error) {

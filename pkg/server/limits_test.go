@@ -3,13 +3,18 @@ package server
 import (
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/jwksctl/jwksctl/pkg/client"
 	"github.com/jwksctl/jwksctl/pkg/keys"
@@ -64,6 +69,57 @@ func TestFailuresSlowAnAddressDown(t *testing.T) {
 		wantStatus(t, srv.askFrom(attacker, "billing", "wrong"), http.StatusUnauthorized)
 	}
 	wantStatus(t, srv.askFrom(attacker, "billing", "wrong"), http.StatusTooManyRequests)
+}
+
+// Requests that arrive together are not checked together: each is counted before the next
+// is checked, whether they wait for their body or for their turn.
+func TestFailuresCountWhileOthersWait(t *testing.T) {
+	for name, form := range map[string]url.Values{
+		"secret": {"grant_type": {clientCredentials}, "client_id": {"billing"}, "client_secret": {"wrong"}},
+		"assertion": {"grant_type": {clientCredentials}, "client_assertion_type": {assertionType}, "client_assertion": {
+			newClientServer(t).assertion(t, 15, time.Unix(0, 0), token.Request{Issuer: "nobody", Subject: "nobody", ID: "1"}),
+		}},
+		"no grant": {},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			srv := newClientServer(t)
+			srv.checkQueue.running = semaphore.NewWeighted(1)
+			const all = maxChecksOfOne
+			answered, bodies := make(chan int, all), make([]*io.PipeWriter, all)
+			for i := range bodies {
+				body, w := io.Pipe()
+				bodies[i] = w
+				go func() {
+					r := httptest.NewRequest(http.MethodPost, tokenEndpoint, body)
+					r.RemoteAddr, r.TLS = "198.51.100.7:1000", &tls.ConnectionState{}
+					r.Header.Set("Content-Type", formType)
+					answer := httptest.NewRecorder()
+					srv.Handler().ServeHTTP(answer, r)
+					answered <- answer.Code
+				}()
+			}
+			synctest.Wait()
+			srv.checkQueue.running.TryAcquire(1)
+			for _, w := range bodies {
+				_, _ = io.WriteString(w, form.Encode())
+				_ = w.Close()
+				if name != "assertion" {
+					synctest.Wait()
+				}
+			}
+			synctest.Wait()
+			srv.checkQueue.running.Release(1)
+			slow := 0
+			for range all {
+				if <-answered == http.StatusTooManyRequests {
+					slow++
+				}
+			}
+			if refused := all - slow; refused < failureBurst || refused > 2*failureBurst { // those that are being checked are not counted yet
+				t.Errorf("%s: %d requests were checked, want %d", name, refused, failureBurst)
+			}
+		})
+	}
 }
 
 // What is refused before the client is known counts too, because the audit log has it.
@@ -247,24 +303,98 @@ func TestWrongCredentialsNeverWaitForASignature(t *testing.T) {
 	})
 }
 
-func TestChecksOfAssertionsAreBounded(t *testing.T) {
-	srv := newClientServer(t)
-	if !srv.checks.TryAcquire(maxChecks) {
-		t.Fatal("checks are running")
+// assertionForm is a form with a valid assertion.
+func (srv *testServer) assertionForm(t *testing.T, id string) []string {
+	t.Helper()
+	return []string{
+		"grant_type", "client_credentials", "client_assertion_type", assertionType,
+		"client_assertion", srv.assertion(t, 14, srv.clock.Now(), token.Request{Issuer: "signer", Subject: "signer", ID: id}),
 	}
-	good := []string{"grant_type", "client_credentials", "client_assertion_type", assertionType,
-		"client_assertion", srv.assertion(t, 14, srv.clock.Now(), token.Request{Issuer: "signer", Subject: "signer", ID: "1"})}
-	r := srv.ask(good)
+}
+
+// occupyChecks begins as many checks of an address as it may have. It returns the function
+// that ends them.
+func (srv *testServer) occupyChecks(address string) (finish func()) {
+	var ends []func()
+	for end := srv.checks.begin(address); end != nil; end = srv.checks.begin(address) {
+		ends = append(ends, end)
+	}
+	return func() {
+		for _, end := range ends {
+			end()
+		}
+	}
+}
+
+func wantChecksFull(t *testing.T, r *http.Response) {
+	t.Helper()
 	if r.Header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
 	wantTokenError(t, r, http.StatusServiceUnavailable, "temporarily_unavailable", "client assertions")
-	wantStatus(t, srv.askFrom("192.0.2.1:1", "billing", secret), http.StatusOK) // secrets need no such place
-	srv.checks.Release(maxChecks)
-	wantStatus(t, srv.ask(good), http.StatusOK)
-	if !srv.checks.TryAcquire(maxChecks) {
-		t.Error("a check has not ended")
+}
+
+func TestChecksOfAssertionsAreBounded(t *testing.T) {
+	srv := newClientServer(t)
+	good := srv.assertionForm(t, "1")
+	var finish []func()
+	for i := range 2 * maxChecks / maxChecksOfOne {
+		finish = append(finish, srv.occupyChecks(fmt.Sprintf("198.51.100.%d", i)))
 	}
+	if srv.checks.all != maxChecks {
+		t.Errorf("%d checks run, want %d", srv.checks.all, maxChecks)
+	}
+	wantChecksFull(t, srv.ask(good))
+	wantStatus(t, srv.askFrom("192.0.2.1:1", "billing", secret), http.StatusOK) // secrets need no such place
+	for _, f := range finish {
+		f()
+	}
+	wantStatus(t, srv.ask(good), http.StatusOK)
+	if srv.checks.all != 0 || len(srv.checks.of) != 0 {
+		t.Errorf("%d checks of %d addresses have not ended", srv.checks.all, len(srv.checks.of))
+	}
+}
+
+// An address whose assertions wait for keys that do not come keeps out nobody else.
+func TestOneAddressCannotTakeAllChecks(t *testing.T) {
+	srv := newClientServer(t)
+	finish := srv.occupyChecks("198.51.100.7")
+	wantStatus(t, srv.ask(srv.assertionForm(t, "1")), http.StatusOK)
+	finish()
+	finish = srv.occupyChecks("192.0.2.1") // of the test's requests
+	wantChecksFull(t, srv.ask(srv.assertionForm(t, "2")))
+	finish()
+	wantStatus(t, srv.ask(srv.assertionForm(t, "2")), http.StatusOK)
+}
+
+// As many assertions are verified at the same time as Go uses processors. Others wait, and
+// delay no other kind of request.
+func TestAssertionsWaitForTheirTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := newClientServer(t)
+		if !srv.checkQueue.running.TryAcquire(int64(runtime.GOMAXPROCS(0))) || srv.checkQueue.running.TryAcquire(1) {
+			t.Error("not as many turns as processors")
+		}
+		good := srv.assertionForm(t, "1")
+		answered := make(chan int, 1)
+		go func() { answered <- srv.ask(good).StatusCode }()
+		synctest.Wait()
+		if len(answered) > 0 {
+			t.Errorf("answered %d although it was not its turn", <-answered)
+		}
+		wantStatus(t, srv.askFrom("192.0.2.1:1", "billing", secret), http.StatusOK)
+		wantStatus(t, srv.do("GET", "/jwks", ""), http.StatusOK)
+		srv.checkQueue.running.Release(int64(runtime.GOMAXPROCS(0)))
+		if status := <-answered; status != http.StatusOK {
+			t.Errorf("status %d", status)
+		}
+		srv.checkQueue.running.TryAcquire(int64(runtime.GOMAXPROCS(0)))
+		start := time.Now()
+		wantStatus(t, srv.ask(srv.assertionForm(t, "2")), http.StatusServiceUnavailable)
+		if took := time.Since(start); took != signTimeout {
+			t.Errorf("it waited %s for its turn, want %s", took, signTimeout)
+		}
+	})
 }
 
 func TestKeysOfClientsUnavailable(t *testing.T) {

@@ -20,7 +20,7 @@ const (
 	writeTimeout   = 30 * time.Second // from the end of the header to the end of the answer
 	idleTimeout    = 60 * time.Second
 	maxHeaderBytes = 32 << 10
-	maxStreams     = 100 // of HTTP/2, on each connection
+	maxStreams     = 16 // of HTTP/2, on each connection: each may hold a body
 )
 
 // Serve accepts connections on l and answers their requests until ctx is done. Then it

@@ -398,6 +398,14 @@ func TestTLSServesHTTP2(t *testing.T) {
 	}
 }
 
+// A client makes the server hold a body on each stream of each connection.
+func TestBodiesOfAConnectionAreBounded(t *testing.T) {
+	const most = 512 << 10
+	if maxStreams*maxBody > most {
+		t.Errorf("one connection may hold %d bytes of bodies, want %d at most", maxStreams*maxBody, most)
+	}
+}
+
 // streamLimit returns the SETTINGS_MAX_CONCURRENT_STREAMS of a server (RFC 9113, section
 // 6.5.2).
 func streamLimit(t *testing.T, conn net.Conn) uint32 {

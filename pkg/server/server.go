@@ -59,8 +59,9 @@ type Server struct {
 
 	failures        *rateLimiter // of requests without valid credentials; nil without Clients
 	clientLimiter   *clientLimiter
-	checks          *semaphore.Weighted // held by each check of a client assertion
-	keysUnavailable *rate.Sometimes     // for the log line, which would be very frequent
+	checks          checks // of client assertions
+	checkQueue      *signQueue
+	keysUnavailable *rate.Sometimes // for the log line, which would be very frequent
 
 	draining atomic.Bool
 	inFlight *semaphore.Weighted // held by each request that arrived before draining
@@ -100,7 +101,8 @@ func New(o Options) *Server {
 		s.failures = newRateLimiter(failureRate, failureBurst)
 	}
 	s.clientLimiter = newClientLimiter()
-	s.checks = semaphore.NewWeighted(maxChecks)
+	s.checks.of = make(map[string]int)
+	s.checkQueue = newCheckQueue()
 	s.keysUnavailable = &rate.Sometimes{Interval: unavailableLog}
 	s.addRoutes()
 	return s

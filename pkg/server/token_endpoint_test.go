@@ -284,7 +284,7 @@ func TestTokenEndpointErrors(t *testing.T) {
 		{"a broken form", "", formType, good + "&a=%zz", nil, 400, "invalid_request", "valid form"},
 		{"a semicolon", "", formType, good + ";scope=read", nil, 400, "invalid_request", "valid form"},
 		{"compressed", "", formType, good, []string{"Content-Encoding", "gzip"}, 415, "invalid_request", "compressed"},
-		{"too large", "", formType, good + "&a=" + strings.Repeat("a", maxBody), nil, 413, "invalid_request", "larger than 65536"},
+		{"too large", "", formType, good + "&a=" + strings.Repeat("a", maxBody), nil, 413, "invalid_request", "larger than 32768"},
 		{"credentials in the query", "?client_id=billing&client_secret=" + secret, formType, "grant_type=client_credentials", nil, 400, "invalid_request", "the query must be empty"},
 		{"the grant in the query", "?grant_type=client_credentials", formType, good, nil, 400, "invalid_request", "the query must be empty"},
 		{"an unknown parameter in the query", "?x=1", formType, good, nil, 400, "invalid_request", "the query must be empty"},
