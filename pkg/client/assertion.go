@@ -61,8 +61,8 @@ func readAssertion(compact string, now time.Time) (a assertion, err error) {
 	return a, nil
 }
 
-// origin is where an assertion comes from, as far as its unverified claims tell.
-type origin struct {
+// sender is the client that an assertion may be from, as far as its unverified claims tell.
+type sender struct {
 	client   *Client // nil if unknown
 	method   Method
 	verifier token.Verifier
@@ -117,7 +117,7 @@ func (f found) Keys(context.Context, string) ([]jwk.PublicKey, error) { return f
 
 // useOnce remembers that the assertion was used. It reads the clock again: keys may have
 // been fetched since the assertion was read, and it must not be older than the memory reaches.
-func (r *Registry) useOnce(from origin, a assertion, verdict token.Verdict) error {
+func (r *Registry) useOnce(from sender, a assertion, verdict token.Verdict) error {
 	a.now = r.o.Now()
 	if reason := firstOf(from.verifier.CheckClaims(a.header, a.claims, a.now)); reason != "" {
 		return errors.New(reason)
@@ -157,13 +157,13 @@ func (k *keysOrDecoy) Keys(ctx context.Context, kid string) ([]jwk.PublicKey, er
 
 // find finds the client of an assertion: the one that it names as iss, which signs its
 // assertions itself, or one that trusts the issuer and whose entry fits all claims.
-func (r *Registry) find(l *list, a assertion, clientID string) origin {
+func (r *Registry) find(l *list, a assertion, clientID string) sender {
 	m := l.byID[cmp.Or(clientID, a.issuer)]
 	switch {
 	case a.issuer == r.o.Issuer():
-		return r.unknown(a, "this server has issued it: a token that is an assertion would renew itself for ever")
+		return r.unknown(a, "this server has issued it, and its own tokens are no assertions: have the client use its own credentials")
 	case m != nil && m.keys != nil:
-		from := origin{client: m.Client, method: PrivateKeyJWT, verifier: r.keyVerifier(a, m.ID)}
+		from := sender{client: m.Client, method: PrivateKeyJWT, verifier: r.keyVerifier(a, m.ID)}
 		from.verifier.Keys = m.keys
 		from.reason = firstOf(checkKeyClaims(from.verifier, a))
 		return from
@@ -175,19 +175,19 @@ func (r *Registry) find(l *list, a assertion, clientID string) origin {
 	return r.findPlatform(a, l.byIssuer[a.issuer], clientID)
 }
 
-// unknown is the origin of an assertion that no client can have made. Its claims are checked
-// as those of a client are that signs it, or of one that trusts its issuer, because that
-// takes time too.
-func (r *Registry) unknown(a assertion, reason string) origin {
+// unknown is the sender of an assertion that no client can have made. The claims are checked
+// as if there were such a client, so that the refusal takes as long: a client that signs the
+// assertion itself if iss and sub are equal, and otherwise a client that trusts iss.
+func (r *Registry) unknown(a assertion, reason string) sender {
 	if a.issuer == a.subject {
 		v := r.keyVerifier(a, a.issuer)
 		_ = checkKeyClaims(v, a)
-		return origin{method: PrivateKeyJWT, verifier: v, reason: reason}
+		return sender{method: PrivateKeyJWT, verifier: v, reason: reason}
 	}
 	p := &platform{trust: &Trust{Issuer: a.issuer, Subject: a.subject, Audience: r.o.Issuer()}}
 	v := p.verifier(r, a)
 	_ = v.CheckClaims(a.header, a.claims, a.now)
-	return origin{method: PrivateKeyJWT, verifier: v, reason: reason}
+	return sender{method: PrivateKeyJWT, verifier: v, reason: reason}
 }
 
 // keyVerifier verifies the assertions that a client signs (RFC 7523, section 3).
@@ -236,7 +236,7 @@ func reasonOf(err error) string {
 // findPlatform finds the one client whose trust entry fits all claims of the assertion, among
 // the entries for its issuer. The claims are checked with the entries that have its subject
 // only, and once if none has, because a list may have many entries for one issuer.
-func (r *Registry) findPlatform(a assertion, platforms []*platform, clientID string) origin {
+func (r *Registry) findPlatform(a assertion, platforms []*platform, clientID string) sender {
 	trusted := false
 	var candidates []*platform
 	for _, p := range platforms {
@@ -261,7 +261,7 @@ func (r *Registry) findPlatform(a assertion, platforms []*platform, clientID str
 
 // choosePlatform finds the client among entries for the issuer and the subject of the
 // assertion.
-func (r *Registry) choosePlatform(a assertion, candidates []*platform) origin {
+func (r *Registry) choosePlatform(a assertion, candidates []*platform) sender {
 	var found []*platform
 	var nearest []*token.Refusal // of the entry that fits best, for the reason
 	for _, p := range candidates {
@@ -273,9 +273,9 @@ func (r *Registry) choosePlatform(a assertion, candidates []*platform) origin {
 		}
 	}
 	if len(found) == 0 {
-		return origin{method: Platform, verifier: candidates[0].verifier(r, a), reason: "no trust entry fits: " + firstOf(nearest)}
+		return sender{method: Platform, verifier: candidates[0].verifier(r, a), reason: "no trust entry fits: " + firstOf(nearest)}
 	}
-	from := origin{client: found[0].client, method: Platform, verifier: found[0].verifier(r, a)}
+	from := sender{client: found[0].client, method: Platform, verifier: found[0].verifier(r, a)}
 	for _, p := range found {
 		if p.client != from.client {
 			from.reason = fmt.Sprintf("the assertion fits several clients, such as %s and %s: have the client send client_id", from.client.ID, p.client.ID)

@@ -140,7 +140,7 @@ func (r *Registry) member(c *Client, sources map[string]token.KeySource) (*membe
 	for i := range c.Trust {
 		t := &c.Trust[i]
 		if t.Issuer == r.o.Issuer() {
-			return nil, fmt.Errorf("trust %d: issuer: %s is the issuer of this server, and its tokens would renew themselves for ever", i+1, t.Issuer)
+			return nil, fmt.Errorf("trust %d: issuer: %s is the issuer of this server, so that each token could be an assertion for the next one: remove the entry", i+1, t.Issuer)
 		}
 		keys, err := r.source(sources, t.JWKS, t.JWKSURI, t.Issuer)
 		if err != nil {
