@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-
 	"fmt"
 	"slices"
 	"strings"
@@ -101,22 +100,22 @@ func (r *sealRotation) run(ctx context.Context, cfg settings) error {
 }
 
 // next is the sealing key to which the private keys have to be moved; "" if that is done
-// already. It adds a new key to the key file if there is none that waits.
+// already. Only lines behind that of the current key count, so that no run moves the
+// private keys back to an earlier one. It adds a new key to the key file if none waits.
 func (r *sealRotation) next(cfg settings) (string, error) {
 	ks := r.ring.Keyset()
-	others := slices.DeleteFunc(slices.Clone(r.names), func(name string) bool { return name == ks.SealingKey })
-	waiting := slices.DeleteFunc(slices.Clone(others), func(name string) bool { return name == ks.SealingKeyBefore })
+	waiting := r.names[slices.Index(r.names, ks.SealingKey)+1:]
 	switch {
 	case len(waiting) > 1:
-		return "", badUsage("%s has %d sealing keys besides %s, which seals the private keys: leave the one to move to, and remove the others",
+		return "", badUsage("%s has %d sealing keys behind %s, which seals the private keys: leave the one to move to, and remove the others",
 			cfg.places.sealKey, len(waiting), ks.SealingKey)
 	case len(waiting) == 1:
 		return waiting[0], nil
-	case len(others) > 0: // an earlier run has moved them
+	case slices.Contains(r.names, ks.SealingKeyBefore): // an earlier run has moved them
 		return "", nil
 	case r.file == "":
-		return "", badUsage("%s has no other sealing key than %s, which seals the private keys: "+
-			"add the line of a new key, which 'jwksctl seal key' prints, to the source of every process, then run this command again",
+		return "", badUsage("%s has no sealing key behind %s, which seals the private keys: "+
+			"add the line of a new key, which 'jwksctl seal key' prints, to the end of the source of every process, then run this command again",
 			cfg.places.sealKey, ks.SealingKey)
 	}
 	name, err := seal.AddKey(r.file)
