@@ -151,6 +151,12 @@ func (r *Ring) openPrivateKeys(ctx context.Context, v, old *view) error {
 		if err != nil && r.changedSince(ctx, v.ks) {
 			return errChangedDuringRead
 		}
+		if err == nil {
+			err = key.CheckSign()
+		}
+		if err != nil {
+			key = jwk.PrivateKey{}
+		}
 		v.privateKeys[kid] = privateKey{key, err}
 	}
 	v.active = v.privateKeys[v.ks.Active().KeyID()]
