@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -19,6 +20,10 @@ const (
 	// pipeTimeout is how long a command that was killed is waited for, if a process that
 	// it started still has its output open.
 	pipeTimeout = time.Second
+
+	// reloadPause is the time between two calls of a command by a process that runs. A
+	// command may use a service that is limited or paid by request.
+	reloadPause = 10 * time.Second
 
 	stderrMax = 4 << 10 // bytes that are logged
 )
@@ -59,7 +64,7 @@ func splitCommand(line string) (words []string, err error) {
 }
 
 // output runs the command and returns its standard output. What it writes to standard
-// error is logged if it fails. The error contains nothing that the command printed.
+// error is logged if it fails, once if it is always the same. The error contains nothing that the command printed.
 func (s Source) output(ctx context.Context, e Environment, timeout time.Duration) ([]byte, error) {
 	words, err := splitCommand(s.value)
 	if err != nil {
@@ -69,13 +74,14 @@ func (s Source) output(ctx context.Context, e Environment, timeout time.Duration
 	defer cancel()
 	stdout, stderr := firstBytes{max: textMax + 1}, firstBytes{max: stderrMax} // one byte more than parse accepts
 	cmd := exec.CommandContext(limited, words[0], words[1:]...)                //nolint:gosec // the operator names the program
-	cmd.Env, cmd.Stdout, cmd.Stderr, cmd.WaitDelay = e.Environ, &stdout, &stderr, pipeTimeout
-	err = cmd.Run()
-	if err == nil {
+	cmd.Env, cmd.Stdout, cmd.Stderr, cmd.WaitDelay = withoutOurs(e.Environ), &stdout, &stderr, pipeTimeout
+	killGroup(cmd)
+	if err = cmd.Run(); err == nil {
+		e.logged.set("")
 		return stdout.Bytes(), nil
 	}
-	if e.Log != nil && stderr.Len() > 0 {
-		e.Log.WarnContext(ctx, "the command that prints the sealing key failed", "stderr", withoutKeys(stderr.String()))
+	if text := withoutKeys(stderr.String()); e.Log != nil && text != "" && e.logged.set(text) {
+		e.Log.WarnContext(ctx, "the command that prints the sealing key failed", "stderr", text)
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -86,6 +92,27 @@ func (s Source) output(ctx context.Context, e Environment, timeout time.Duration
 		return nil, fmt.Errorf("the command cannot be started: %w", err)
 	}
 	return nil, fmt.Errorf("%w: %w", ErrCommand, err)
+}
+
+// withoutOurs takes away the variables that are for this process alone: its settings, which
+// may have the password of the store, and what systemd gives to a service.
+func withoutOurs(environ []string) []string {
+	return slices.DeleteFunc(slices.Clone(environ), func(pair string) bool {
+		return strings.HasPrefix(pair, "JWKSCTL_") || strings.HasPrefix(pair, "NOTIFY_SOCKET=") || strings.HasPrefix(pair, "LISTEN_")
+	})
+}
+
+// lastText is the text that was logged last. A nil one has logged nothing.
+type lastText struct{ text string }
+
+// set reports whether the text is another one than before.
+func (l *lastText) set(text string) (changed bool) {
+	if l == nil {
+		return true
+	}
+	changed = l.text != text
+	l.text = text
+	return changed
 }
 
 // withoutKeys takes sealing keys out of what a command wrote to standard error, as a shell

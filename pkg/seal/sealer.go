@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"time"
 )
 
 // ErrCommand says that the command of a source failed or took too long. It may succeed
@@ -20,18 +21,21 @@ type Sealer struct {
 	source Source
 	env    Environment
 
-	mu   sync.RWMutex
-	keys []sealingKey // in the order of the source
+	mu       sync.RWMutex
+	keys     []sealingKey // in the order of the source
+	reloaded time.Time    // when the source was read again last; zero if it was not
+	failed   error        // the outcome of that
 }
 
 // Open reads the keys of a source. It never creates anything. The error matches
 // [fs.ErrNotExist] if the source is a file that does not exist.
 func Open(ctx context.Context, s Source, e Environment) (*Sealer, error) {
-	sealer := &Sealer{source: s, env: e}
-	if err := sealer.Reload(ctx); err != nil {
+	e.logged = &lastText{}
+	keys, err := s.read(ctx, e)
+	if err != nil {
 		return nil, err
 	}
-	return sealer, nil
+	return &Sealer{source: s, env: e, keys: keys}, nil
 }
 
 // Create is Open, except that it makes a file that does not exist, with a new key and mode
@@ -61,19 +65,23 @@ func (s *Sealer) Source() string {
 }
 
 // Reload reads the source again. If that fails, the keys stay as they are. A variable, and
-// a key that is in no source, cannot change.
+// a key that is in no source, cannot change. A command is called every ten seconds at most;
+// until then, the outcome is that of the last time.
 func (s *Sealer) Reload(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.source.IsZero() || (s.source.kind == inVariable && len(s.keys) > 0) {
+	switch {
+	case s.source.IsZero() || s.source.kind == inVariable:
 		return nil
+	case s.source.kind == fromCommand && !s.reloaded.IsZero() && time.Since(s.reloaded) < reloadPause:
+		return s.failed
 	}
 	keys, err := s.source.read(ctx, s.env)
-	if err != nil {
-		return err
+	s.reloaded, s.failed = time.Now(), err
+	if err == nil {
+		s.keys = keys
 	}
-	s.keys = keys
-	return nil
+	return err
 }
 
 // Names lists the public names of the keys, in the order of the source. The first one

@@ -95,6 +95,8 @@ type Environment struct {
 	Environ []string          // as os.Environ has it; a command runs with it too
 	Unset   func(name string) // takes a variable away from child processes; nil if there are none
 	Log     *slog.Logger      // gets what a command that failed wrote to standard error; nil discards it
+
+	logged *lastText // what Log got last
 }
 
 func (e Environment) lookup(name string) (value string, ok bool) {

@@ -1,0 +1,6 @@
+package seal
+
+import "os/exec"
+
+// killGroup does nothing: Windows has no groups of processes.
+func killGroup(*exec.Cmd) {}
