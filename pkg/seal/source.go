@@ -40,14 +40,14 @@ func ParseSource(text string) (Source, error) {
 	if strings.Contains(text, lineLabel) {
 		return Source{}, errors.New(want + ", not the sealing key itself")
 	}
-	name, value, _ := strings.Cut(text, ":")
+	name, value, hasColon := strings.Cut(text, ":")
+	if !hasColon {
+		return Source{}, errors.New(want + "; a text without a colon is not repeated here, because it may be a key")
+	}
 	s := Source{kind(name), value}
 	switch s.kind {
 	case inFile, inVariable, inCredential, fromCommand:
 	default:
-		if strings.ContainsAny(text, `/\.`) {
-			return Source{}, fmt.Errorf("%q: %s; did you mean file:%s?", text, want, text)
-		}
 		return Source{}, fmt.Errorf("%q: %s", text, want)
 	}
 	if value == "" {

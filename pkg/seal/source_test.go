@@ -28,7 +28,9 @@ func TestParseSource(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                              "want file:PATH",
 		"seal":                          "want file:PATH",
-		"/etc/seal.key":                 "did you mean file:/etc/seal.key?",
+		"/etc/seal.key":                 "want file:PATH",
+		"c2VjcmV0":                      "a text without a colon is not repeated here",
+		"c2VjcmV0/c2VjcmV0=":            "a text without a colon is not repeated here",
 		"FILE:x":                        "want file:PATH",
 		"vault:x":                       "want file:PATH",
 		"file:":                         "nothing after the colon",
