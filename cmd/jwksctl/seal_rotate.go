@@ -27,14 +27,20 @@ on where it ended.
 
 If the store and the sealing key are files, everything is done here: a new key is added to
 the key file, the private keys are sealed again, and the earlier key is moved to a file of
-its own beside it, because backups from before need it. Delete it together with them.
+its own beside it, because backups from before need it. Delete it together with them. A key
+file that seals the keyset of another store too is not changed.
 
 If the store is on the network, or the sealing key comes from elsewhere, three steps are
 needed. First add the line of a new key to the source of every process, behind the other
 one; 'jwksctl seal key' prints a line. A process that meets a key which it does not know
 reads its source again, and one whose source is a variable has to be restarted. Then run
 this command once. Then remove the earlier line from every source, and keep it with the
-backups that need it.`,
+backups that need it. The order of the lines decides: the private keys move to a key behind
+the one that seals them now, and never back to one in front of it.
+
+Every process that uses the store must run this release or a newer one before: an older one
+cannot read the keyset afterwards. A server that lacks the new key goes on to publish, and to
+sign with the private keys that it has open; its log and /readyz say so.`,
 		Example: `  jwksctl seal rotate
   jwksctl store check      # says under which sealing key the private keys are`,
 		Args: cobra.NoArgs,
@@ -123,10 +129,7 @@ func (r *sealRotation) next(cfg settings) (string, error) {
 			cfg.places.sealKey, ks.SealingKey)
 	}
 	name, err := seal.AddKey(r.file)
-	if err != nil {
-		return "", usageError{err}
-	}
-	return name, nil
+	return name, err // the file was read before: this is no mistake in it, but a full disk or the like
 }
 
 // keyFileToChange is the key file if a rotation changes it: all processes that use the
