@@ -11,6 +11,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	_ "modernc.org/sqlite"
+
+	"github.com/jwksctl/jwksctl/pkg/seal"
 )
 
 // sqlStatement changes a SQLite file as no command of ours does:
@@ -50,6 +52,22 @@ func unlockStore(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s is not locked", args[0])
 	}
 	ts.Check(all[args[0]].Rollback())
+}
+
+// keyLocked runs a command of jwksctl while another process changes a key file, and wants an
+// exit code:
+//
+//	key-locked seal.key 3 seal rotate
+func keyLocked(ts *testscript.TestScript, neg bool, args []string) {
+	arguments(ts, neg, args, 3, "key-locked FILE CODE args...")
+	unlock, err := seal.Lock(ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer unlock()
+	output, err := jwksctl(ts, args[2:]).CombinedOutput()
+	if code := strconv.Itoa(exitCodeOf(ts, err)); code != args[1] {
+		ts.Fatalf("exit code %s, want %s: %s", code, args[1], strings.TrimSpace(string(output)))
+	}
+	ts.Logf("%s", output)
 }
 
 func openSQL(ts *testscript.TestScript, file, settings string) *sql.DB {

@@ -94,6 +94,7 @@ func commands() map[string]scriptCommand {
 		"lock":         lockStore,
 		"unlock":       unlockStore,
 		"eventually":   eventually,
+		"key-locked":   keyLocked,
 	}
 }
 
