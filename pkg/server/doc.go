@@ -164,8 +164,12 @@
 //     client assertions, and the addresses and clients that the limits keep.
 //   - Connections without a complete request take at most half of MaxConnections. If there
 //     are more, the oldest of them is closed, so that a client that sends nothing cannot
-//     keep others out. Idle connections are closed after a minute, or after a second while
+//     keep others out. A connection of HTTP/2 counts for as long as one of its requests waits
+//     for its body. Idle connections are closed after a minute, or after a second while
 //     there is no place for others.
+//   - One address has at most half of MaxConnections, because a client of HTTP/2 can also hold
+//     a connection by not taking the answers. Proxies of Options.BehindProxy and peers on a
+//     Unix socket are not limited.
 //   - A connection ends after a request whose body has chunks, because it may have had a
 //     Content-Length that disagrees (RFC 9112, section 6.1).
 //
