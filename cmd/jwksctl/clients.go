@@ -15,8 +15,8 @@ func (a *app) newClients() *cobra.Command {
 const clientsHelp = `List and check the clients that may ask for tokens, or make a secret for one.
 
 Clients are listed in the settings file, and auth must be clients. A server reloads the
-list when the file changes; if the file is broken, the last list stays. Nothing is granted
-that is not listed. An entry has exactly one of trust, jwks, jwks_uri and secret_sha256:
+list when the file changes; if the file is broken, the last list stays. Replace the file by
+renaming another, because a part of it may be valid. Nothing is granted that is not listed. An entry has exactly one of trust, jwks, jwks_uri and secret_sha256:
 
   auth: clients
   clients:

@@ -18,13 +18,7 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/server"
 )
 
-func (a *app) newServe() *cobra.Command {
-	var first newKeyset
-	var importKey string
-	c := &cobra.Command{
-		Use:   "serve",
-		Short: "Publish the JWK Set and issue tokens over HTTP",
-		Long: `Publish the JWK Set and issue tokens over HTTP. If the store is empty, serve creates the
+const serveHelp = `Publish the JWK Set and issue tokens over HTTP. If the store is empty, serve creates the
 keys first. Keys rotate by themselves; several servers may share one store. If a setting
 of the policy is given and differs from what the keyset records, the policy changes for
 every process that uses the store.
@@ -52,7 +46,15 @@ are not used; a second socket with FileDescriptorName=metrics is for /metrics.
 SIGHUP reloads the certificate and the list of clients, which are also reloaded when their
 files change, and opens the audit log again. A pair that is broken or does not match, or a
 settings file that is broken, is reported in the log, and what was loaded last stays. Other
-settings need a restart.`,
+settings need a restart.`
+
+func (a *app) newServe() *cobra.Command {
+	var first newKeyset
+	var importKey string
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Publish the JWK Set and issue tokens over HTTP",
+		Long:  serveHelp,
 		Example: `  jwksctl serve
   jwksctl serve --port 0 --ready-file /run/jwksctl.url     # any free port
   jwksctl serve --rotation-interval 10s                    # watch keys rotate

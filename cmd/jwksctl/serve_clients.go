@@ -69,7 +69,7 @@ func (a *app) loadClients(cfg settings, issuer func() string, log *slog.Logger) 
 		log:      log,
 		changed:  cfg.audit.clientsChanged,
 	}
-	c.files = reloader{files: []string{cfg.File()}, load: c.load, report: c.report}
+	c.files = reloader{files: []string{cfg.File()}, load: c.load, report: c.report, wait: true}
 	return c, c.files.start()
 }
 

@@ -64,6 +64,7 @@ func TestClientsReload(t *testing.T) {
 	look := func(wantID string, wantLog ...string) {
 		t.Helper()
 		c.files.ifChanged(t.Context())
+		c.files.ifChanged(t.Context())
 		if got := c.registry.Clients()[0].ID; got != wantID {
 			t.Errorf("the client is %s, want %s", got, wantID)
 		}
@@ -98,6 +99,16 @@ func TestClientsReload(t *testing.T) {
 	c.files.now(t.Context()) // SIGHUP is answered in any case
 	look("two", "clients reload failed")
 
+	// A file that is still being written is not read, although its first lines are valid.
+	file.write(t, head+one)
+	c.files.ifChanged(t.Context())
+	file.write(t, head+two)
+	c.files.ifChanged(t.Context())
+	if got := c.registry.Clients()[0].ID; got != "two" {
+		t.Errorf("the client is %s while the file is being written", got)
+	}
+	look("two", "clients reloaded")
+
 	// What a reload does not change is named.
 	file.write(t, head+one+"port: 9000\nrate_limit: 5\n")
 	look("one", "need a restart\" settings=port,rate_limit", "clients reloaded")
@@ -105,7 +116,7 @@ func TestClientsReload(t *testing.T) {
 	look("one", "auth is off now")
 	file.write(t, head+one)
 	look("one", "clients reloaded")
-	if want := []string{"one two", "two one", "one one"}; strings.Join(changes, ",") != strings.Join(want, ",") {
+	if want := []string{"one two", "two two", "two one", "one one"}; strings.Join(changes, ",") != strings.Join(want, ",") {
 		t.Errorf("the changes are %q, want %q", changes, want)
 	}
 }

@@ -14,8 +14,10 @@ type reloader struct {
 	files  []string
 	load   func() error
 	report func(ctx context.Context, err error) // logs what load returned
+	wait   bool                                 // ifChanged loads only what two calls in a row have found, because a part of a file may be valid
 
 	mu       sync.Mutex
+	seen     []fs.FileInfo // by the last call of ifChanged
 	versions []fs.FileInfo // at the last attempt to load them; nil if one could not be found
 	failing  bool          // the last attempt failed
 }
@@ -30,7 +32,12 @@ func (r *reloader) start() error {
 func (r *reloader) ifChanged(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if versions := r.stat(); !slices.EqualFunc(versions, r.versions, isSameVersion) {
+	versions, before := r.stat(), r.seen
+	r.seen = versions
+	switch {
+	case slices.EqualFunc(versions, r.versions, isSameVersion):
+	case r.wait && !slices.EqualFunc(versions, before, isSameVersion):
+	default:
 		r.versions = versions
 		r.reload(ctx)
 	}

@@ -61,8 +61,8 @@ func readAssertion(compact string, now time.Time) (a assertion, err error) {
 	return a, nil
 }
 
-// origin is where an assertion comes from, as far as its unverified claims tell.
-type origin struct {
+// sender is the client that an assertion may be from, as far as its unverified claims tell.
+type sender struct {
 	client   *Client // nil if unknown
 	method   Method
 	verifier token.Verifier
@@ -75,7 +75,7 @@ type origin struct {
 func (r *Registry) checkAssertion(ctx context.Context, l *list, c Credentials) (*Client, Method, error) {
 	a, err := readAssertion(c.Assertion, r.o.Now())
 	if err != nil {
-		return nil, "", refuse(c, PrivateKeyJWT, err.Error())
+		return nil, "", l.refuse(c, PrivateKeyJWT, reasonOf(err))
 	}
 	from := r.find(l, a, c.ClientID)
 	if c.ClientID == "" && from.client != nil {
@@ -90,21 +90,20 @@ func (r *Registry) checkAssertion(ctx context.Context, l *list, c Credentials) (
 	var verdict token.Verdict
 	var failed error
 	err = c.inTurn(ctx, func() { verdict, failed = from.verifier.Verify(ctx, a.compact) })
-	refusal, refused := errors.AsType[*token.Refusal](failed)
+	_, refused := errors.AsType[*token.Refusal](failed)
 	switch {
 	case err != nil:
 		return nil, "", err
 	case keys.reason != "":
-		return nil, "", refuse(c, from.method, keys.reason)
+		return nil, "", l.refuse(c, from.method, keys.reason)
 	case refused:
-		return nil, "", refuse(c, from.method, refusal.Error())
+		return nil, "", l.refuse(c, from.method, reasonOf(failed))
 	case failed != nil:
 		return nil, "", fmt.Errorf("client %s: %w", from.client.ID, failed)
 	}
 	if from.method == PrivateKeyJWT {
-		id, _ := verdict.Claims["jti"].(string)
-		if err := r.used.use(from.client.ID, id, a.now); err != nil {
-			return nil, "", refuse(c, from.method, err.Error())
+		if err := r.useOnce(from, a, verdict); err != nil {
+			return nil, "", l.refuse(c, from.method, err.Error())
 		}
 	}
 	return from.client, from.method, nil
@@ -115,6 +114,17 @@ type found []jwk.PublicKey
 
 // Keys returns all of them.
 func (f found) Keys(context.Context, string) ([]jwk.PublicKey, error) { return f, nil }
+
+// useOnce remembers that the assertion was used. It reads the clock again: keys may have
+// been fetched since the assertion was read, and it must not be older than the memory reaches.
+func (r *Registry) useOnce(from sender, a assertion, verdict token.Verdict) error {
+	a.now = r.o.Now()
+	if reason := firstOf(from.verifier.CheckClaims(a.header, a.claims, a.now)); reason != "" {
+		return errors.New(reason)
+	}
+	id, _ := verdict.Claims["jti"].(string)
+	return r.used.use(from.client.ID, id, a.now)
+}
 
 // keysOrDecoy is a source of the keys that may have signed an assertion. If none of them
 // can have, or if the assertion is refused anyway, it returns decoys instead, and reason says
@@ -139,7 +149,7 @@ func (k *keysOrDecoy) Keys(ctx context.Context, kid string) ([]jwk.PublicKey, er
 		return nil, err
 	}
 	if _, err := token.SelectKey(keys, kid, k.algorithm); err != nil {
-		k.reason = err.Error()
+		k.reason = reasonOf(err)
 		return k.decoys, nil
 	}
 	return keys, nil
@@ -147,13 +157,13 @@ func (k *keysOrDecoy) Keys(ctx context.Context, kid string) ([]jwk.PublicKey, er
 
 // find finds the client of an assertion: the one that it names as iss, which signs its
 // assertions itself, or one that trusts the issuer and whose entry fits all claims.
-func (r *Registry) find(l *list, a assertion, clientID string) origin {
+func (r *Registry) find(l *list, a assertion, clientID string) sender {
 	m := l.byID[cmp.Or(clientID, a.issuer)]
 	switch {
 	case a.issuer == r.o.Issuer():
-		return r.unknown(a, "this server has issued it: a token that is an assertion would renew itself for ever")
+		return r.unknown(a, "this server has issued it, and its own tokens are no assertions: have the client use its own credentials")
 	case m != nil && m.keys != nil:
-		from := origin{client: m.Client, method: PrivateKeyJWT, verifier: r.keyVerifier(a, m.ID)}
+		from := sender{client: m.Client, method: PrivateKeyJWT, verifier: r.keyVerifier(a, m.ID)}
 		from.verifier.Keys = m.keys
 		from.reason = firstOf(checkKeyClaims(from.verifier, a))
 		return from
@@ -162,29 +172,22 @@ func (r *Registry) find(l *list, a assertion, clientID string) origin {
 	case clientID != "" && len(m.platforms) == 0:
 		return r.unknown(a, "the client authenticates with a secret, not with an assertion")
 	}
-	platforms := l.byIssuer[a.issuer]
-	if clientID != "" {
-		platforms = slices.DeleteFunc(slices.Clone(platforms), func(p *platform) bool { return p.client.ID != clientID })
-	}
-	if len(platforms) == 0 {
-		return r.unknown(a, fmt.Sprintf("iss is %.80q, which is not the id of a client with keys, and no client that could be meant trusts it", a.issuer))
-	}
-	return r.findPlatform(a, platforms)
+	return r.findPlatform(a, l.byIssuer[a.issuer], clientID)
 }
 
-// unknown is the origin of an assertion that no client can have made. Its claims are checked
-// as those of a client are that signs it, or of one that trusts its issuer, because that
-// takes time too.
-func (r *Registry) unknown(a assertion, reason string) origin {
+// unknown is the sender of an assertion that no client can have made. The claims are checked
+// as if there were such a client, so that the refusal takes as long: a client that signs the
+// assertion itself if iss and sub are equal, and otherwise a client that trusts iss.
+func (r *Registry) unknown(a assertion, reason string) sender {
 	if a.issuer == a.subject {
 		v := r.keyVerifier(a, a.issuer)
 		_ = checkKeyClaims(v, a)
-		return origin{method: PrivateKeyJWT, verifier: v, reason: reason}
+		return sender{method: PrivateKeyJWT, verifier: v, reason: reason}
 	}
 	p := &platform{trust: &Trust{Issuer: a.issuer, Subject: a.subject, Audience: r.o.Issuer()}}
 	v := p.verifier(r, a)
-	_ = p.check(v, a)
-	return origin{method: PrivateKeyJWT, verifier: v, reason: reason}
+	_ = v.CheckClaims(a.header, a.claims, a.now)
+	return sender{method: PrivateKeyJWT, verifier: v, reason: reason}
 }
 
 // keyVerifier verifies the assertions that a client signs (RFC 7523, section 3).
@@ -199,7 +202,7 @@ func (r *Registry) keyVerifier(a assertion, id string) token.Verifier {
 	}
 	v.Audience = slices.DeleteFunc(v.Audience, func(name string) bool { return name == "" })
 	// The verifier expects JWT or none unless it is told a typ, which must then be present.
-	if typ, _ := a.header.Members["typ"].(string); strings.EqualFold(strings.TrimPrefix(typ, "application/"), typClientAuthentication) {
+	if typ, _ := a.header.Members["typ"].(string); strings.TrimPrefix(strings.ToLower(typ), "application/") == typClientAuthentication {
 		v.Types = []string{typClientAuthentication}
 	}
 	return v
@@ -213,20 +216,56 @@ func checkKeyClaims(v token.Verifier, a assertion) []*token.Refusal {
 	return failed
 }
 
-// firstOf is the text of the first refusal.
+// firstOf is the reason of the first refusal, "" if there is none.
 func firstOf(failed []*token.Refusal) string {
 	if len(failed) == 0 {
 		return ""
 	}
-	return failed[0].Error()
+	return failed[0].Message
 }
 
-// findPlatform finds the one client whose trust entry fits all claims of the assertion.
-func (r *Registry) findPlatform(a assertion, platforms []*platform) origin {
+// reasonOf is why an assertion is refused. The hint of a refusal is left out: it is for those
+// who set up a verifier or get a token from an issuer, and would mislead a reader of the log.
+func reasonOf(err error) string {
+	if refusal, ok := errors.AsType[*token.Refusal](err); ok {
+		return refusal.Message
+	}
+	return err.Error()
+}
+
+// findPlatform finds the one client whose trust entry fits all claims of the assertion, among
+// the entries for its issuer. The claims are checked with the entries that have its subject
+// only, and once if none has, because a list may have many entries for one issuer.
+func (r *Registry) findPlatform(a assertion, platforms []*platform, clientID string) sender {
+	trusted := false
+	var candidates []*platform
+	for _, p := range platforms {
+		if clientID != "" && p.client.ID != clientID {
+			continue
+		}
+		trusted = true
+		if p.matchesSubject(a.subject) {
+			candidates = append(candidates, p)
+		}
+	}
+	switch {
+	case !trusted:
+		return r.unknown(a, fmt.Sprintf("iss is %.80q, which is not the id of a client with keys, and no client that could be meant trusts it", a.issuer))
+	case len(candidates) == 0:
+		from := r.unknown(a, fmt.Sprintf("no trust entry fits: sub is %.80q, which no entry for its issuer has", a.subject))
+		from.method = Platform
+		return from
+	}
+	return r.choosePlatform(a, candidates)
+}
+
+// choosePlatform finds the client among entries for the issuer and the subject of the
+// assertion.
+func (r *Registry) choosePlatform(a assertion, candidates []*platform) sender {
 	var found []*platform
 	var nearest []*token.Refusal // of the entry that fits best, for the reason
-	for _, p := range platforms {
-		failed := p.check(p.verifier(r, a), a)
+	for _, p := range candidates {
+		failed := p.verifier(r, a).CheckClaims(a.header, a.claims, a.now)
 		if len(failed) == 0 {
 			found = append(found, p)
 		} else if nearest == nil || len(failed) < len(nearest) {
@@ -234,9 +273,9 @@ func (r *Registry) findPlatform(a assertion, platforms []*platform) origin {
 		}
 	}
 	if len(found) == 0 {
-		return origin{method: Platform, verifier: platforms[0].verifier(r, a), reason: "no trust entry fits: " + firstOf(nearest)}
+		return sender{method: Platform, verifier: candidates[0].verifier(r, a), reason: "no trust entry fits: " + firstOf(nearest)}
 	}
-	from := origin{client: found[0].client, method: Platform, verifier: found[0].verifier(r, a)}
+	from := sender{client: found[0].client, method: Platform, verifier: found[0].verifier(r, a)}
 	for _, p := range found {
 		if p.client != from.client {
 			from.reason = fmt.Sprintf("the assertion fits several clients, such as %s and %s: have the client send client_id", from.client.ID, p.client.ID)
@@ -265,14 +304,11 @@ func (p *platform) verifier(r *Registry, a assertion) token.Verifier {
 	return v
 }
 
-// check returns the claims that do not fit the entry.
-func (p *platform) check(v token.Verifier, a assertion) []*token.Refusal {
-	failed := v.CheckClaims(a.header, a.claims, a.now)
+// matchesSubject reports whether the entry is for this subject.
+func (p *platform) matchesSubject(subject string) bool {
 	prefix, isPrefix := strings.CutSuffix(p.trust.Subject, "*")
-	if isPrefix && (!strings.HasPrefix(a.subject, prefix) || a.subject == prefix) {
-		failed = append(failed, &token.Refusal{
-			Reason: token.ReasonSubject, Claim: "sub", Message: fmt.Sprintf("sub is %.80q, which does not begin with %s", a.subject, prefix),
-		})
+	if isPrefix {
+		return len(subject) > len(prefix) && strings.HasPrefix(subject, prefix)
 	}
-	return failed
+	return subject == prefix
 }

@@ -31,9 +31,11 @@ func TestKeyAssertions(t *testing.T) {
 				f.accepts(t, assertionOf(sign(t, key, nil, f.claims("billing", change))), "billing", client.PrivateKeyJWT)
 			})
 		}
-		c := assertionOf(sign(t, key, map[string]any{"typ": "client-authentication+jwt"}, f.claims("billing", nil)))
-		c.ClientID = "billing"
-		f.accepts(t, c, "billing", client.PrivateKeyJWT)
+		for _, typ := range []string{"client-authentication+jwt", "Application/Client-Authentication+JWT"} {
+			c := assertionOf(sign(t, key, map[string]any{"typ": typ}, f.claims("billing", nil)))
+			c.ClientID = "billing"
+			f.accepts(t, c, "billing", client.PrivateKeyJWT)
+		}
 	}
 }
 
@@ -82,6 +84,12 @@ func TestKeyAssertionsRefused(t *testing.T) {
 			refusal := f.refuses(t, assertionOf(compact), tt.reason)
 			if strings.Contains(refusal.Reason, compact[:40]) {
 				t.Error("the reason has the assertion")
+			}
+			// The hints of a verifier are not for the reader of the log.
+			for _, hint := range []string{"to accept it", "get a new token", "if you trust it", "have the issuer", "only signed tokens", "use one of", "copied whole"} {
+				if strings.Contains(refusal.Reason, hint) {
+					t.Errorf("the reason has the hint of a verifier: %s", refusal.Reason)
+				}
 			}
 		})
 	}
@@ -157,6 +165,64 @@ func TestReplay(t *testing.T) {
 	claims := f.claims("billing", map[string]any{"jti": "2"})
 	f.refuses(t, assertionOf(sign(t, other, map[string]any{"kid": key.KeyID()}, claims)), "signature is wrong")
 	f.accepts(t, assertionOf(sign(t, key, nil, claims)), "billing", client.PrivateKeyJWT)
+}
+
+// An assertion is remembered until the last second in which it can be used, also if the clock
+// of the client is ahead. Another assertion was used offset before it, which decides when the
+// generations of the memory change.
+func TestReplayInTheLastSecond(t *testing.T) {
+	key, other := newKey(t, jwk.EdDSA), newKey(t, jwk.EdDSA)
+	for offset := 60 * time.Second; offset <= 85*time.Second; offset += time.Second {
+		f := newFixture(t, keyClient(t, "billing", key)+keyClient(t, "shop", other))
+		others := func() {
+			f.accepts(t, assertionOf(sign(t, other, nil, f.claims("shop", nil))), "shop", client.PrivateKeyJWT)
+		}
+		others()
+		f.clock.Advance(offset)
+		now := f.clock.Now().Unix()
+		c := assertionOf(sign(t, key, nil, f.claims("billing", map[string]any{"iat": now + 10, "exp": now + 3600})))
+		f.accepts(t, c, "billing", client.PrivateKeyJWT)
+		f.clock.Advance(time.Second)
+		others()
+		f.clock.Advance(78 * time.Second)
+		others()
+		f.refuses(t, c, "was used before")
+		f.clock.Advance(time.Second)
+		f.refuses(t, c, "was used before")
+		f.clock.Advance(time.Second)
+		f.refuses(t, c, "more than 1m0s ago")
+	}
+}
+
+// While keys are fetched, an assertion becomes too old, and the memory forgets it.
+func TestReplayDuringAFetch(t *testing.T) {
+	key, other := newKey(t, jwk.EdDSA), newKey(t, jwk.EdDSA)
+	var f fixture
+	others := func() {
+		f.accepts(t, assertionOf(sign(t, other, nil, f.claims("shop", nil))), "shop", client.PrivateKeyJWT)
+	}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			f.clock.Advance(3 * time.Second)
+			others()
+		}
+		_, _ = w.Write([]byte(jwks(t, key)))
+	}))
+	defer srv.Close()
+	list := func(path string) string {
+		return "- {id: billing, audiences: [a], jwks_uri: '" + srv.URL + path + "'}\n" + keyClient(t, "shop", other)
+	}
+	f = newFixture(t, list("/fast"))
+	others()
+	f.clock.Advance(80 * time.Second)
+	now := f.clock.Now().Unix()
+	c := assertionOf(sign(t, key, nil, f.claims("billing", map[string]any{"iat": now + 10, "exp": now + 3600})))
+	f.accepts(t, c, "billing", client.PrivateKeyJWT)
+	f.clock.Advance(time.Second)
+	others()
+	f.clock.Advance(79 * time.Second)
+	f.set(t, list("/slow"))
+	f.refuses(t, c, "more than 1m0s ago")
 }
 
 func TestKeysOfAddress(t *testing.T) {

@@ -16,23 +16,31 @@ const minSecret = 32
 //
 // Credentials of unknown clients are checked against decoys, so that a refusal takes as long
 // for each reason. Two things remain that can be measured: the time to fetch keys, and
-// whether the RSA key of a client is longer than 2048 bits.
+// whether the RSA key of a client is longer than 2048 bits. And token.ErrKeysUnavailable tells
+// that a client or an issuer is in the list, before a signature proves anything. A refusal
+// in its place would have honest clients give up good credentials during an outage.
 func (r *Registry) Authenticate(ctx context.Context, c Credentials) (*Client, Method, error) {
 	clients := r.list.Load()
 	switch {
 	case c.Secret != "" && c.Assertion != "":
-		return nil, "", refuse(c, c.Method, "the request has a secret and an assertion: it must have one of them")
+		return nil, "", clients.refuse(c, c.Method, "the request has a secret and an assertion: it must have one of them")
 	case c.Assertion != "":
 		return r.checkAssertion(ctx, clients, c)
 	case c.Method == PrivateKeyJWT:
-		return nil, "", refuse(c, c.Method, "the assertion is empty")
+		return nil, "", clients.refuse(c, c.Method, "the assertion is empty")
 	}
 	return clients.checkSecret(c)
 }
 
-// refuse makes a Refusal. Its texts come from the request and are bounded.
-func refuse(c Credentials, m Method, reason string) *Refusal {
-	return &Refusal{ClientID: c.ClientID[:min(len(c.ClientID), maxID)], Method: m, Reason: reason}
+// refuse makes a Refusal. Its texts come from the request and are bounded. An id that no
+// client has may be a secret that was sent in the wrong place. If it is long enough for one,
+// the log must not have it.
+func (l *list) refuse(c Credentials, m Method, reason string) *Refusal {
+	if l.byID[c.ClientID] == nil && len(c.ClientID) >= minSecret {
+		c.ClientID = ""
+		reason += "; the id in the request is left out, because it may be a secret"
+	}
+	return &Refusal{ClientID: c.ClientID, Method: m, Reason: reason}
 }
 
 // The reasons are constants, so that each is as quick to make.
@@ -44,11 +52,11 @@ func (l *list) checkSecret(c Credentials) (*Client, Method, error) {
 	}
 	switch matches := matchesSecret(hashes, c.Secret); {
 	case m == nil:
-		return nil, "", refuse(c, c.Method, "no client has this id")
+		return nil, "", l.refuse(c, c.Method, "no client has this id")
 	case len(hashes) == 0:
-		return nil, "", refuse(c, c.Method, "the client does not authenticate with a secret")
+		return nil, "", l.refuse(c, c.Method, "the client does not authenticate with a secret")
 	case !matches:
-		return nil, "", refuse(c, c.Method, "the secret is wrong")
+		return nil, "", l.refuse(c, c.Method, "the secret is wrong")
 	}
 	return m.Client, c.Method, nil
 }

@@ -75,7 +75,7 @@ func (c Credentials) inTurn(ctx context.Context, check func()) error {
 // Refusal says why a client was not authenticated. Only the audit log may have it: the
 // client gets the same answer for each reason.
 type Refusal struct {
-	ClientID string // as the request claims; "" if it does not say
+	ClientID string // as the request claims; "" if it does not say, or if what it says may be a secret
 	Method   Method // Platform if the assertion is one
 	Reason   string // one sentence, without a secret or a token
 }

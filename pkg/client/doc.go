@@ -44,7 +44,8 @@
 // A * stands for one or more characters at the end of a subject, after a colon or a slash.
 // Elsewhere it would match names that others can register: repo:example* matches
 // repo:example-evil/x, which repo:example/* does not. A prefix of one word, such as repo:*,
-// is all of GitHub: it needs a required claim beside it, such as repository_owner_id.
+// is all of GitHub, and system:serviceaccount:* is each pod of a cluster: they need a
+// required claim beside them, such as repository_owner_id, that is no registered one.
 //
 // # What it guarantees
 //
@@ -57,7 +58,8 @@
 //   - A token of this server is never an assertion.
 //   - A refusal says the same for every cause, and an unknown client costs as much time as
 //     a wrong secret or a wrong signature: every assertion that can be decoded costs one
-//     verification. [Refusal] has the reason, for the audit log.
+//     verification. [Refusal] has the reason, for the audit log. Keys that cannot be fetched
+//     are no refusal: see [Registry.Authenticate].
 //   - The keys decide the algorithm; see package token, which verifies every assertion. A
 //     list with a private or symmetric key is refused.
 //   - A list replaces another one as a whole. Keys that were fetched and assertions that

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,6 +17,14 @@ const typAccessToken = "at+jwt"
 // Grant returns the token that the client gets for a request. Its caller adds iss, and jti
 // if it wants a certain one. The error is a *GrantError.
 func (c *Client) Grant(r Request) (token.Request, error) {
+	request, err := c.grant(r)
+	if refused, ok := errors.AsType[*GrantError](err); ok && c.hasKeys() {
+		refused.Description += "; sign a new assertion for it, because each is used once"
+	}
+	return request, err
+}
+
+func (c *Client) grant(r Request) (token.Request, error) {
 	audience, err := c.audience(r.Audience)
 	if err != nil {
 		return token.Request{}, err

@@ -86,7 +86,17 @@ func TestGrantRefuses(t *testing.T) {
 			_, err := tt.c.Grant(tt.r)
 			refused, ok := errors.AsType[*client.GrantError](err)
 			if !ok || refused.Code != tt.code || !strings.Contains(refused.Description, tt.text) {
-				t.Errorf("got %#v, want %s, %s", err, tt.code, tt.text)
+				t.Fatalf("got %#v, want %s, %s", err, tt.code, tt.text)
+			}
+			// A client that signs its assertions has used up the one of this request.
+			const again = "; sign a new assertion for it, because each is used once"
+			if strings.Contains(refused.Description, again) {
+				t.Errorf("a client without keys is told: %s", refused.Description)
+			}
+			tt.c.JWKSURI = "https://k.example"
+			_, err = tt.c.Grant(tt.r)
+			if withKeys, ok := errors.AsType[*client.GrantError](err); !ok || withKeys.Description != refused.Description+again {
+				t.Errorf("a client with keys is told: %v", err)
 			}
 		})
 	}

@@ -18,6 +18,7 @@ type Finding struct {
 // nothing.
 func Lint(clients []Client) []Finding {
 	findings := []Finding{}
+	entries := map[string][]trustOf{}
 	for _, c := range clients {
 		report := func(format string, args ...any) {
 			findings = append(findings, Finding{c.ID, fmt.Sprintf(format, args...)})
@@ -33,9 +34,39 @@ func Lint(clients []Client) []Finding {
 			lintTrust(t, func(format string, args ...any) {
 				report("trust %d: %s", i+1, fmt.Sprintf(format, args...))
 			})
+			for _, other := range entries[t.Issuer] {
+				if other.client != c.ID && overlap(t, other.trust) {
+					report("trust %d: a token that fits it may also fit trust %d of %s, and is then refused: have both clients send client_id",
+						i+1, other.number, other.client)
+				}
+			}
+			entries[t.Issuer] = append(entries[t.Issuer], trustOf{c.ID, i + 1, t})
 		}
 	}
 	return findings
+}
+
+// trustOf is a trust entry of a client.
+type trustOf struct {
+	client string
+	number int
+	trust  Trust
+}
+
+// overlap reports whether one token may fit two entries for the same issuer.
+func overlap(a, b Trust) bool {
+	for name, value := range a.Require {
+		if other, ok := b.Require[name]; ok && other != value {
+			return false
+		}
+	}
+	return a.Audience == b.Audience && strings.EqualFold(a.Type, b.Type) && (covers(a.Subject, b.Subject) || covers(b.Subject, a.Subject))
+}
+
+// covers reports whether a subject, which may end with a wildcard, includes another one.
+func covers(subject, other string) bool {
+	prefix, wildcard := strings.CutSuffix(subject, "*")
+	return subject == other || wildcard && strings.HasPrefix(other, prefix)
 }
 
 func lintTrust(t Trust, report func(string, ...any)) {

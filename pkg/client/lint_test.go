@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -36,5 +37,46 @@ func TestLint(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Two clients whose entries fit one token are refused unless they send client_id.
+func TestLintEntriesThatOverlap(t *testing.T) {
+	entry := func(id, members string) string {
+		return "- {id: " + id + ", audiences: [a], trust: [{issuer: https://i.example, " + members + "}]}\n"
+	}
+	for name, tt := range map[string]struct {
+		a, b string
+		want bool
+	}{
+		"identical":              {"subject: 'repo:a/b', audience: x", "subject: 'repo:a/b', audience: x", true},
+		"a wildcard within":      {"subject: 'repo:a/*', audience: x", "subject: 'repo:a/b:*', audience: x", true},
+		"a subject within":       {"subject: 'repo:a/b', audience: x", "subject: 'repo:a/*', audience: x", true},
+		"another required claim": {"subject: s, audience: x, require: {c: '1'}", "subject: s, audience: x, require: {d: '1'}", true},
+		"another value":          {"subject: s, audience: x, require: {c: '1'}", "subject: s, audience: x, require: {c: '2'}", false},
+		"another subject":        {"subject: 'repo:a/b', audience: x", "subject: 'repo:a/c', audience: x", false},
+		"beginning of a subject": {"subject: 'repo:a/b', audience: x", "subject: 'repo:a/bc', audience: x", false},
+		"another audience":       {"subject: s, audience: x", "subject: s, audience: y", false},
+		"another typ":            {"subject: s, audience: x, typ: at+jwt", "subject: s, audience: x", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, finding := range client.Lint(parse(t, entry("first", tt.a)+entry("second", tt.b))) {
+				if strings.Contains(finding.Message, "client_id") {
+					got = append(got, finding.ClientID+": "+finding.Message)
+				}
+			}
+			var want []string
+			if tt.want {
+				want = []string{"second: trust 1: a token that fits it may also fit trust 1 of first, and is then refused: have both clients send client_id"}
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	one := "- {id: a, audiences: [a], trust: [{issuer: https://i.example, subject: s, audience: x}, {issuer: https://i.example, subject: s, audience: x}]}"
+	if findings := client.Lint(parse(t, one+"\n"+strings.ReplaceAll(entry("b", "subject: s, audience: x"), "i.example", "j.example"))); len(findings) > 0 {
+		t.Errorf("entries of one client, and of another issuer: %+v", findings)
 	}
 }

@@ -189,7 +189,7 @@ func (o *object) trustEntry() Trust {
 		Type:     o.text("typ", checkID),
 		Require:  o.require(),
 	}
-	t.Subject = o.required("subject", func(subject string) error { return checkSubject(subject, len(t.Require) > 0) })
+	t.Subject = o.required("subject", func(subject string) error { return checkSubject(subject, narrows(t.Require)) })
 	if o.has("jwks") && o.has("jwks_uri") {
 		o.fail("", "has jwks and jwks_uri: give one of them")
 	}

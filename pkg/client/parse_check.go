@@ -66,9 +66,9 @@ func checkHash(text string) error {
 	return nil
 }
 
-// checkSubject checks a subject, which may end with a wildcard. required tells whether the
-// entry requires further claims.
-func checkSubject(subject string, required bool) error {
+// checkSubject checks a subject, which may end with a wildcard. narrowed tells whether the
+// entry requires a claim that tells the subjects apart.
+func checkSubject(subject string, narrowed bool) error {
 	// A subject need not be a URI: that of GitLab begins with project_path:.
 	if subject == "" || strings.TrimSpace(subject) != subject || strings.ContainsFunc(subject, isControl) {
 		return fmt.Errorf("%.80q is empty, or has a space before or after it, or a character that cannot be printed", subject)
@@ -84,10 +84,23 @@ func checkSubject(subject string, required bool) error {
 	case !strings.HasSuffix(prefix, ":") && !strings.HasSuffix(prefix, "/"):
 		return fmt.Errorf("put the * after a colon or slash: %s also matches longer names that begin with %s",
 			subject, prefix[strings.LastIndexAny(prefix, ":/")+1:])
-	case !required && !strings.ContainsAny(strings.TrimRight(prefix, ":/"), ":/"):
-		return fmt.Errorf("%s is too wide: name more of the subject, or require a further claim", subject)
+	case !narrowed && (!strings.ContainsAny(strings.TrimRight(prefix, ":/"), ":/") || prefix == "system:serviceaccount:"):
+		return fmt.Errorf("%s is too wide: name more of the subject, or require a further claim, such as the id of its owner", subject)
 	}
 	return nil
+}
+
+// narrows reports whether one of the required claims tells the subjects of an issuer apart.
+// The registered claims (RFC 7519, section 4.1) do not.
+func narrows(require map[string]string) bool {
+	for name := range require {
+		switch strings.TrimPrefix(name, "/") {
+		case "iss", "aud", "sub", "exp", "iat", "nbf", "jti":
+		default:
+			return true
+		}
+	}
+	return false
 }
 
 // conflicts reports the entries that contradict each other.

@@ -198,6 +198,8 @@ func TestParseRefuses(t *testing.T) {
 		{"wildcard after a dash", trust(ok + "subject: 'repo:example/a-*'"), "put the * after a colon or slash"},
 		{"wildcard after one word", trust(ok + "subject: 'repo:*'"), "repo:* is too wide"},
 		{"wildcard after slashes", trust(ok + "subject: 'spiffe://*'"), "is too wide"},
+		{"wildcard of all pods of a cluster", trust(ok + "subject: 'system:serviceaccount:*'"), "system:serviceaccount:* is too wide"},
+		{"wildcard with a claim that all tokens have", trust(ok + "subject: 'repo:*', require: {iss: https://i.example, aud: a, /sub: x, exp: '1', iat: '1', nbf: '1', jti: x}"), "repo:* is too wide"},
 		{"subject with a line break", trust(ok + `subject: "a\nb"`), "cannot be printed"},
 		{"number in require", trust(ok + "subject: s, require: {repository_id: 4711}"), `"repository_id": want the value of a claim as text`},
 		{"issuer that is an id", "- {id: https://i.example, audiences: [a], jwks_uri: https://k.example}\n- {id: b, audiences: [a], trust: [{issuer: https://i.example, subject: s, audience: a}]}", "is also the id of entry 1"},

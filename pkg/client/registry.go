@@ -140,7 +140,7 @@ func (r *Registry) member(c *Client, sources map[string]token.KeySource) (*membe
 	for i := range c.Trust {
 		t := &c.Trust[i]
 		if t.Issuer == r.o.Issuer() {
-			return nil, fmt.Errorf("trust %d: issuer: %s is the issuer of this server, and its tokens would renew themselves for ever", i+1, t.Issuer)
+			return nil, fmt.Errorf("trust %d: issuer: %s is the issuer of this server, so that each token could be an assertion for the next one: remove the entry", i+1, t.Issuer)
 		}
 		keys, err := r.source(sources, t.JWKS, t.JWKSURI, t.Issuer)
 		if err != nil {
@@ -193,16 +193,6 @@ func (r *Registry) AuthMethods() []string {
 		methods = append(methods, string(PrivateKeyJWT))
 	}
 	return methods
-}
-
-// AssertionAlgorithms returns the algorithms that may sign an assertion, none if no client
-// uses one: token_endpoint_auth_signing_alg_values_supported of RFC 8414. The key of a client
-// decides which of them it may use.
-func (r *Registry) AssertionAlgorithms() []jwk.Algorithm {
-	if !slices.ContainsFunc(r.list.Load().clients, usesAssertions) {
-		return nil
-	}
-	return jwk.Algorithms()
 }
 
 func usesAssertions(c Client) bool { return c.hasKeys() || len(c.Trust) > 0 }

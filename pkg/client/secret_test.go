@@ -14,6 +14,9 @@ const (
 	newSecret = "jwksctl_bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb" //nolint:gosec // of a test
 )
 
+// minSecret is the length of the shortest secret that is accepted.
+const minSecret = 32
+
 func hashOf(secret string) string {
 	sum := sha256.Sum256([]byte(secret))
 	return hex.EncodeToString(sum[:])
@@ -80,4 +83,30 @@ func TestSecretsRefused(t *testing.T) {
 	f.refuses(t, assertion, "iss is \"billing\"")
 	assertion.ClientID = "billing"
 	f.refuses(t, assertion, "authenticates with a secret")
+}
+
+// A client that sends its secret as its id, or an old one, has it in no log. An id that a client
+// has, or that is shorter than a secret, is what the log is read for.
+func TestRefusalsHaveNoSecret(t *testing.T) {
+	spiffe := "spiffe://example.org/ns/prod/sa/billing"
+	f := newFixture(t, secretClient("billing", oldSecret)+secretClient(spiffe, oldSecret))
+	for id, logged := range map[string]string{
+		oldSecret: "", newSecret: "", oldSecret[:minSecret]: "", strings.Repeat("x", 1000): "",
+		oldSecret[:minSecret-1]: oldSecret[:minSecret-1], "biling": "biling", spiffe: spiffe,
+	} {
+		for _, c := range []client.Credentials{
+			withSecret(id, "billing"),
+			{Method: client.PrivateKeyJWT, ClientID: id},
+			{Method: client.PrivateKeyJWT, ClientID: id, Assertion: sign(t, newKey(t, "ES256"), nil, f.claims("billing", nil))},
+			{Method: client.SecretPost, ClientID: id, Secret: "billing", Assertion: "a.b.c"},
+		} {
+			refusal := f.refuses(t, c, "")
+			if refusal.ClientID != logged || strings.Contains(refusal.Reason, oldSecret[:minSecret]) {
+				t.Errorf("%s: got %+v", id, refusal)
+			}
+			if logged == "" && !strings.Contains(refusal.Reason, "may be a secret") {
+				t.Errorf("%s: the reason is %s", id, refusal.Reason)
+			}
+		}
+	}
 }

@@ -1,7 +1,11 @@
 package client_test
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,6 +53,7 @@ func refusedAssertions(t testing.TB, f fixture, key, other jwk.PrivateKey) refus
 		"platform: wrong subject":  assertionOf(sign(t, other, nil, f.platformToken(map[string]any{"sub": "repo:other/x"}))),
 		"platform: unknown issuer": assertionOf(sign(t, other, nil, f.platformToken(map[string]any{"iss": "https://nobody.example"}))),
 		"platform: unknown key":    assertionOf(sign(t, other, nil, f.platformToken(nil))),
+		"unusable key":             assertionOf(sign(t, other, map[string]any{"kid": "broken"}, f.claims("fetched", nil))),
 	}
 }
 
@@ -57,7 +62,11 @@ func newTimingFixture(t testing.TB, alg jwk.Algorithm) (f fixture, all refusals)
 	if alg.KeyType() == "RSA" {
 		other = otherRSA(t)
 	}
-	f = newFixture(t, keyClient(t, "billing", key)+secretClient("secrets", oldSecret)+trusting(t, "shop", "repo:example/*", key, ""))
+	set := strings.TrimSuffix(jwks(t, key), "]}") + `, {"kty": "EC", "crv": "P-256", "kid": "broken", "x": "AA", "y": "AA"}]}`
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(set)) }))
+	t.Cleanup(srv.Close)
+	f = newFixture(t, keyClient(t, "billing", key)+secretClient("secrets", oldSecret)+trusting(t, "shop", "repo:example/*", key, "")+
+		"- {id: fetched, audiences: [a], jwks_uri: '"+srv.URL+"'}\n")
 	return f, refusedAssertions(t, f, key, other)
 }
 
@@ -71,6 +80,32 @@ func TestEveryRefusalVerifiesASignature(t *testing.T) {
 	for reason, durations := range took {
 		if durations[0] < wrong/3 {
 			t.Errorf("%s is refused within %s, a wrong signature within %s", reason, durations[0], wrong)
+		}
+	}
+}
+
+// The cost of a refusal does not grow with the number of entries for its issuer, and an issuer
+// that nobody trusts costs as much.
+func TestManyEntriesOfAnIssuerCostNoMore(t *testing.T) {
+	key := newKey(t, jwk.EdDSA)
+	allocations := func(entries int, change map[string]any) float64 {
+		var list strings.Builder
+		for i := range entries {
+			list.WriteString(trusting(t, "c"+strconv.Itoa(i), "repo:example/"+strconv.Itoa(i)+":*", key, ""))
+		}
+		f := newFixture(t, list.String())
+		c := assertionOf(sign(t, key, nil, f.platformToken(change)))
+		return testing.AllocsPerRun(5, func() { f.refuses(t, c, "") })
+	}
+	one := allocations(1, nil)
+	for name, got := range map[string]float64{
+		"200 entries":     allocations(200, nil),
+		"one that fits":   allocations(200, map[string]any{"sub": "repo:example/7:x", "aud": "https://other.example"}),
+		"unknown issuer":  allocations(200, map[string]any{"iss": "https://nobody.example"}),
+		"unknown subject": allocations(200, map[string]any{"sub": "x"}),
+	} {
+		if got > one+50 {
+			t.Errorf("%s: %.0f allocations, with one entry %.0f", name, got, one)
 		}
 	}
 }

@@ -303,3 +303,52 @@ func TestOneRequestWaitsForMetadata(t *testing.T) {
 		}
 	})
 }
+
+// A request that begins to fetch metadata and gives up does not stop the fetch, because others
+// wait for it. While metadata that is too old is fetched again, the old address stays in use.
+func TestMetadataThatHangs(t *testing.T) {
+	key := newKey(t, jwk.ES256)
+	arrived, answer := make(chan struct{}, 1), make(chan struct{}, 1)
+	var srv *httptest.Server
+	srv = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/keys" {
+			w.Header().Set("Cache-Control", "max-age=1800")
+			_, _ = w.Write([]byte(jwks(t, key)))
+			return
+		}
+		arrived <- struct{}{}
+		select {
+		case <-answer:
+			_, _ = w.Write([]byte(`{"issuer": "` + srv.URL + `", "jwks_uri": "` + srv.URL + `/keys"}`))
+		case <-r.Context().Done():
+		}
+	}))
+	defer srv.Close()
+	f := newFixture(t, "- {id: shop, audiences: [a], trust: [{issuer: '"+srv.URL+"', subject: x, audience: '"+ourIssuer+"'}]}")
+	ask := func(ctx context.Context) error {
+		c := assertionOf(sign(t, key, nil, f.platformToken(map[string]any{"iss": srv.URL, "sub": "x"})))
+		_, _, err := f.Authenticate(ctx, c)
+		return err
+	}
+	ctx, giveUp := context.WithCancel(t.Context())
+	first := make(chan error, 1)
+	go func() { first <- ask(ctx) }()
+	<-arrived
+	giveUp()
+	if err := <-first; !errors.Is(err, context.Canceled) {
+		t.Errorf("the request that gave up: %v", err)
+	}
+	answer <- struct{}{}
+	if err := ask(t.Context()); err != nil {
+		t.Fatalf("the next request: %v", err)
+	}
+
+	f.clock.Advance(10 * time.Minute)
+	for range 2 {
+		if err := ask(ctx); err != nil { // it has ended, so that it cannot wait
+			t.Errorf("while metadata is fetched again: %v", err)
+		}
+	}
+	<-arrived
+	answer <- struct{}{}
+}

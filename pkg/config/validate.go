@@ -34,25 +34,10 @@ func (s setting) check(c Config) error {
 			return err
 		}
 	}
+	if err := s.checkListener(c); err != nil {
+		return err
+	}
 	switch s.key {
-	case "host":
-		return checkHost(c.Host)
-	case "port":
-		return checkPort(c.Port)
-	case "metrics_port":
-		return checkMetricsPort(c)
-	case "behind_proxy":
-		for _, text := range c.BehindProxy {
-			if _, err := ParseNetwork(text); err != nil {
-				return err
-			}
-		}
-	case "pprof_port":
-		return checkPort(c.PprofPort)
-	case "tls_cert":
-		return checkPair(c.TLSCert, c.TLSKey)
-	case "tls_key":
-		return checkPair(c.TLSKey, c.TLSCert)
 	case "auth":
 		return c.checkAuth()
 	case "clients":
@@ -92,6 +77,31 @@ func (s setting) check(c Config) error {
 		return oneOf(c.LogFormat, "", "text", "json")
 	case "log_level":
 		return oneOf(c.LogLevel, "debug", "info", "warn", "error")
+	}
+	return nil
+}
+
+// checkListener checks the settings that say where a server listens, and how.
+func (s setting) checkListener(c Config) error {
+	switch s.key {
+	case "host":
+		return checkHost(c.Host)
+	case "port":
+		return checkPort(c.Port)
+	case "metrics_port":
+		return checkMetricsPort(c)
+	case "behind_proxy":
+		for _, text := range c.BehindProxy {
+			if _, err := ParseNetwork(text); err != nil {
+				return err
+			}
+		}
+	case "pprof_port":
+		return checkPort(c.PprofPort)
+	case "tls_cert":
+		return checkPair(c.TLSCert, c.TLSKey)
+	case "tls_key":
+		return checkPair(c.TLSKey, c.TLSCert)
 	}
 	return nil
 }

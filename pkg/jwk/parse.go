@@ -147,7 +147,13 @@ func parseJWK(data []byte) (pair, error) {
 	if err := object.checkOne(); err != nil {
 		return pair{}, err
 	}
+	if keyType, _ := object.text("kty"); keyType == "oct" {
+		return pair{}, errors.New(`a shared secret (kty "oct"), but a key pair was expected: RSA, EC or OKP`)
+	}
 	if !object.has("d") {
+		if name := object.privateName(); name != "" {
+			return pair{}, fmt.Errorf("the JWK has the private member %q, but no d", name)
+		}
 		var public PublicKey
 		err := public.UnmarshalJSON(data)
 		return pair{public: public}, err

@@ -212,9 +212,9 @@ func TestParseRefuses(t *testing.T) {
 		"JWK Set":           {[]byte(`{"keys":[]}`), "JWK Set"},
 		"duplicate name":    {twice, "occurs twice"},
 		"broken JWK":        {[]byte(`{"kty":`), "broken JSON"},
-		"symmetric":         {[]byte(`{"kty":"oct","k":"AAAA"}`), `private member "k"`},
-		"symmetric with d":  {[]byte(`{"kty":"oct","k":"AAAA","d":"AAAA"}`), "key type"},
-		"p without d":       {[]byte(`{"kty":"RSA","p":"AAAA"}`), `private member "p"`},
+		"symmetric":         {[]byte(`{"kty":"oct","k":"AAAA"}`), "a key pair was expected"},
+		"symmetric with d":  {[]byte(`{"kty":"oct","k":"AAAA","d":"AAAA"}`), "a key pair was expected"},
+		"p without d":       {[]byte(`{"kty":"RSA","p":"AAAA"}`), `private member "p", but no d`},
 		"truncated PEM":     {fixture(t, "rsa2048.pem")[:200], "no complete key block"},
 		"two keys":          {two, "2 keys, but one"},
 		"broken PEM":        {[]byte("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"), `"PUBLIC KEY"`},
@@ -233,6 +233,9 @@ func TestParseRefuses(t *testing.T) {
 		}
 		if !key.Equal(jwk.PublicKey{}) {
 			t.Errorf("%s: Parse returned a key with the error", name)
+		}
+		if _, err := jwk.ParsePrivate("", test.data); err == nil || strings.Contains(err.Error(), "public key was expected") {
+			t.Errorf("%s: ParsePrivate gave %v", name, err)
 		}
 	}
 }

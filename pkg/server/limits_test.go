@@ -220,13 +220,30 @@ func TestRateLimitOfClient(t *testing.T) {
 	if r.Header.Get("Retry-After") != "2" {
 		t.Errorf("Retry-After = %q", r.Header.Get("Retry-After"))
 	}
-	wantTokenError(t, r, http.StatusTooManyRequests, "slow_down", "this client")
+	wantTokenError(t, r, http.StatusTooManyRequests, "slow_down", "this client asks for too many tokens; try again later; sign a new assertion for that if you sent one")
 	wantStatus(t, srv.askAuth("slow", "", "", ""), http.StatusTooManyRequests)
 	for range 3 {
 		wantStatus(t, srv.askFrom("192.0.2.1:1", "billing", secret), http.StatusOK)
 	}
 	srv.clock.Advance(2 * time.Second)
 	wantStatus(t, srv.askFrom("192.0.2.1:1", "slow", secret), http.StatusOK)
+}
+
+// An assertion is used once, so a request that has to be sent again needs a new one. Only a
+// client that may have sent one is told.
+func TestTryAgainWithANewAssertion(t *testing.T) {
+	entries := clientList(t)
+	for name, tt := range map[string]struct {
+		entries []any
+		want    bool
+	}{"with keys": {entries, true}, "with secrets only": {entries[:4], false}} {
+		srv := newTestServer(t, keys.Settings{}, withClients(t, tt.entries...))
+		for _, r := range []*http.Response{srv.askAuth("slow", "", "", ""), srv.askAuth("slow", "", "", ""), srv.askFrom("192.0.2.1:1", "slow", secret)} {
+			if told := strings.Contains(read(t, r), "sign a new assertion"); told != (tt.want && r.StatusCode == http.StatusTooManyRequests) {
+				t.Errorf("%s: status %d, told: %v", name, r.StatusCode, told)
+			}
+		}
+	}
 }
 
 func TestRateLimitOfClientFollowsTheList(t *testing.T) {

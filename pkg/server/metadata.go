@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jwksctl/jwksctl/pkg/client"
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 	"github.com/jwksctl/jwksctl/pkg/keys"
 )
@@ -45,10 +46,9 @@ func (s *Server) renderDiscovery(p *keys.Publication) any {
 	if clients := s.o.Clients; clients != nil {
 		m.TokenEndpoint = base + tokenEndpoint
 		m.GrantTypes = []string{clientCredentials}
-		for same := false; !same; { // both are of one list, although it may be replaced meanwhile
-			revision := clients.Revision()
-			m.AuthMethods, m.AuthAlgorithms = clients.AuthMethods(), clients.AssertionAlgorithms()
-			same = revision == clients.Revision()
+		m.AuthMethods = clients.AuthMethods()
+		if slices.Contains(m.AuthMethods, string(client.PrivateKeyJWT)) { // asked once: the list may be replaced meanwhile
+			m.AuthAlgorithms = jwk.Algorithms() // the key of a client decides which of them it may use
 		}
 	}
 	return m

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/jwksctl/jwksctl/pkg/audit"
+	"github.com/jwksctl/jwksctl/pkg/client"
 	"github.com/jwksctl/jwksctl/pkg/keys"
 	"github.com/jwksctl/jwksctl/pkg/token"
 )
@@ -130,7 +132,11 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if p.challenge {
 		w.Header().Set("WWW-Authenticate", `Basic realm="jwksctl", charset="UTF-8"`)
 	}
-	if answer, ok := w.(*response); ok && answer.route == tokenEndpoint {
+	answer, ok := w.(*response)
+	if ok && p.retry > 0 && (answer.route == tokenEndpoint || answer.route == authRoute) && s.takesAssertions() {
+		p.detail += "; sign a new assertion for that if you sent one"
+	}
+	if ok && answer.route == tokenEndpoint {
 		writeTokenError(w, p)
 		return
 	}
@@ -141,6 +147,12 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		Detail    string `json:"detail"`
 		RequestID string `json:"request_id"`
 	}{"about:blank", http.StatusText(p.status), p.status, p.detail, id})
+}
+
+// takesAssertions reports whether a client may have used up its assertion with a request that
+// it is asked to send again.
+func (s *Server) takesAssertions() bool {
+	return s.o.Clients != nil && slices.Contains(s.o.Clients.AuthMethods(), string(client.PrivateKeyJWT))
 }
 
 // writeJSON answers with v as JSON and forbids caching. encoding/json must be able to

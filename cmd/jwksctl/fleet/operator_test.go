@@ -28,7 +28,7 @@ func (m machines) environ(t *testing.T, name, storeURL string) []string {
 	t.Helper()
 	home := filepath.Join(m.root, name)
 	first := filepath.Join(m.root, "seal.key")
-	if _, err := seal.Create(first); err != nil { // it opens one that exists
+	if _, err := seal.Create(t.Context(), seal.File(first), seal.Environment{}); err != nil { // it opens one that exists
 		t.Fatal(err)
 	}
 	key, err := os.ReadFile(first)
