@@ -122,9 +122,11 @@ func formMembers(fields url.Values) (map[string]any, error) {
 		values := fields[name]
 		switch {
 		case isList(name):
-			all := make([]any, len(values))
-			for i, v := range values {
-				all[i] = v
+			var all []any
+			for _, v := range values {
+				if v != "" { // an empty one counts as absent (RFC 6749, section 3.2)
+					all = append(all, v)
+				}
 			}
 			members[name] = all
 		case name == "claims":

@@ -39,7 +39,7 @@
 //	claims         an object of further claims; JSON only
 //	grant_type     client_credentials or password
 //
-// A member that is null counts as absent. An unknown member of a JSON object is an error,
+// A member that is null counts as absent, as does an empty aud of a form. An unknown member of a JSON object is an error,
 // because it is probably misspelt. If username, password, client_id, client_secret or
 // grant_type is present, the body is that of a login or of an OAuth client, and unknown
 // members are ignored. Unknown form fields are ignored (RFC 6749, section 3.2), and so is
