@@ -133,9 +133,10 @@
 //   - A client gets as many tokens a second as its entry says (rate_limit).
 //
 // The address of an IPv6 client is its network of 64 bits. A request without valid
-// credentials never waits for a signature. At most 256 requests with a client assertion, 64
-// of them from one address, wait for keys or for their turn to be verified; others are
-// answered 503. As many assertions are verified at the same time as Go uses processors.
+// credentials never waits for a signature. As many client
+// assertions are verified at the same time as Go uses processors, and at most 256 wait for
+// that. At most 256, and 64 of one address, wait for keys that are not in the list itself.
+// Others are answered 503.
 //
 // # What the audit log has
 //
