@@ -255,7 +255,7 @@ func TestRateLimitOfClientFollowsTheList(t *testing.T) {
 	if !ask(0) {
 		t.Error("a client without a limit has to wait")
 	}
-	if !ask(2) || !ask(2) || ask(2) {
+	if first, second, third := ask(2), ask(2), ask(2); !first || !second || third {
 		t.Error("a new rate of 2 does not allow two requests")
 	}
 }

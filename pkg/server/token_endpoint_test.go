@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -246,9 +247,7 @@ func TestTokenEndpointGrants(t *testing.T) {
 			if tt.scope != nil {
 				want["scope"] = tt.scope
 			}
-			for name, value := range tt.claims {
-				want[name] = value
-			}
+			maps.Copy(want, tt.claims)
 			for _, name := range []string{"iat", "exp", "jti"} {
 				delete(claims, name)
 			}
