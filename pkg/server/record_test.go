@@ -180,7 +180,7 @@ func TestReasonIsInOneLog(t *testing.T) {
 				t.Fatalf("the log of the server has %d lines, want %d: %v", len(got), tt.lines, got)
 			}
 			for _, line := range got {
-				if line["id"] != r.Header.Get("X-Request-Id") || line["client_id"] != "billing" || line["reason"] != "the secret is wrong" {
+				if line["id"] != r.Header.Get("X-Request-Id") || line["client_id"] != "billing" || line["method"] != "client_secret_post" || line["reason"] != "the secret is wrong" {
 					t.Errorf("%v", line)
 				}
 			}
