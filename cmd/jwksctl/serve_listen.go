@@ -66,8 +66,10 @@ func (l listeners) close() {
 }
 
 // hideMetrics reports whether the main listener has no /metrics: if there is one for that,
-// or if others on the network reach it.
-func (l listeners) hideMetrics() bool { return l.metrics != nil || !isLocal(l.main) }
+// or if others on the network reach it, directly or through a proxy.
+func (l listeners) hideMetrics(cfg config.Config) bool {
+	return l.metrics != nil || !isLocal(l.main) || len(cfg.BehindProxy) > 0
+}
 
 func listenMain(ctx context.Context, cfg config.Config, log *slog.Logger) (net.Listener, error) {
 	if path, ok := socketPath(cfg); ok {
@@ -142,12 +144,19 @@ func checkServe(ctx context.Context, cfg config.Config) error {
 
 // checkReach refuses an address that others on the network can reach, if /auth would issue
 // tokens without asking who the client is, or if others could read and replace on the way
-// what the server sends and receives. insecure_anonymous accepts both.
+// what the server sends and receives. They reach any address through the proxies of
+// behind_proxy. insecure_anonymous accepts both.
 func checkReach(ctx context.Context, cfg config.Config, place string) error {
 	_, unix := socketPath(cfg)
 	anonymous := cfg.Auth == config.AuthAnonymous
 	encrypted := cfg.TLSCert != "" || len(cfg.BehindProxy) > 0
-	if unix || anonymous && cfg.InsecureAnonymous || !anonymous && encrypted {
+	switch {
+	case anonymous && cfg.InsecureAnonymous || !anonymous && encrypted:
+		return nil
+	case len(cfg.BehindProxy) > 0:
+		return badUsage("behind_proxy: others on the network reach %s through the proxy, and every client that reaches /auth gets a token; "+
+			"use --auth clients, or --insecure-anonymous if the proxy controls access", place)
+	case unix:
 		return nil
 	}
 	addresses, err := net.DefaultResolver.LookupIPAddr(ctx, cfg.Host)

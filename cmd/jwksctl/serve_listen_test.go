@@ -68,6 +68,20 @@ func TestMetricsPort(t *testing.T) {
 	}
 }
 
+// Others reach a server on loopback through its proxy, so it shows them no /metrics.
+func TestNoMetricsThroughAProxy(t *testing.T) {
+	url, _ := serving(t, "--port", "0", "--behind-proxy", "127.0.0.1", "--insecure-anonymous")
+	for path, want := range map[string]int{"/metrics": 404, "/livez": 200} {
+		response, body, err := send(http.MethodGet, url+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if response.StatusCode != want {
+			t.Errorf("GET %s: status %d, want %d: %s", path, response.StatusCode, want, body)
+		}
+	}
+}
+
 // If the port for metrics is in use, nothing is created.
 func TestMetricsPortInUse(t *testing.T) {
 	url, _ := serving(t, "--port", "0")
