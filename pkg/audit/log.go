@@ -131,7 +131,7 @@ func (l *Log) append(line []byte) error {
 	switch {
 	case err == nil:
 		l.partial = false
-	case n > 0 && (l.file == nil || !l.file.takeBack(n)):
+	case n > 0: // it is not taken back, because another process may have appended a line since
 		l.partial = line[n-1] != '\n'
 	}
 	return err

@@ -236,18 +236,6 @@ func TestPartOfALineGetsAnEnd(t *testing.T) {
 	}
 }
 
-// What another process has appended since stays.
-func TestNothingOfOthersIsTakenBack(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "audit.log")
-	l := open(t, path)
-	must(t, l.Write(event("a")))
-	must(t, open(t, path).Write(event("b")))
-	if audit.TakeBack(l, 10) {
-		t.Error("taken back")
-	}
-	wantIDs(t, path, "a b")
-}
-
 func BenchmarkWrite(b *testing.B) {
 	l, err := audit.Open(filepath.Join(b.TempDir(), "audit.log"))
 	if err != nil {
