@@ -24,7 +24,7 @@ and exit code 2. Nothing is opened: no keyset, no file and no port.`,
 	outputFlag(c, &out, "table")
 	settingsFlags(c.Flags())
 	return a.withSettings(c, func(ctx context.Context, cfg settings, _ []string) error {
-		if err := checkServe(ctx, cfg.Config); err != nil {
+		if err := checkServe(cfg.Config); err != nil {
 			return err
 		}
 		if out.json {

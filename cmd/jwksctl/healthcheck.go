@@ -93,7 +93,8 @@ func (a *app) healthcheck(ctx context.Context, o healthcheckOptions, args []stri
 			return d.DialContext(ctx, "unix", path)
 		}
 	}
-	client := http.Client{Transport: transport}
+	// A page to which /readyz redirects, such as the login of a proxy, is not the server.
+	client := http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	ctx, cancel := context.WithTimeout(ctx, o.timeout.d)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/readyz", http.NoBody)

@@ -7,8 +7,23 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
+
+// A redirect to a page that answers 200 does not make a server ready.
+func TestHealthcheckFollowsNoRedirect(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/readyz" {
+			http.Redirect(w, r, "/login", http.StatusFound)
+		}
+	}))
+	defer s.Close()
+	p, stdout, stderr := newProcess(t, "")
+	if code := execute(t.Context(), p, []string{"healthcheck", s.URL}); code != exitFailed || stdout.Len() > 0 || !strings.Contains(stderr.String(), "is not ready: 302 Found") {
+		t.Errorf("got %d, %q: %s", code, stdout, stderr)
+	}
+}
 
 // A certificate is trusted if it is the one of tls_cert, or if its authority is in the
 // file of --ca-file.

@@ -94,7 +94,7 @@ func (r *replica) start(t *testing.T) {
 	t.Helper()
 	ready := filepath.Join(r.dir, "ready-"+r.port)
 	r.serve = r.command("serve", "--port", r.port, "--issuer", exampleIssuer, "--algorithm", "ES256",
-		"--jwks-max-age", exampleMaxAge.String(), "--rotation-interval", "36s", "--drain-delay", "1500ms", "--ready-file", ready, "--behind-proxy", "127.0.0.1")
+		"--jwks-max-age", exampleMaxAge.String(), "--rotation-interval", "36s", "--drain-delay", "1500ms", "--ready-file", ready, "--behind-proxy", "127.0.0.1", "--insecure-anonymous")
 	log, err := os.OpenFile(filepath.Join(r.dir, "log-"+r.port), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)

@@ -118,11 +118,11 @@ func (a *app) serve(ctx context.Context, cfg settings, first newKeyset) error {
 	if err := ready.removeOld(); err != nil {
 		return err
 	}
-	real := cfg.Config
-	real.Port = portOf(on.main)
-	url := baseURL(real)
+	actual := cfg.Config
+	actual.Port = portOf(on.main)
+	url := baseURL(actual)
 
-	first.issuer = ownIssuer(real)
+	first.issuer = ownIssuer(actual)
 	ring, err := a.openServed(ctx, cfg, first)
 	if err != nil {
 		return err
@@ -135,7 +135,7 @@ func (a *app) serve(ctx context.Context, cfg settings, first newKeyset) error {
 	warnOfIssuer(ctx, ring.Policy().Issuer, cfg.Config, log, url)
 	o := serverOptions(cfg.Config, log)
 	o.Ring, o.Clients, o.Audit = ring.Ring, clients.list(), cfg.audit.serverLog()
-	o.TLS, o.NoMetrics = certificate.tlsConfig(), on.hideMetrics()
+	o.TLS, o.NoMetrics = certificate.tlsConfig(), on.hideMetrics(cfg.Config)
 	s := server.New(o)
 	// The ring runs on while requests in flight are drained, because they need signatures.
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -154,7 +154,7 @@ func (a *app) serve(ctx context.Context, cfg settings, first newKeyset) error {
 	if err := servePprof(ctx, cfg.Config, log); err != nil {
 		return err
 	}
-	serveMetrics(running, on, s, certificate.tlsConfig(), log)
+	serveMetrics(running, cfg.Config, on, s, certificate.tlsConfig(), log)
 	return a.serveHTTP(ctx, service{s, on.main, certificate, clients, hangups, cfg.Config, url, ring.Ring, log, cfg.audit})
 }
 

@@ -37,9 +37,9 @@ const metricsClients = 32
 
 // serveMetrics serves /metrics on a listener of its own, if there is one, until ctx ends.
 // It uses the certificate of the server, if that has one.
-func serveMetrics(ctx context.Context, on listeners, s *server.Server, certificate *tls.Config, log *slog.Logger) {
+func serveMetrics(ctx context.Context, cfg config.Config, on listeners, s *server.Server, certificate *tls.Config, log *slog.Logger) {
 	if on.metrics == nil {
-		if on.hideMetrics() {
+		if on.hideMetrics(cfg) {
 			log.InfoContext(ctx, "metrics are not served, because other machines reach this server; metrics_port opens a port for them")
 		}
 		return

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strconv"
 
 	"github.com/jwksctl/jwksctl/pkg/config"
@@ -40,19 +39,19 @@ func listen(ctx context.Context, cfg config.Config, log *slog.Logger) (l listene
 		warnUnused(ctx, cfg, log, "systemd has passed the socket", "host", "port")
 		cfg.Host, cfg.Port = hostOf(l.main), portOf(l.main)
 		place = "systemd's socket at " + l.main.Addr().String()
-	}
-	if err = checkReach(ctx, cfg, place); err != nil {
+	} else if l.main, err = listenMain(ctx, cfg, log); err != nil {
 		return l, cfg, err
 	}
-	if l.main == nil {
-		if l.main, err = listenMain(ctx, cfg, log); err != nil {
-			return l, cfg, err
-		}
+	// A name may have another address at each lookup, so the real one is checked.
+	real := cfg
+	real.Host = hostOf(l.main)
+	if err = checkReach(real, place); err != nil {
+		return l, cfg, err
 	}
 	if l.metrics != nil {
 		warnUnused(ctx, cfg, log, "systemd has passed the socket", "metrics_port")
 	} else if cfg.MetricsPort != 0 {
-		l.metrics, err = listenMetrics(ctx, cfg)
+		l.metrics, err = listenMetrics(ctx, real)
 	}
 	return l, cfg, err
 }
@@ -66,16 +65,25 @@ func (l listeners) close() {
 }
 
 // hideMetrics reports whether the main listener has no /metrics: if there is one for that,
-// or if others on the network reach it.
-func (l listeners) hideMetrics() bool { return l.metrics != nil || !isLocal(l.main) }
+// or if others on the network reach it, directly or through a proxy.
+func (l listeners) hideMetrics(cfg config.Config) bool {
+	return l.metrics != nil || !isLocal(l.main) || len(cfg.BehindProxy) > 0
+}
 
 func listenMain(ctx context.Context, cfg config.Config, log *slog.Logger) (net.Listener, error) {
+	if err := checkReachOfHost(cfg); err != nil {
+		return nil, err
+	}
 	if path, ok := socketPath(cfg); ok {
 		warnUnused(ctx, cfg, log, "a Unix socket has no port", "port")
 		return listenUnix(ctx, path)
 	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)))
+	var unknown *net.DNSError
+	if errors.As(err, &unknown) {
+		return nil, badUsage("host: %v", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v; take another with --port, or --port 0 for any free one", errListen, err)
 	}
@@ -112,7 +120,7 @@ func portOf(l net.Listener) int {
 // hostOf is what host would have to be for a listener like this one.
 func hostOf(l net.Listener) string {
 	if address, ok := l.Addr().(*net.TCPAddr); ok {
-		return address.IP.String()
+		return (&net.IPAddr{IP: address.IP, Zone: address.Zone}).String()
 	}
 	return config.UnixPrefix + l.Addr().String()
 }
@@ -128,11 +136,8 @@ var errListen = errors.New("cannot listen")
 
 // checkServe refuses settings with which serve would refuse to start, or to create a
 // keyset. It looks up no name, opens nothing and reads no file.
-func checkServe(ctx context.Context, cfg config.Config) error {
-	var problems []error
-	if _, unix := socketPath(cfg); unix || net.ParseIP(cfg.Host) != nil {
-		problems = append(problems, checkReach(ctx, cfg, "host "+cfg.Host))
-	}
+func checkServe(cfg config.Config) error {
+	problems := []error{checkReachOfHost(cfg)}
 	if cfg.Auth != config.AuthOff { // such a server creates no keyset
 		_, err := newKeyset{issuer: ownIssuer(cfg), check: func(keys.Policy) error { return nil }}.policy(cfg)
 		problems = append(problems, err)
@@ -140,24 +145,35 @@ func checkServe(ctx context.Context, cfg config.Config) error {
 	return errors.Join(problems...)
 }
 
+// checkReachOfHost is checkReach before anything listens, unless host is a name.
+func checkReachOfHost(cfg config.Config) error {
+	if _, unix := socketPath(cfg); unix || net.ParseIP(cfg.Host) != nil {
+		return checkReach(cfg, "host "+cfg.Host)
+	}
+	return nil
+}
+
 // checkReach refuses an address that others on the network can reach, if /auth would issue
 // tokens without asking who the client is, or if others could read and replace on the way
-// what the server sends and receives. insecure_anonymous accepts both.
-func checkReach(ctx context.Context, cfg config.Config, place string) error {
+// what the server sends and receives. They reach any address through the proxies of
+// behind_proxy. insecure_anonymous accepts both. host is an address or a Unix socket.
+func checkReach(cfg config.Config, place string) error {
 	_, unix := socketPath(cfg)
 	anonymous := cfg.Auth == config.AuthAnonymous
 	encrypted := cfg.TLSCert != "" || len(cfg.BehindProxy) > 0
-	if unix || anonymous && cfg.InsecureAnonymous || !anonymous && encrypted {
-		return nil
-	}
-	addresses, err := net.DefaultResolver.LookupIPAddr(ctx, cfg.Host)
-	if err != nil {
-		return badUsage("host: %v", err)
-	}
 	switch {
-	case !slices.ContainsFunc(addresses, func(a net.IPAddr) bool { return !a.IP.IsLoopback() }):
+	case anonymous && cfg.InsecureAnonymous || !anonymous && encrypted:
 		return nil
-	case anonymous:
+	case len(cfg.BehindProxy) > 0:
+		return badUsage("behind_proxy: others on the network reach %s through the proxy, and every client that reaches /auth gets a token; "+
+			"use --auth clients, or --insecure-anonymous if the proxy controls access", place)
+	case unix:
+		return nil
+	}
+	if ip := net.ParseIP(cfg.Host); ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	if anonymous {
 		return badUsage("%s is not a loopback address, and every client that reaches /auth gets a token; "+
 			"use 127.0.0.1, or --auth clients, or --insecure-anonymous if a proxy in front controls access", place)
 	}

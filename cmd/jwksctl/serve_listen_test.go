@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -65,6 +67,72 @@ func TestMetricsPort(t *testing.T) {
 	}
 	if want := `"msg":"serving metrics","url":"` + metrics + `/metrics"`; !strings.Contains(log.soFar(), want) {
 		t.Errorf("the log lacks %s:\n%s", want, log.soFar())
+	}
+}
+
+// resolveAs makes every name that is not in the hosts file stand for an IPv4 address.
+func resolveAs(t *testing.T, ip net.IP) {
+	t.Helper()
+	conn, err := (&net.ListenConfig{}).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := net.DefaultResolver
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "udp", conn.LocalAddr().String())
+	}}
+	t.Cleanup(func() {
+		net.DefaultResolver = before
+		_ = conn.Close()
+	})
+	go func() {
+		query := make([]byte, 1<<10)
+		for {
+			n, client, err := conn.ReadFrom(query)
+			if err != nil {
+				return // closed
+			}
+			end := 12 + bytes.IndexByte(query[12:n], 0) + 5 // of the question, behind the header
+			answer := append([]byte{query[0], query[1], 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0}, query[12:end]...)
+			if query[end-3] == 1 { // it asks for A
+				answer[7] = 1
+				answer = append(answer, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4)
+				answer = append(answer, ip.To4()...)
+			}
+			_, _ = conn.WriteTo(answer, client) // the client asks again
+		}
+	}()
+}
+
+// The address that a name had when the server began to listen counts, not one of an earlier
+// lookup.
+func TestNameOfTheHost(t *testing.T) {
+	args := []string{"--host", "jwksctl.test", "--port", "0", "--issuer", "https://auth.example.com"}
+	resolveAs(t, net.IPv4(127, 0, 0, 1))
+	serving(t, args...)
+
+	resolveAs(t, net.IPv4zero)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	p, _, _ := newProcess(t, "")
+	log := &cancelOnText{text: `"msg":"listening"`, cancel: cancel} // if it starts although it must not
+	p.stderr = log
+	if code := execute(ctx, p, append([]string{"serve"}, args...)); code != exitUsage || !strings.Contains(log.soFar(), "host jwksctl.test is not a loopback address") {
+		t.Errorf("serve gives %d: %s", code, log.soFar())
+	}
+}
+
+// Others reach a server on loopback through its proxy, so it shows them no /metrics.
+func TestNoMetricsThroughAProxy(t *testing.T) {
+	url, _ := serving(t, "--port", "0", "--behind-proxy", "127.0.0.1", "--insecure-anonymous")
+	for path, want := range map[string]int{"/metrics": 404, "/livez": 200} {
+		response, body, err := send(http.MethodGet, url+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if response.StatusCode != want {
+			t.Errorf("GET %s: status %d, want %d: %s", path, response.StatusCode, want, body)
+		}
 	}
 }
 

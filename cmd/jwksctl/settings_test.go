@@ -43,6 +43,8 @@ func TestCommandsRefuseTheSameSettings(t *testing.T) {
 		"published plain":  {"host: 0.0.0.0\nauth: off", false, "host 0.0.0.0 is not a loopback address, and without TLS others on the network can read and replace"},
 		"plain, insecure":  {"host: '::'\nauth: off\ninsecure_anonymous: true", false, "host :: is not a loopback address, and without TLS"},
 		"open with proxy":  {"host: 0.0.0.0\nbehind_proxy: [10.0.0.0/8]\nissuer: https://a.example", false, "every client that reaches /auth gets a token"},
+		"proxy, loopback":  {"behind_proxy: [127.0.0.1]", false, "behind_proxy: others on the network reach host 127.0.0.1 through the proxy"},
+		"proxy, socket":    {"host: unix:/run/jwksctl.sock\nbehind_proxy: [127.0.0.1]\nissuer: https://a.example", false, "behind_proxy: others on the network reach host unix:/run/jwksctl.sock"},
 		"clients, plain":   {"host: 0.0.0.0\nissuer: https://a.example\nauth: clients\nclients: [{id: a, audiences: [b], jwks_uri: https://c.example/jwks}]", false, "without TLS"},
 		"proxies":          {"behind_proxy: [10.0.0.1/8]", true, "give 10.0.0.0/8"},
 		"metrics":          {"metrics_port: 8080", true, "8080 is the port of the server itself"},
@@ -83,9 +85,12 @@ func TestConfigViewAcceptsWhatServes(t *testing.T) {
 		t.Fatal(files, err)
 	}
 	cases := [][]string{
-		nil, {"--host", "localhost"}, {"--host", "0.0.0.0", "--insecure-anonymous", "--issuer", "https://a.example"},
+		nil,
+		{"--host", "localhost"},
+		{"--host", "0.0.0.0", "--insecure-anonymous", "--issuer", "https://a.example"},
 		{"--host", "unix:/run/jwksctl.sock", "--issuer", "https://a.example"},
-		{"--host", "0.0.0.0", "--auth", "off", "--behind-proxy", "10.0.0.0/8"}, {"--host", "::", "--auth", "off", "--tls-cert", "a", "--tls-key", "b"},
+		{"--host", "0.0.0.0", "--auth", "off", "--behind-proxy", "10.0.0.0/8"},
+		{"--host", "::", "--auth", "off", "--tls-cert", "a", "--tls-key", "b"},
 	}
 	for _, file := range files {
 		cases = append(cases, []string{"--config", file})

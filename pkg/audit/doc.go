@@ -23,9 +23,11 @@
 //
 // Each line is one write at the end of the file. Therefore several processes may append to
 // one file on a local disk, and lines do not mix. If a write ends early, as on a full
-// disk, the part that was written is taken back, and the error says that the line is
-// missing. A part that cannot be taken back, because a crash or a pipe left it, is followed
-// by a newline before the next line.
+// disk, the error says that the line is missing. The part that was written stays, because
+// nothing is ever removed from the file: it could be the line of another process. Such a
+// part, also one that a crash left, is followed by a newline before the next line of the
+// process that wrote it. A line that another process writes before that stands behind the
+// part, complete.
 //
 // If the file at the path is moved or deleted, the next line goes to a new file. A line is
 // handed to the operating system and not flushed to the disk: a power loss, unlike a crash

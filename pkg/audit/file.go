@@ -3,7 +3,6 @@ package audit
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"time"
@@ -91,20 +90,6 @@ func (f *file) isCurrent() bool {
 // limitTime limits the time of the next write, if it may have to wait for a reader.
 func (f *file) limitTime() {
 	_ = f.opened.SetWriteDeadline(time.Now().Add(f.timeout)) // a regular file has no deadline
-}
-
-// takeBack removes the last n bytes of the file, which are a part of a line, unless
-// another process has appended something since.
-func (f *file) takeBack(n int) bool {
-	end, err := f.opened.Seek(0, io.SeekCurrent) // behind what was written last
-	if err != nil {
-		return false
-	}
-	info, err := f.opened.Stat()
-	if err != nil || !info.Mode().IsRegular() || info.Size() != end {
-		return false
-	}
-	return f.opened.Truncate(end-int64(n)) == nil
 }
 
 func (f *file) close() error {

@@ -6,7 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"regexp"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,21 +22,30 @@ type Log struct {
 
 	token *regexp.Regexp
 
-	mu       sync.Mutex
-	file     *file     // nil if out is not a file that Open opened
-	out      io.Writer // nil while the file is not open
-	partial  bool      // the log ends with a part of a line
-	failing  error     // of the newest write
-	failures uint64
+	writing chan struct{} // has an element while a goroutine uses the next three
+	file    *file         // nil if out is not a file that Open opened
+	out     io.Writer     // nil while the file is not open
+	partial bool          // the log ends with a part of a line
+
+	failing  atomic.Pointer[error] // of the newest write; nil if it succeeded
+	failures atomic.Uint64
 }
 
+// lockTimeout is how long a line waits for the line before it. It is far longer than a
+// write takes, and short, so that requests do not gather behind a disk or a reader that
+// hangs.
+const lockTimeout = time.Second
+
 // New returns a log that writes to w, each line with one call. It is required.
-func New(w io.Writer) *Log { return &Log{out: w, token: tokenPattern()} }
+func New(w io.Writer) *Log {
+	return &Log{out: w, token: tokenPattern(), writing: make(chan struct{}, 1)}
+}
 
 // Open opens the log at path, and creates the file if there is none. The log is required.
 // If it cannot be opened, Open returns it together with the error: each Write tries again.
 func Open(path string) (*Log, error) {
-	l := &Log{file: &file{path: path, timeout: writeTimeout}, token: tokenPattern()}
+	l := New(nil)
+	l.file = &file{path: path, timeout: writeTimeout}
 	return l, l.Reopen()
 }
 
@@ -53,10 +62,8 @@ func (l *Log) Write(e Event) error {
 		e.Time = l.now()
 	}
 	line, err := l.line(e)
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	if err == nil {
-		err = l.append(line)
+		err = l.locked(func() error { return l.append(line) })
 	}
 	l.note(err)
 	if err == nil || l.Optional {
@@ -71,9 +78,7 @@ func (l *Log) Reopen() error {
 	if l == nil || l.file == nil {
 		return nil
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.reopen()
+	return l.locked(l.reopen)
 }
 
 // Close closes the file.
@@ -81,10 +86,10 @@ func (l *Log) Close() error {
 	if l == nil || l.file == nil {
 		return nil
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.out = nil
-	return l.file.close()
+	return l.locked(func() error {
+		l.out = nil
+		return l.file.close()
+	})
 }
 
 // Err is why the newest line could not be written; nil if it was.
@@ -92,9 +97,10 @@ func (l *Log) Err() error {
 	if l == nil {
 		return nil
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.failing
+	if failing := l.failing.Load(); failing != nil {
+		return *failing
+	}
+	return nil
 }
 
 // Failures is how many lines could not be written.
@@ -102,9 +108,7 @@ func (l *Log) Failures() uint64 {
 	if l == nil {
 		return 0
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.failures
+	return l.failures.Load()
 }
 
 func (l *Log) now() time.Time {
@@ -114,7 +118,20 @@ func (l *Log) now() time.Time {
 	return time.Now()
 }
 
-// append writes a line to where the path leads now. The caller has locked mu.
+// locked calls use while no other goroutine uses the log, or fails after lockTimeout.
+func (l *Log) locked(use func() error) error {
+	timeout := time.NewTimer(lockTimeout)
+	defer timeout.Stop()
+	select {
+	case l.writing <- struct{}{}:
+	case <-timeout.C:
+		return fmt.Errorf("another line has waited to be written for %v", lockTimeout)
+	}
+	defer func() { <-l.writing }()
+	return use()
+}
+
+// append writes a line to where the path leads now. Its caller is locked.
 func (l *Log) append(line []byte) error {
 	if l.file != nil && !l.file.isCurrent() {
 		if err := l.reopen(); err != nil {
@@ -131,7 +148,7 @@ func (l *Log) append(line []byte) error {
 	switch {
 	case err == nil:
 		l.partial = false
-	case n > 0 && (l.file == nil || !l.file.takeBack(n)):
+	case n > 0: // it is not taken back, because another process may have appended a line since
 		l.partial = line[n-1] != '\n'
 	}
 	return err
@@ -148,16 +165,17 @@ func (l *Log) reopen() error {
 
 // note keeps the outcome of a write, and logs the first of several failures.
 func (l *Log) note(err error) {
-	failing := l.failing
-	l.failing = err
+	var failing *error
 	if err != nil {
-		l.failures++
+		failing = &err
+		l.failures.Add(1)
 	}
+	before := l.failing.Swap(failing)
 	switch {
 	case l.Logger == nil:
-	case err != nil && failing == nil:
+	case failing != nil && before == nil:
 		l.Logger.Error("the audit log cannot be written", "error", err.Error())
-	case err == nil && failing != nil:
-		l.Logger.Info("the audit log can be written again", "missing_lines", l.failures)
+	case failing == nil && before != nil:
+		l.Logger.Info("the audit log can be written again", "missing_lines", l.failures.Load())
 	}
 }

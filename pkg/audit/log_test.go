@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jwksctl/jwksctl/pkg/audit"
@@ -236,16 +237,41 @@ func TestPartOfALineGetsAnEnd(t *testing.T) {
 	}
 }
 
-// What another process has appended since stays.
-func TestNothingOfOthersIsTakenBack(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "audit.log")
-	l := open(t, path)
-	must(t, l.Write(event("a")))
-	must(t, open(t, path).Write(event("b")))
-	if audit.TakeBack(l, 10) {
-		t.Error("taken back")
-	}
-	wantIDs(t, path, "a b")
+// slowWriter writes when it may.
+type slowWriter struct{ may chan struct{} }
+
+func (s slowWriter) Write(b []byte) (int, error) {
+	<-s.may
+	return len(b), nil
+}
+
+// While a write hangs, other lines fail soon, and the state of the log can be read.
+func TestWriteThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := slowWriter{make(chan struct{})}
+		l := audit.New(out)
+		first := make(chan error, 1)
+		go func() { first <- l.Write(event("a")) }()
+		synctest.Wait()
+		must(t, l.Err())
+		if n := l.Failures(); n != 0 {
+			t.Errorf("%d failures", n)
+		}
+		begin := time.Now()
+		if err := l.Write(event("b")); !errors.Is(err, audit.ErrUnavailable) || !strings.Contains(err.Error(), "another line") {
+			t.Errorf("got %v", err)
+		}
+		if waited := time.Since(begin); waited > time.Second {
+			t.Errorf("the second line waited %v", waited)
+		}
+		if n := l.Failures(); n != 1 || l.Err() == nil {
+			t.Errorf("%d failures, the last %v", n, l.Err())
+		}
+		close(out.may)
+		must(t, <-first)
+		must(t, l.Write(event("c")))
+		must(t, l.Err())
+	})
 }
 
 func BenchmarkWrite(b *testing.B) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -203,15 +204,15 @@ func (r *Ring) checkOpen(ctx context.Context, results *checkResults, ks Keyset, 
 // describeSealingKeys says under which sealing key the private keys are, and for what the
 // source has other ones: those behind it wait, the others were used before.
 func (r *Ring) describeSealingKeys(ks Keyset) string {
-	text := "the private keys are sealed under " + ks.SealingKey
+	text := []string{"the private keys are sealed under " + ks.SealingKey}
 	names := r.sealer.Names()
 	for i, name := range names {
 		switch at := slices.Index(names, ks.SealingKey); {
 		case i < at:
-			text += fmt.Sprintf("; %s has %s too, the key before: remove it there", r.sealer.Source(), name)
+			text = append(text, fmt.Sprintf("%s has %s too, the key before: remove it there", r.sealer.Source(), name))
 		case i > at:
-			text += fmt.Sprintf("; %s has %s too, which waits for 'jwksctl seal rotate'", r.sealer.Source(), name)
+			text = append(text, fmt.Sprintf("%s has %s too, which waits for 'jwksctl seal rotate'", r.sealer.Source(), name))
 		}
 	}
-	return text
+	return strings.Join(text, "; ")
 }
