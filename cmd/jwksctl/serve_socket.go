@@ -132,5 +132,12 @@ func listenerOf(f *os.File) (net.Listener, error) {
 	if network := l.Addr().Network(); network != "tcp" && network != "unix" {
 		return nil, errors.Join(fmt.Errorf("is for %s", network), l.Close())
 	}
+	listening, err := isListening(f)
+	if err == nil && !listening {
+		err = errors.New("does not listen")
+	}
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
 	return l, nil
 }

@@ -26,3 +26,17 @@ func lockSocket(path string) (*os.File, error) {
 	}
 	return lock, nil
 }
+
+// isListening reports whether a socket accepts connections.
+func isListening(socket *os.File) (listening bool, err error) {
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return false, err
+	}
+	var accepts int
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		accepts, failed = syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_ACCEPTCONN)
+	})
+	return accepts != 0, errors.Join(err, failed)
+}
