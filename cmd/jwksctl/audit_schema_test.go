@@ -75,7 +75,7 @@ func compareExample(t *testing.T, text, example string) {
 		t.Fatalf("README.md has no block that begins with %s", fence)
 	}
 	if *updateReadme {
-		if err := os.WriteFile(readmeFile, []byte(before+fence+example+"```\n"+after), 0o644); err != nil { //nolint:gosec // all may read it
+		if err := os.WriteFile(readmeFile, []byte(before+fence+example+"```\n"+after), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return

@@ -10,7 +10,7 @@ import (
 )
 
 // secretPrefix begins each secret, so that scanners of repositories and logs find it.
-const secretPrefix = "jwksctl_"
+const secretPrefix = "jwksctl_" //nolint:gosec // it is public
 
 func (a *app) newClientsSecret() *cobra.Command {
 	c := &cobra.Command{

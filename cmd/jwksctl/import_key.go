@@ -32,7 +32,10 @@ func (a *app) importKey(f *pflag.FlagSet, name string, c config.Config, n *newKe
 	if err != nil {
 		return badUsage("--import-key: %v", err)
 	}
-	if n.key, err = jwk.ParsePrivate(given.Algorithm, data); err != nil {
+	if n.key, err = jwk.ParsePrivate(given.Algorithm, data); err == nil {
+		err = n.key.CheckSign()
+	}
+	if err != nil {
 		return badUsage("--import-key: %s: %v", name, err)
 	}
 	n.otherKid = otherKid(data, n.key)

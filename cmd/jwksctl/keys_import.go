@@ -56,6 +56,9 @@ func (a *app) keysImport(ctx context.Context, cfg settings, o keysImportOptions,
 		return usageError{err}
 	}
 	key, err := jwk.ParsePrivate(alg, data)
+	if err == nil {
+		err = key.CheckSign()
+	}
 	if err != nil {
 		return badUsage("%s: %v", name, err)
 	}

@@ -99,7 +99,8 @@ func readKeysetIn(ctx context.Context, c settings, s keys.Store) (keys.Keyset, e
 type openedRing struct {
 	*keys.Ring
 	io.Closer
-	created bool // the store was empty: this command created the keyset, or another process did at the same time
+	sealer  keys.Sealer // nil if openReader opened it, or if this command created the keyset
+	created bool        // the store was empty: this command created the keyset, or another process did at the same time
 }
 
 // openRing opens the keyset for a command that changes or signs, and never creates one.
@@ -261,7 +262,7 @@ func openRingIn(
 	if err == nil {
 		c.places.recordKeyset(ctx, c.log, ring.Keyset().ID)
 	}
-	return openedRing{Ring: ring, Closer: s}, err
+	return openedRing{Ring: ring, Closer: s, sealer: o.Sealer}, err
 }
 
 // newKey generates a key whose kid can be an argument: one that begins with a dash

@@ -1,9 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
-
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/keys"
 	"github.com/jwksctl/jwksctl/pkg/seal"
 	"github.com/jwksctl/jwksctl/pkg/store"
+	"github.com/jwksctl/jwksctl/pkg/store/witness"
 )
 
 func (a *app) newSealRotate() *cobra.Command {
@@ -67,11 +69,12 @@ func (a *app) sealRotate(ctx context.Context, cfg settings, out output) error {
 		return err
 	}
 	defer func() { _ = ring.Close() }() // each write is committed when it is made
-	sealer, err := openSealer(ctx, cfg, false)
-	if err != nil {
-		return err
+	if file != "" {
+		if err := checkKeyFileNotShared(file, ring.Keyset().ID); err != nil {
+			return err
+		}
 	}
-	r := sealRotation{ring: ring.Ring, names: sealer.Names(), file: file}
+	r := sealRotation{ring: ring.Ring, names: ring.sealer.Names(), file: file}
 	if err := r.run(ctx, cfg); err != nil {
 		return err
 	}
@@ -101,22 +104,22 @@ func (r *sealRotation) run(ctx context.Context, cfg settings) error {
 }
 
 // next is the sealing key to which the private keys have to be moved; "" if that is done
-// already. It adds a new key to the key file if there is none that waits.
+// already. Only lines behind that of the current key count, so that no run moves the
+// private keys back to an earlier one. It adds a new key to the key file if none waits.
 func (r *sealRotation) next(cfg settings) (string, error) {
 	ks := r.ring.Keyset()
-	others := slices.DeleteFunc(slices.Clone(r.names), func(name string) bool { return name == ks.SealingKey })
-	waiting := slices.DeleteFunc(slices.Clone(others), func(name string) bool { return name == ks.SealingKeyBefore })
+	waiting := r.names[slices.Index(r.names, ks.SealingKey)+1:]
 	switch {
 	case len(waiting) > 1:
-		return "", badUsage("%s has %d sealing keys besides %s, which seals the private keys: leave the one to move to, and remove the others",
+		return "", badUsage("%s has %d sealing keys behind %s, which seals the private keys: leave the one to move to, and remove the others",
 			cfg.places.sealKey, len(waiting), ks.SealingKey)
 	case len(waiting) == 1:
 		return waiting[0], nil
-	case len(others) > 0: // an earlier run has moved them
+	case slices.Contains(r.names, ks.SealingKeyBefore): // an earlier run has moved them
 		return "", nil
 	case r.file == "":
-		return "", badUsage("%s has no other sealing key than %s, which seals the private keys: "+
-			"add the line of a new key, which 'jwksctl seal key' prints, to the source of every process, then run this command again",
+		return "", badUsage("%s has no sealing key behind %s, which seals the private keys: "+
+			"add the line of a new key, which 'jwksctl seal key' prints, to the end of the source of every process, then run this command again",
 			cfg.places.sealKey, ks.SealingKey)
 	}
 	name, err := seal.AddKey(r.file)
@@ -135,6 +138,21 @@ func (p places) keyFileToChange() string {
 		return ""
 	}
 	return path
+}
+
+// checkKeyFileNotShared refuses to change a key file that seals another keyset too, which
+// could not be opened afterwards. That of SQLite files in one folder is the same.
+func checkKeyFileNotShared(file, id string) error {
+	record, store, err := witness.Folder(filepath.Dir(file)).OtherRecord(id)
+	if err != nil {
+		return fmt.Errorf("look for other keysets that %s seals: %w", file, err)
+	}
+	if record == "" {
+		return nil
+	}
+	return badUsage("the key file %s seals another keyset too, that of %s (%s): copy the key file into another folder, "+
+		"name the copy in the seal_key of one of the two stores, and then move that record away; do only the last if that keyset is gone",
+		file, cmp.Or(store, "an unknown store"), record)
 }
 
 func (a *app) printSealRotation(cfg settings, r sealRotation, out output) error {

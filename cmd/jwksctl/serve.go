@@ -118,11 +118,11 @@ func (a *app) serve(ctx context.Context, cfg settings, first newKeyset) error {
 	if err := ready.removeOld(); err != nil {
 		return err
 	}
-	real := cfg.Config
-	real.Port = portOf(on.main)
-	url := baseURL(real)
+	actual := cfg.Config
+	actual.Port = portOf(on.main)
+	url := baseURL(actual)
 
-	first.issuer = ownIssuer(real)
+	first.issuer = ownIssuer(actual)
 	ring, err := a.openServed(ctx, cfg, first)
 	if err != nil {
 		return err

@@ -124,7 +124,7 @@ func TestClientsReload(t *testing.T) {
 // Tokens are issued while the list is replaced: a client of both lists is never refused, and
 // the banner says where clients ask.
 func TestClientsReloadUnderLoad(t *testing.T) {
-	const secret = secretPrefix + "0123456789012345678901234567890123456789012" //nolint:gosec // of this test
+	const secret = secretPrefix + "0123456789012345678901234567890123456789012"
 	file := &listFile{path: filepath.Join(t.TempDir(), "s.yaml")}
 	list := func(clients ...string) {
 		text := "auth: clients\nclients:\n"

@@ -69,7 +69,6 @@ func (r *renewals) use(t *testing.T, serial int64) {
 // clientLoad is a number of clients that ask all the time.
 type clientLoad struct {
 	wait   sync.WaitGroup
-	stop   context.CancelFunc
 	newest atomic.Int64 // the serial number of the certificate at the newest handshake
 
 	mu     sync.Mutex

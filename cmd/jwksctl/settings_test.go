@@ -85,9 +85,12 @@ func TestConfigViewAcceptsWhatServes(t *testing.T) {
 		t.Fatal(files, err)
 	}
 	cases := [][]string{
-		nil, {"--host", "localhost"}, {"--host", "0.0.0.0", "--insecure-anonymous", "--issuer", "https://a.example"},
+		nil,
+		{"--host", "localhost"},
+		{"--host", "0.0.0.0", "--insecure-anonymous", "--issuer", "https://a.example"},
 		{"--host", "unix:/run/jwksctl.sock", "--issuer", "https://a.example"},
-		{"--host", "0.0.0.0", "--auth", "off", "--behind-proxy", "10.0.0.0/8"}, {"--host", "::", "--auth", "off", "--tls-cert", "a", "--tls-key", "b"},
+		{"--host", "0.0.0.0", "--auth", "off", "--behind-proxy", "10.0.0.0/8"},
+		{"--host", "::", "--auth", "off", "--tls-cert", "a", "--tls-key", "b"},
 	}
 	for _, file := range files {
 		cases = append(cases, []string{"--config", file})

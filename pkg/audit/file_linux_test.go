@@ -132,11 +132,11 @@ func limited(path string) {
 	info, err := os.Stat(path)
 	orExit(err)
 	for _, room := range []int64{1, 30, 0, info.Size() - 1} {
-		setLimit(uint64(info.Size() + room)) //nolint:gosec // it is small
+		setLimit(uint64(info.Size() + room))
 		err := l.Write(event("b"))
 		fmt.Println(room, errors.Is(err, syscall.EFBIG))
 	}
-	setLimit(uint64(info.Size() * 3)) //nolint:gosec // likewise
+	setLimit(uint64(info.Size() * 3))
 	orExit(l.Write(event("c")))
 	setLimit(1 << 20)
 	orExit(l.Write(event("d")))
@@ -218,7 +218,7 @@ func TestPipe(t *testing.T) {
 	must(t, syscall.Mkfifo(path, 0o600))
 	reader, err := os.OpenFile(path, os.O_RDWR, 0) // does not wait for a writer
 	must(t, err)
-	defer reader.Close()
+	defer func() { must(t, reader.Close()) }()
 	l := open(t, path)
 	must(t, l.Write(event("a")))
 	line, err := bufio.NewReader(reader).ReadString('\n')
@@ -234,7 +234,7 @@ func TestPipeThatIsFull(t *testing.T) {
 	must(t, syscall.Mkfifo(path, 0o600))
 	reader, err := os.OpenFile(path, os.O_RDWR, 0)
 	must(t, err)
-	defer reader.Close()
+	defer func() { must(t, reader.Close()) }()
 	l := open(t, path)
 	audit.SetTimeout(l, 10*time.Millisecond)
 	e := event("a")

@@ -107,9 +107,8 @@ func TestHostileText(t *testing.T) {
 func fill(t *testing.T, e *audit.Event, text string) {
 	t.Helper()
 	texts := 0
-	v := reflect.ValueOf(e).Elem()
-	for i := range v.NumField() {
-		switch f := v.Field(i).Addr().Interface().(type) {
+	for _, v := range reflect.ValueOf(e).Elem().Fields() {
+		switch f := v.Addr().Interface().(type) {
 		case *string:
 			*f = text
 			texts++

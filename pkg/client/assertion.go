@@ -81,7 +81,7 @@ func (r *Registry) checkAssertion(ctx context.Context, l *list, c Credentials) (
 	if c.ClientID == "" && from.client != nil {
 		c.ClientID = from.client.ID
 	}
-	keys := &keysOrDecoy{source: from.verifier.Keys, decoys: r.decoys, algorithm: a.algorithm, reason: from.reason}
+	keys := &keysOrDecoy{fetch: c.Fetch, source: from.verifier.Keys, decoys: r.decoys, algorithm: a.algorithm, reason: from.reason}
 	candidates, err := keys.Keys(ctx, a.header.KeyID)
 	if err != nil {
 		return nil, "", fmt.Errorf("client %s: %w: %w", from.client.ID, token.ErrKeysUnavailable, err)
@@ -130,6 +130,7 @@ func (r *Registry) useOnce(from sender, a assertion, verdict token.Verdict) erro
 // can have, or if the assertion is refused anyway, it returns decoys instead, and reason says
 // why the assertion is refused.
 type keysOrDecoy struct {
+	fetch     func() (end func(), err error) // Credentials.Fetch
 	source    token.KeySource
 	decoys    decoys
 	algorithm jwk.Algorithm
@@ -139,6 +140,13 @@ type keysOrDecoy struct {
 func (k *keysOrDecoy) Keys(ctx context.Context, kid string) ([]jwk.PublicKey, error) {
 	if k.reason != "" {
 		return k.decoys, nil
+	}
+	if _, inList := k.source.(remote.Static); !inList && k.fetch != nil {
+		end, err := k.fetch()
+		if err != nil {
+			return nil, err
+		}
+		defer end()
 	}
 	keys, err := k.source.Keys(ctx, kid)
 	if unusable, ok := errors.AsType[*remote.UnusableError](err); ok {

@@ -57,6 +57,10 @@ type Credentials struct {
 	Secret    string
 	Assertion string // a compact JWS
 
+	// Fetch is called before keys are obtained that may have to be fetched, and the function
+	// that it returns afterwards. Authenticate returns its error. nil bounds nothing.
+	Fetch func() (end func(), err error)
+
 	// Turn calls check, which verifies the signature of the assertion, when it may take
 	// processor time. It is not held while keys are fetched. If it returns an error, check
 	// was not called, and Authenticate returns that error. nil calls check at once.

@@ -78,7 +78,7 @@ func (f fixture) accepts(t testing.TB, c client.Credentials, id string, method c
 }
 
 // refuses checks that the reason of a refusal has a text.
-func (f fixture) refuses(t testing.TB, c client.Credentials, reason string) *client.Refusal {
+func (f fixture) refuses(t testing.TB, c client.Credentials, reason string) client.Refusal {
 	t.Helper()
 	got, _, err := f.Authenticate(t.Context(), c)
 	refusal, ok := errors.AsType[*client.Refusal](err)
@@ -88,7 +88,7 @@ func (f fixture) refuses(t testing.TB, c client.Credentials, reason string) *cli
 	if !strings.Contains(refusal.Reason, reason) {
 		t.Errorf("the reason is %q, want %q", refusal.Reason, reason)
 	}
-	return refusal
+	return *refusal
 }
 
 func assertionOf(compact string) client.Credentials {

@@ -74,7 +74,7 @@ func (c *Client) scope(asked string) (string, error) {
 		switch {
 		case scope == "" || slices.Contains(scopes, scope):
 		case checkScope(scope) != nil:
-			return "", refuseGrant(code, "scope must be visible ASCII characters without \" and \\, separated by spaces")
+			return "", refuseGrant(code, "scope must be visible ASCII characters without quotation marks and backslashes, separated by spaces")
 		case len(c.Scopes) == 0:
 			return "", refuseGrant(code, "the client has no scopes: leave out scope")
 		case !slices.Contains(c.Scopes, scope):

@@ -25,7 +25,8 @@ func TestGrant(t *testing.T) {
 		want token.Request
 	}{
 		"all defaults": {
-			one, client.Request{Longest: hour},
+			one,
+			client.Request{Longest: hour},
 			token.Request{Audience: []string{"https://api.example"}, Scope: "read write", TTL: 15 * time.Minute},
 		},
 		"audience named": {several, client.Request{Audience: []string{"b"}}, token.Request{Audience: []string{"b"}}},

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	oldSecret = "jwksctl_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" //nolint:gosec // of a test
-	newSecret = "jwksctl_bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb" //nolint:gosec // of a test
+	oldSecret = "jwksctl_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	newSecret = "jwksctl_bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 )
 
 // minSecret is the length of the shortest secret that is accepted.

@@ -24,18 +24,22 @@ func TestKeysAreFetchedBeforeTheTurn(t *testing.T) {
 	}))
 	defer server.Close()
 	f := newFixture(t, "- {id: billing, audiences: [https://api.example], jwks_uri: "+server.URL+"}")
+	begin := func() (func(), error) {
+		events = append(events, "begin")
+		return func() { events = append(events, "end") }, nil
+	}
 	turn := func(_ context.Context, check func()) error {
 		events = append(events, "turn")
 		check()
 		return nil
 	}
 	c := assertionOf(sign(t, key, nil, f.claims("billing", nil)))
-	c.Turn = turn
+	c.Turn, c.Fetch = turn, begin
 	f.accepts(t, c, "billing", client.PrivateKeyJWT)
 	c = assertionOf(sign(t, newKey(t, jwk.ES256), nil, f.claims("nobody", nil)))
-	c.Turn = turn
-	f.refuses(t, c, "")
-	if want := []string{"fetch", "turn", "turn"}; !slices.Equal(events, want) {
+	c.Turn, c.Fetch = turn, begin
+	f.refuses(t, c, "") // no keys are fetched for a client that does not exist
+	if want := []string{"begin", "fetch", "end", "turn", "turn"}; !slices.Equal(events, want) {
 		t.Errorf("events %q, want %q", events, want)
 	}
 }

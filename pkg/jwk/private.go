@@ -163,6 +163,15 @@ func (k PrivateKey) Sign(input []byte) ([]byte, error) {
 	return signature, nil
 }
 
+// CheckSign makes a signature, and returns an error if the key cannot make one: FIPS 140-3
+// mode refuses some keys only then.
+func (k PrivateKey) CheckSign() error {
+	if _, err := k.Sign([]byte("a signature that is thrown away")); err != nil {
+		return fmt.Errorf("the key cannot sign: %w", err)
+	}
+	return nil
+}
+
 // String returns the kid in brackets.
 func (k PrivateKey) String() string {
 	if k.IsZero() {

@@ -85,6 +85,7 @@ type view struct {
 	active      privateKey // of privateKeys, the one that signs
 	publication *Publication
 	late        []lateLanding // which ks has yet to allow for
+	sealingKey  error         // why this machine cannot open private keys that are not open yet, or nil; it matches ErrSealingKey
 }
 
 // privateKey is a private key that this process opened, or why it could not.

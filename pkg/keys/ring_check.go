@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -201,17 +202,17 @@ func (r *Ring) checkOpen(ctx context.Context, results *checkResults, ks Keyset, 
 }
 
 // describeSealingKeys says under which sealing key the private keys are, and for what the
-// source has other ones.
+// source has other ones: those behind it wait, the others were used before.
 func (r *Ring) describeSealingKeys(ks Keyset) string {
-	text := "the private keys are sealed under " + ks.SealingKey
-	for _, name := range r.sealer.Names() {
-		switch name {
-		case ks.SealingKey:
-		case ks.SealingKeyBefore:
-			text += fmt.Sprintf("; %s has %s too, the key before: remove it there", r.sealer.Source(), name)
-		default:
-			text += fmt.Sprintf("; %s has %s too, which waits for 'jwksctl seal rotate'", r.sealer.Source(), name)
+	text := []string{"the private keys are sealed under " + ks.SealingKey}
+	names := r.sealer.Names()
+	for i, name := range names {
+		switch at := slices.Index(names, ks.SealingKey); {
+		case i < at:
+			text = append(text, fmt.Sprintf("%s has %s too, the key before: remove it there", r.sealer.Source(), name))
+		case i > at:
+			text = append(text, fmt.Sprintf("%s has %s too, which waits for 'jwksctl seal rotate'", r.sealer.Source(), name))
 		}
 	}
-	return text
+	return strings.Join(text, "; ")
 }

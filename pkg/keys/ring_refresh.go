@@ -9,7 +9,9 @@ import (
 	"github.com/jwksctl/jwksctl/pkg/jwk"
 )
 
-// Refresh reads the keyset from the store and confirms or replaces the view.
+// Refresh reads the keyset from the store and confirms or replaces the view. It does so too
+// if the sealing key of the keyset is missing, and then returns ErrSealingKey: a running
+// process goes on to publish, and to sign with the private keys that it has open.
 func (r *Ring) Refresh(ctx context.Context) error {
 	r.updates.Lock()
 	defer r.updates.Unlock()
@@ -35,7 +37,7 @@ func (r *Ring) replaceView(ctx context.Context) (*view, error) {
 		}
 		r.setView(ctx, v)
 		r.recordInWitness(ctx, v)
-		return v, nil
+		return v, v.sealingKey
 	}
 	return nil, fmt.Errorf("%w: %w", ErrUnavailable, errChangedDuringRead)
 }
@@ -84,7 +86,7 @@ func (r *Ring) readView(ctx context.Context) (*view, error) {
 	old := r.view.Load()
 	// The content and not the version shows that nothing changed, because a store that
 	// was restored from a backup reaches the same versions again.
-	if old != nil && bytes.Equal(next.document, old.document) && len(old.unreadable()) == 0 {
+	if old != nil && bytes.Equal(next.document, old.document) && len(old.unreadable()) == 0 && old.sealingKey == nil {
 		next.privateKeys, next.active, next.publication = old.privateKeys, old.active, old.publication
 		r.clock.observe(next.ks, next.storeTime)
 		return next, nil
@@ -121,7 +123,11 @@ func (r *Ring) openPrivateKeys(ctx context.Context, v, old *view) error {
 	if r.reader {
 		return nil
 	}
-	if err := r.checkSealingKey(ctx, v.ks); err != nil {
+	err := r.checkSealingKey(ctx, v.ks)
+	if errors.Is(err, ErrSealingKey) && old != nil { // a running process publishes without it
+		v.sealingKey, err = err, nil
+	}
+	if err != nil {
 		return err
 	}
 	if err := v.ks.checkEngine(r.store, raiseClockSkew); err != nil { // it was copied from a store of another kind
@@ -134,12 +140,22 @@ func (r *Ring) openPrivateKeys(ctx context.Context, v, old *view) error {
 			v.privateKeys[kid] = old.privateKeys[kid]
 			continue
 		}
+		if v.sealingKey != nil {
+			v.privateKeys[kid] = privateKey{err: v.sealingKey}
+			continue
+		}
 		key, err := r.openPrivateKey(ctx, k.JWK, v.ks.SealingKey)
 		if errors.Is(err, ErrUnavailable) {
 			return err
 		}
 		if err != nil && r.changedSince(ctx, v.ks) {
 			return errChangedDuringRead
+		}
+		if err == nil {
+			err = key.CheckSign()
+		}
+		if err != nil {
+			key = jwk.PrivateKey{}
 		}
 		v.privateKeys[kid] = privateKey{key, err}
 	}

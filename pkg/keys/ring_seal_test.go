@@ -220,27 +220,73 @@ func TestASealingKeyThatIsNotInTheSource(t *testing.T) {
 	}
 }
 
-// A process whose source lacks the new key confirms the keyset no more, and says which
-// key is missing. It recovers when the key is there.
+// A process whose source lacks the new key goes on to publish, also what changes, and to
+// sign with the private keys that it has open. It says which key is missing, and recovers
+// when the key is there.
 func TestAProcessWithoutTheNewSealingKey(t *testing.T) {
 	s := newSealing(t)
 	server := s.create(t)
 	first := s.file.names[0]
 	second := s.rotate(t)
 	s.file.write(first)
-	err := server.Refresh(t.Context())
-	if !errors.Is(err, keys.ErrSealingKey) || !strings.Contains(err.Error(), second) || !strings.Contains(err.Error(), first) {
-		t.Errorf("Refresh = %v", err)
+	refresh := func() {
+		t.Helper()
+		err := server.Refresh(t.Context())
+		if !errors.Is(err, keys.ErrSealingKey) || !strings.Contains(err.Error(), second) || !strings.Contains(err.Error(), first) {
+			t.Errorf("Refresh = %v", err)
+		}
+		if status := server.Status(); !errors.Is(status.StoreError, keys.ErrSealingKey) || !strings.Contains(status.StoreProblem(), "another key") {
+			t.Errorf("the status says %v, %q", status.StoreError, status.StoreProblem())
+		}
 	}
-	wantSigns(t, server) // until max_staleness is over
+	refresh()
+	wantSigns(t, server)
+	s.clock.Advance(server.Policy().MaxStaleness)
+	refresh()
+	s.clock.Advance(time.Second)
+	wantSigns(t, server) // a refresh confirms the view
+
+	other := openWith(t, s, second)
+	revoked := server.Keyset().Active().KeyID()
+	must(t, other.Revoke(t.Context(), revoked, keys.StepRequest{Force: true}))
+	s.file.write(first)
+	refresh()
+	if got := publishedKids(t, server); slices.Contains(got, revoked) || len(got) == 0 {
+		t.Errorf("published %v, and %s was revoked", got, revoked)
+	}
+	wantSigns(t, server) // the successor was open
+	must(t, other.Rotate(t.Context(), keys.StepRequest{Force: true}))
+	refresh()
+	active := other.Keyset().Active().KeyID()
+	if _, _, _, err := server.SigningKey(t.Context()); !errors.Is(err, keys.ErrUnreadable) || !slices.Contains(publishedKids(t, server), active) {
+		t.Errorf("SigningKey = %v with a key that it cannot open, published %v", err, publishedKids(t, server))
+	}
+	if err := server.Status().Ready(); !errors.Is(err, keys.ErrSealingKey) {
+		t.Errorf("Ready = %v", err)
+	}
+
 	must(t, os.Remove(s.file.path))
 	if err := server.Refresh(t.Context()); !errors.Is(err, keys.ErrSealingKey) || !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), second) {
 		t.Errorf("Refresh without the file = %v", err)
 	}
 	s.file.write(second)
 	must(t, server.Refresh(t.Context()))
+	if status := server.Status(); status.StoreError != nil || status.Ready() != nil {
+		t.Errorf("the status says %v, %v", status.StoreError, status.Ready())
+	}
 	must(t, server.Rotate(t.Context(), keys.StepRequest{Force: true}))
 	wantSigns(t, server)
+}
+
+// openWith is another process, whose key file has the key with that name alone.
+func openWith(t testing.TB, s *sealing, name string) *keys.Ring {
+	t.Helper()
+	s.file.write(name)
+	o := s.options()
+	o.Sealer = s.file.open()
+	r, err := keys.Open(t.Context(), o)
+	must(t, err)
+	return r
 }
 
 // beforeReload is a Sealer that does something before its source is read again.

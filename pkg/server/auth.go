@@ -134,7 +134,9 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	switch {
 	case err == nil:
-		s.connections.bodyComplete(r)
+		if answer, ok := w.(*response); ok {
+			answer.bodyComplete()
+		}
 		return body, nil
 	case is[*http.MaxBytesError](err):
 		return nil, &problem{status: http.StatusRequestEntityTooLarge, detail: "the body is larger than " + strconv.Itoa(maxBody) + " bytes"}

@@ -54,7 +54,7 @@ func parseBody(h http.Header, body []byte, clients bool) (authBody, error) {
 	if err != nil {
 		return authBody{}, err
 	}
-	return parseMembers(members)
+	return parseMembers(members, clients)
 }
 
 // bodyType returns the media type of a body, "" if there is not exactly one. It refuses a
@@ -122,9 +122,11 @@ func formMembers(fields url.Values) (map[string]any, error) {
 		values := fields[name]
 		switch {
 		case isList(name):
-			all := make([]any, len(values))
-			for i, v := range values {
-				all[i] = v
+			var all []any
+			for _, v := range values {
+				if v != "" { // an empty one counts as absent (RFC 6749, section 3.2)
+					all = append(all, v)
+				}
 			}
 			members[name] = all
 		case name == "claims":
@@ -139,7 +141,7 @@ func formMembers(fields url.Values) (map[string]any, error) {
 	return members, nil
 }
 
-func parseMembers(members map[string]any) (out authBody, err error) {
+func parseMembers(members map[string]any, clients bool) (out authBody, err error) {
 	// A login or a request of an OAuth client may have any other members.
 	ignoreUnknown := false
 	for _, name := range []string{"username", "password", "client_id", "client_secret", "grant_type"} {
@@ -190,7 +192,7 @@ func parseMembers(members map[string]any) (out authBody, err error) {
 			return authBody{}, badRequest("%s is set by the server: leave it out; ttl sets the lifetime", name)
 		default:
 			if !ignoreUnknown {
-				return authBody{}, badRequest("unknown member %q: use username, password, sub, aud, scope, ttl or claims", name)
+				return authBody{}, badRequest("unknown member %q: use %s", name, knownMembers(clients))
 			}
 		}
 		if !ok {
@@ -198,6 +200,14 @@ func parseMembers(members map[string]any) (out authBody, err error) {
 		}
 	}
 	return out, nil
+}
+
+// knownMembers are what a body may have besides what authenticates its client.
+func knownMembers(clients bool) string {
+	if clients {
+		return "aud, scope or ttl"
+	}
+	return "username, password, sub, aud, scope, ttl or claims"
 }
 
 // appendNew appends a value that the list does not have, because clients may send the same

@@ -78,7 +78,7 @@ func TestAuthOfClientsRefuses(t *testing.T) {
 		{"claims", "", jsonType, `{"claims":{"admin":true}}`, auth, 400, "claims cannot be chosen"},
 		{"no claims", "", jsonType, `{"claims":{}}`, auth, 400, "claims cannot be chosen"},
 		{"exp", "", jsonType, `{"exp":1}`, auth, 400, "exp is set by the server"},
-		{"an unknown member", "", jsonType, `{"scopes":"read"}`, auth, 400, `unknown member "scopes"`},
+		{"an unknown member", "", jsonType, `{"scopes":"read"}`, auth, 400, `unknown member "scopes": use aud, scope or ttl`},
 		{"another grant", "", formType, "grant_type=password", auth, 400, "grant_type must be client_credentials"},
 		{"a client_secret of the wrong kind", "", jsonType, `{"client_id":"billing","client_secret":["` + secret + `"]}`, "", 400, "client_secret must be a string"},
 		{"a client_assertion of the wrong kind", "", jsonType, `{"client_assertion":{}}`, "", 400, "client_assertion must be a string"},

@@ -99,6 +99,8 @@ func TestAuthBodies(t *testing.T) {
 		{"aud, audience and resource", jsonType, `{"aud":["a","b"],"audience":"c","resource":["d"]}`, map[string]any{"aud": []any{"a", "b", "c", "d"}}},
 		{"an audience that is also a resource", jsonType, `{"aud":["a","b"],"audience":"c","resource":["c","a"]}`, map[string]any{"aud": []any{"a", "b", "c"}}},
 		{"the same audience and resource", formType, "audience=a&resource=a", map[string]any{"aud": "a"}},
+		{"empty audiences", formType, "aud=&audience=&resource=", map[string]any{}},
+		{"one audience and empty ones", formType, "aud=a&aud=&audience=", map[string]any{"aud": "a"}},
 		{"client_id after sub", jsonType, `{"client_id":"app","sub":"bob"}`, map[string]any{"sub": "bob"}},
 		{"nulls", jsonType, `{"sub":null,"aud":null,"ttl":null,"claims":null,"grant_type":null,"audience":null,"expired":null}`, map[string]any{}},
 		{"one audience", jsonType, `{"aud":"other"}`, map[string]any{"aud": "other"}},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -27,25 +28,36 @@ const minIdle = time.Second
 // all of them; until then, no other is accepted.
 //
 // While every place is taken, connections that have been idle for minIdle are closed.
+//
+// One address may have at most half of the places, because complete requests can hold a
+// connection too: a client of HTTP/2 need not take the answers. If it opens one more, its
+// connection that has been idle longest is closed, or the new one if none is idle.
 type connections struct {
-	places int
+	places  int
+	isProxy func(netip.Addr) bool // an address that may have every place
 
 	mu         sync.Mutex
 	open       map[net.Conn]*connection
-	incomplete list.List // of *connection, the oldest first
+	of         map[string]int // open, by address
+	incomplete list.List      // of *connection, the oldest first
 }
 
 // connection is an open connection.
 type connection struct {
 	net.Conn
+	address string        // that it counts for; "" if it is that of a proxy or a Unix socket
 	since   time.Time     // when it became incomplete or idle
 	element *list.Element // in incomplete; nil if it is not incomplete
+	bodies  int           // that requests of HTTP/2 wait for
 	idle    bool
 }
 
-func newConnections(places int) *connections {
-	return &connections{places: places, open: make(map[net.Conn]*connection)}
+func newConnections(places int, isProxy func(netip.Addr) bool) *connections {
+	return &connections{places: places, isProxy: isProxy, open: make(map[net.Conn]*connection), of: make(map[string]int)}
 }
+
+// half of the places, and at least one.
+func (cs *connections) half() int { return max(cs.places/2, 1) }
 
 // setState is the ConnState hook of http.Server. A connection stays in StateNew until the
 // header of its first request is complete.
@@ -53,9 +65,7 @@ func (cs *connections) setState(c net.Conn, state http.ConnState) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	if state == http.StateNew {
-		cs.open[c] = &connection{Conn: c}
-		cs.closeIdle()
-		cs.addIncomplete(cs.open[c])
+		cs.add(c)
 		return
 	}
 	connection, ok := cs.open[c]
@@ -68,12 +78,57 @@ func (cs *connections) setState(c net.Conn, state http.ConnState) {
 	}
 	if state == http.StateClosed {
 		delete(cs.open, c)
+		if cs.of[connection.address]--; cs.of[connection.address] == 0 {
+			delete(cs.of, connection.address)
+		}
 	}
+}
+
+// add adds a new connection. It is called with mu locked.
+func (cs *connections) add(c net.Conn) {
+	added := &connection{Conn: c, address: cs.addressOf(c)}
+	cs.open[c] = added
+	cs.of[added.address]++
+	if added.address != "" && cs.of[added.address] > cs.half() {
+		if oldest := cs.idlest(added.address); oldest != nil {
+			oldest.idle = false
+			oldest.close()
+		} else {
+			added.close()
+			return
+		}
+	}
+	cs.closeIdle()
+	cs.addIncomplete(added)
+}
+
+// addressOf returns the address that a connection counts for, as the limits count it.
+func (cs *connections) addressOf(c net.Conn) string {
+	remote, ok := c.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return ""
+	}
+	address := remote.AddrPort().Addr().Unmap().WithZone("")
+	if cs.isProxy(address) {
+		return ""
+	}
+	return limitKey(address.String())
+}
+
+// idlest returns the connection of an address that has been idle longest, nil if none has
+// been idle for minIdle. It is called with mu locked.
+func (cs *connections) idlest(address string) (oldest *connection) {
+	for _, c := range cs.open {
+		if c.address == address && c.idle && time.Since(c.since) >= minIdle && (oldest == nil || c.since.Before(oldest.since)) {
+			oldest = c
+		}
+	}
+	return oldest
 }
 
 // addIncomplete makes room and then adds a connection. It is called with mu locked.
 func (cs *connections) addIncomplete(c *connection) {
-	most := max(cs.places/2, 1)
+	most := cs.half()
 	for cs.incomplete.Len() >= most {
 		oldest, _ := cs.incomplete.Front().Value.(*connection)
 		if time.Since(oldest.since) < time.Duration(most)*timeToRead {
@@ -85,6 +140,7 @@ func (cs *connections) addIncomplete(c *connection) {
 		cs.removeIncomplete(oldest)
 		oldest.close()
 	}
+	cs.removeIncomplete(c) // what happened while mu was not locked
 	c.since = time.Now()
 	c.element = cs.incomplete.PushBack(c)
 }
@@ -128,24 +184,33 @@ func withConnection(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connectionKey{}, c)
 }
 
-// awaitBody counts a connection as one without a complete request until bodyComplete is
-// called or the request has been answered. It ignores HTTP/2, where other requests of the
-// same connection may be complete.
-func (cs *connections) awaitBody(r *http.Request) {
+// awaitBody counts a connection as one without a complete request, until the function that
+// it returns is called. A connection of HTTP/2 counts for as long as one of its requests
+// waits for its body. With HTTP/1, the end of the request also ends the wait.
+func (cs *connections) awaitBody(r *http.Request) (complete func()) {
 	c, ok := r.Context().Value(connectionKey{}).(net.Conn)
-	if !ok || r.ProtoMajor != 1 {
-		return
+	if !ok {
+		return func() {}
 	}
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	if connection, ok := cs.open[c]; ok {
+	connection, ok := cs.open[c]
+	switch {
+	case !ok:
+		return func() {}
+	case r.ProtoMajor == 1:
+		cs.addIncomplete(connection)
+		return func() { cs.setState(c, http.StateActive) }
+	}
+	connection.bodies++
+	if connection.element == nil {
 		cs.addIncomplete(connection)
 	}
-}
-
-// bodyComplete undoes awaitBody.
-func (cs *connections) bodyComplete(r *http.Request) {
-	if c, ok := r.Context().Value(connectionKey{}).(net.Conn); ok {
-		cs.setState(c, http.StateActive)
-	}
+	return sync.OnceFunc(func() {
+		cs.mu.Lock()
+		defer cs.mu.Unlock()
+		if connection.bodies--; connection.bodies == 0 {
+			cs.removeIncomplete(connection)
+		}
+	})
 }

@@ -6,10 +6,16 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/jwksctl/jwksctl/pkg/keys"
 )
 
 // flood opens 260 connections a second, sends the same bytes on each, and never closes one.
@@ -223,5 +229,131 @@ func TestIdleConnectionsGiveWay(t *testing.T) {
 		}
 		s.stop()
 		<-s.ended
+	})
+}
+
+// A request of HTTP/2 whose body does not arrive makes its connection incomplete, also if
+// others of the connection are complete.
+func TestHTTP2ConnectionsThatWaitForABodyGiveWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, trust := serveTLS(t, func(o *Options) { o.MaxConnections = 4 })
+		ended := make(chan int, 3)
+		var bodies []*io.PipeWriter
+		for i := range 3 {
+			client := s.http2Client(trust)
+			defer client.CloseIdleConnections()
+			body, w := io.Pipe()
+			bodies = append(bodies, w)
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://server/auth", body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Content-Type", "application/json")
+			go func() {
+				if answer, err := client.Do(r); err == nil {
+					_ = answer.Body.Close()
+				}
+				ended <- i
+			}()
+			synctest.Wait()
+			time.Sleep(time.Second)
+			if i < 2 && len(ended) > 0 {
+				t.Errorf("%d connections: that of request %d was closed", i+1, <-ended)
+			}
+			if i == 0 { // another request of its connection is answered meanwhile
+				get, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://server/jwks", nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				answer, err := client.Do(get)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_ = answer.Body.Close()
+			}
+		}
+		synctest.Wait()
+		if len(ended) != 1 {
+			t.Fatalf("%d connections were closed, want 1", len(ended))
+		}
+		if i := <-ended; i != 0 {
+			t.Errorf("connection %d was closed, want the oldest", i)
+		}
+		finish := occupy(s.queue) // so that the answers wait
+		for _, w := range bodies {
+			_, _ = io.WriteString(w, "{}")
+			_ = w.Close()
+		}
+		synctest.Wait()
+		if n := s.connections.incomplete.Len(); n != 0 || len(ended) > 0 {
+			t.Errorf("%d connections are incomplete although their bodies have arrived, %d are answered", n, len(ended))
+		}
+		finish()
+		for range bodies[1:] {
+			<-ended
+		}
+		s.stop()
+		<-s.ended
+	})
+}
+
+// openConn is a connection of an address. It knows when it was closed.
+type openConn struct {
+	net.Conn
+	address string
+	closed  atomic.Bool
+}
+
+func (c *openConn) RemoteAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(c.address), 1000))
+}
+
+func (c *openConn) Close() error { c.closed.Store(true); return nil }
+
+func TestOneAddressHasHalfOfThePlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := newTestServer(t, keys.Settings{}, func(o *Options) {
+			o.MaxConnections, o.BehindProxy = 10, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+		})
+		cs := srv.connections
+		var open []*openConn
+		connect := func(address string, state http.ConnState) *openConn {
+			c := &openConn{address: address}
+			open = append(open, c)
+			cs.setState(c, http.StateNew)
+			synctest.Wait()
+			if !c.closed.Load() {
+				cs.setState(c, state)
+			}
+			return c
+		}
+		for i, address := range []string{"192.0.2.1", "2001:db8::%d", "10.0.0.1"} {
+			limit := []int{5, 5, 10}[i]
+			for n := range limit + 1 {
+				c := connect(strings.ReplaceAll(address, "%d", strconv.Itoa(n)), http.StateActive)
+				if want := n == limit && limit < 10; c.closed.Load() != want {
+					t.Errorf("%s: connection %d is closed: %v", address, n+1, !want)
+				}
+			}
+		}
+		for _, c := range open {
+			cs.setState(c, http.StateClosed)
+		}
+		if len(cs.of) != 0 || len(cs.open) != 0 {
+			t.Errorf("after all were closed: %v, %d open", cs.of, len(cs.open))
+		}
+		idle := connect("192.0.2.1", http.StateIdle)
+		time.Sleep(time.Second)
+		for range 5 { // the last one gets the place of the idle one
+			if c := connect("192.0.2.1", http.StateIdle); c.closed.Load() {
+				t.Error("a connection was closed, although another one is idle")
+			}
+		}
+		if !idle.closed.Load() {
+			t.Error("the idle connection was not closed")
+		}
+		if c := connect("192.0.2.1", http.StateIdle); !c.closed.Load() {
+			t.Error("a connection was closed that had just been used")
+		}
 	})
 }

@@ -39,7 +39,7 @@
 //	claims         an object of further claims; JSON only
 //	grant_type     client_credentials or password
 //
-// A member that is null counts as absent. An unknown member of a JSON object is an error,
+// A member that is null counts as absent, as does an empty aud of a form. An unknown member of a JSON object is an error,
 // because it is probably misspelt. If username, password, client_id, client_secret or
 // grant_type is present, the body is that of a login or of an OAuth client, and unknown
 // members are ignored. Unknown form fields are ignored (RFC 6749, section 3.2), and so is
@@ -133,9 +133,10 @@
 //   - A client gets as many tokens a second as its entry says (rate_limit).
 //
 // The address of an IPv6 client is its network of 64 bits. A request without valid
-// credentials never waits for a signature. At most 256 requests with a client assertion, 64
-// of them from one address, wait for keys or for their turn to be verified; others are
-// answered 503. As many assertions are verified at the same time as Go uses processors.
+// credentials never waits for a signature. As many client
+// assertions are verified at the same time as Go uses processors, and at most 256 wait for
+// that. At most 256, and 64 of one address, wait for keys that are not in the list itself.
+// Others are answered 503.
 //
 // # What the audit log has
 //
@@ -164,8 +165,12 @@
 //     client assertions, and the addresses and clients that the limits keep.
 //   - Connections without a complete request take at most half of MaxConnections. If there
 //     are more, the oldest of them is closed, so that a client that sends nothing cannot
-//     keep others out. Idle connections are closed after a minute, or after a second while
+//     keep others out. A connection of HTTP/2 counts for as long as one of its requests waits
+//     for its body. Idle connections are closed after a minute, or after a second while
 //     there is no place for others.
+//   - One address has at most half of MaxConnections, because a client of HTTP/2 can also hold
+//     a connection by not taking the answers. Proxies of Options.BehindProxy and peers on a
+//     Unix socket are not limited.
 //   - A connection ends after a request whose body has chunks, because it may have had a
 //     Content-Length that disagrees (RFC 9112, section 6.1).
 //

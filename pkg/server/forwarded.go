@@ -102,26 +102,26 @@ type forwarded struct {
 func (s *Server) readForwarded(h http.Header) (forwarded, error) {
 	hops, err := parseForwarded(h["Forwarded"])
 	if err != nil {
-		return forwarded{}, fmt.Errorf("Forwarded: %v", err)
+		return forwarded{}, fmt.Errorf("header Forwarded: %v", err)
 	}
 	standard, err := s.clientOf(hops)
 	if err != nil {
-		return forwarded{}, fmt.Errorf("Forwarded: %v", err)
+		return forwarded{}, fmt.Errorf("header Forwarded: %v", err)
 	}
 	usualHops := parseForwardedFor(h["X-Forwarded-For"])
 	usual, err := s.clientOf(usualHops)
 	if err != nil {
-		return forwarded{}, fmt.Errorf("X-Forwarded-For: %v", err)
+		return forwarded{}, fmt.Errorf("header X-Forwarded-For: %v", err)
 	}
 	if usual.scheme, err = parseForwardedProto(h["X-Forwarded-Proto"]); err != nil {
-		return forwarded{}, fmt.Errorf("X-Forwarded-Proto: %v", err)
+		return forwarded{}, fmt.Errorf("header X-Forwarded-Proto: %v", err)
 	}
 	const advice = "; the proxy must set one of them and remove the other"
 	switch {
 	case len(hops) > 0 && len(usualHops) > 0 && standard.client != usual.client:
-		return forwarded{}, errors.New("Forwarded and X-Forwarded-For name different clients" + advice)
+		return forwarded{}, errors.New("the headers Forwarded and X-Forwarded-For name different clients" + advice)
 	case standard.scheme != "" && usual.scheme != "" && standard.scheme != usual.scheme:
-		return forwarded{}, errors.New("Forwarded and X-Forwarded-Proto name different schemes" + advice)
+		return forwarded{}, errors.New("the headers Forwarded and X-Forwarded-Proto name different schemes" + advice)
 	case usual.client.IsValid():
 		standard.client = usual.client
 	}
@@ -337,5 +337,6 @@ func trimStart(text string) string { return strings.TrimLeft(text, " \t") }
 // quotes, because some proxies leave those out.
 func isNoTokenRune(r rune) bool {
 	const marks = "!#$%&'*+-.^_`|~:"
-	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune(marks, r))
+	isToken := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune(marks, r)
+	return !isToken
 }

@@ -144,18 +144,18 @@ func (s *Server) grantClient(r *http.Request, want wanted, t *tokenRequest) (tok
 	return request, err
 }
 
-// authenticate finds the client of a request. It bounds how many assertions are checked at
-// the same time, because a check may wait for the keys of an issuer, and how many are
-// verified at the same time, because that takes processor time.
+// authenticate finds the client of a request. It bounds how many assertions wait for
+// keys that have to be fetched, and how many are verified at the same time.
 func (s *Server) authenticate(ctx context.Context, c client.Credentials, t *tokenRequest) (*client.Client, client.Method, error) {
 	if c.Assertion == "" {
 		return s.o.Clients.Authenticate(ctx, c)
 	}
-	end := s.checks.begin(t.address)
-	if end == nil {
-		return nil, c.Method, errChecksFull
+	c.Fetch = func() (end func(), err error) {
+		if end = s.checks.begin(t.address); end == nil {
+			return nil, errChecksFull
+		}
+		return end, nil
 	}
-	defer end()
 	c.Turn = func(ctx context.Context, check func()) error {
 		err := s.checkQueue.do(ctx, func() error {
 			if slow := s.checkFailures(t); slow != nil { // others may have failed meanwhile
@@ -172,7 +172,7 @@ func (s *Server) authenticate(ctx context.Context, c client.Credentials, t *toke
 	ctx, cancel := context.WithTimeout(ctx, signTimeout)
 	defer cancel()
 	found, method, err := s.o.Clients.Authenticate(ctx, c)
-	if errors.Is(err, token.ErrKeysUnavailable) {
+	if errors.Is(err, token.ErrKeysUnavailable) && !errors.Is(err, errChecksFull) {
 		s.keysUnavailable.Do(func() {
 			s.o.Log.WarnContext(ctx, "keys of a client cannot be fetched", "error", err.Error())
 		})

@@ -25,13 +25,13 @@ const (
 )
 
 const (
-	// maxChecks is how many requests with a client assertion may wait for the keys of an
-	// issuer or for their turn to be verified. Most take a tenth of a millisecond, but those
-	// that wait for keys take up to signTimeout.
+	// maxChecks is how many requests with a client assertion may wait for keys that have to be
+	// fetched, and how many for their turn to be verified. Those that wait for keys may take
+	// signTimeout, and keep a connection for that long.
 	maxChecks = 256
 
-	// maxChecksOfOne is how many of them may be of one address, so that it cannot keep others
-	// out with assertions whose keys cannot be fetched.
+	// maxChecksOfOne is how many that wait for keys may be of one address, so that it cannot
+	// keep others out with assertions whose keys cannot be fetched.
 	maxChecksOfOne = maxChecks / 4
 
 	// unavailableLog is the time between two log lines that say that keys of clients
@@ -41,7 +41,8 @@ const (
 
 var errChecksFull = errors.New("too many client assertions are being checked")
 
-// checks are the requests with a client assertion that are being checked.
+// checks are the requests with a client assertion that wait for keys, if these are not in
+// the list of clients itself.
 type checks struct {
 	mu  sync.Mutex
 	all int
@@ -49,7 +50,7 @@ type checks struct {
 }
 
 // begin counts a request of an address. It returns the function that ends it, or nil if too
-// many requests are being checked.
+// many requests wait.
 func (c *checks) begin(address string) (end func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -68,8 +69,8 @@ func (c *checks) begin(address string) (end func()) {
 	}
 }
 
-// newCheckQueue returns the queue in which assertions wait for their turn. The bound of
-// checks holds for it too, so that it has a place for each.
+// newCheckQueue returns the queue in which assertions wait for their turn. An address cannot
+// fill it for long, because those after its failures are not verified.
 func newCheckQueue() *signQueue {
 	return &signQueue{
 		running: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),

@@ -255,7 +255,7 @@ func TestRateLimitOfClientFollowsTheList(t *testing.T) {
 	if !ask(0) {
 		t.Error("a client without a limit has to wait")
 	}
-	if !ask(2) || !ask(2) || ask(2) {
+	if first, second, third := ask(2), ask(2), ask(2); !first || !second || third {
 		t.Error("a new rate of 2 does not allow two requests")
 	}
 }
@@ -334,9 +334,21 @@ func wantChecksFull(t *testing.T, r *http.Response) {
 	wantTokenError(t, r, http.StatusServiceUnavailable, "temporarily_unavailable", "client assertions")
 }
 
+// withRemoteClient has a client whose keys are at an address that refuses connections.
+func withRemoteClient(t *testing.T) (srv *testServer, ask func() *http.Response) {
+	t.Helper()
+	dead := httptest.NewServer(http.NotFoundHandler())
+	dead.Close()
+	remote := map[string]any{"id": "remote", "audiences": []any{"https://api.example"}, "jwks_uri": dead.URL}
+	srv = newTestServer(t, keys.Settings{}, withClients(t, append(clientList(t), remote)...))
+	signed := srv.assertion(t, 14, srv.clock.Now(), token.Request{Issuer: "remote", Subject: "remote", ID: "1"})
+	return srv, func() *http.Response {
+		return srv.ask([]string{"grant_type", "client_credentials", "client_assertion_type", assertionType, "client_assertion", signed})
+	}
+}
+
 func TestChecksOfAssertionsAreBounded(t *testing.T) {
-	srv := newClientServer(t)
-	good := srv.assertionForm(t, "1")
+	srv, ask := withRemoteClient(t)
 	var finish []func()
 	for i := range 2 * maxChecks / maxChecksOfOne {
 		finish = append(finish, srv.occupyChecks(fmt.Sprintf("198.51.100.%d", i)))
@@ -344,27 +356,31 @@ func TestChecksOfAssertionsAreBounded(t *testing.T) {
 	if srv.checks.all != maxChecks {
 		t.Errorf("%d checks run, want %d", srv.checks.all, maxChecks)
 	}
-	wantChecksFull(t, srv.ask(good))
-	wantStatus(t, srv.askFrom("192.0.2.1:1", "billing", secret), http.StatusOK) // secrets need no such place
+	wantChecksFull(t, ask())
+	if strings.Contains(srv.logged.String(), "cannot be fetched") {
+		t.Error("the log says that keys cannot be fetched, which was not tried")
+	}
 	for _, f := range finish {
 		f()
 	}
-	wantStatus(t, srv.ask(good), http.StatusOK)
+	wantTokenError(t, ask(), http.StatusServiceUnavailable, "temporarily_unavailable", "cannot be fetched")
 	if srv.checks.all != 0 || len(srv.checks.of) != 0 {
 		t.Errorf("%d checks of %d addresses have not ended", srv.checks.all, len(srv.checks.of))
 	}
 }
 
-// An address whose assertions wait for keys that do not come keeps out nobody else.
+// An address whose assertions wait for keys that do not come keeps out nobody else, and no
+// client at the same address whose keys are in the list.
 func TestOneAddressCannotTakeAllChecks(t *testing.T) {
-	srv := newClientServer(t)
+	srv, ask := withRemoteClient(t)
 	finish := srv.occupyChecks("198.51.100.7")
-	wantStatus(t, srv.ask(srv.assertionForm(t, "1")), http.StatusOK)
+	wantTokenError(t, ask(), http.StatusServiceUnavailable, "temporarily_unavailable", "cannot be fetched")
 	finish()
 	finish = srv.occupyChecks("192.0.2.1") // of the test's requests
-	wantChecksFull(t, srv.ask(srv.assertionForm(t, "2")))
+	wantChecksFull(t, ask())
+	wantStatus(t, srv.ask(srv.assertionForm(t, "1")), http.StatusOK)
+	wantStatus(t, srv.askFrom("192.0.2.1:1", "billing", secret), http.StatusOK)
 	finish()
-	wantStatus(t, srv.ask(srv.assertionForm(t, "2")), http.StatusOK)
 }
 
 // As many assertions are verified at the same time as Go uses processors. Others wait, and

@@ -16,8 +16,9 @@ const requestIDHeader = "X-Request-Id"
 // response records the status of an answer, and has the route of its request.
 type response struct {
 	http.ResponseWriter
-	route  string
-	status int // 0 until the header is written
+	route        string
+	bodyComplete func() // ends the wait of the connection for the body
+	status       int    // 0 until the header is written
 }
 
 func (w *response) WriteHeader(status int) {
@@ -50,8 +51,12 @@ func (s *Server) observe(writer http.ResponseWriter, r *http.Request, routes *ht
 	if !s.draining.Load() && s.inFlight.TryAcquire(1) {
 		defer s.inFlight.Release(1)
 	}
+	bodyComplete := func() {}
 	if r.ContentLength != 0 {
-		s.connections.awaitBody(r)
+		bodyComplete = s.connections.awaitBody(r)
+		if r.ProtoMajor > 1 { // with HTTP/1, the server reads the rest of the body afterwards
+			defer bodyComplete()
+		}
 	}
 	header := writer.Header()
 	if len(r.TransferEncoding) > 0 {
@@ -67,7 +72,7 @@ func (s *Server) observe(writer http.ResponseWriter, r *http.Request, routes *ht
 	if s.public[route] {
 		header.Set("Access-Control-Allow-Origin", "*")
 	}
-	w := &response{ResponseWriter: writer, route: route}
+	w := &response{ResponseWriter: writer, route: route, bodyComplete: bodyComplete}
 	defer s.finish(w, r, route, start)
 	h.ServeHTTP(w, r)
 }

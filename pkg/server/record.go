@@ -24,7 +24,7 @@ func (s *Server) record(t *tokenRequest, err error) error {
 // does not say it, so that it would be nowhere.
 func (s *Server) logReason(e audit.Event) {
 	if s.o.Audit == nil && e.Error == codeInvalidClient {
-		s.o.Log.Warn("client refused", "id", e.RequestID, "client_id", e.Client, "way", e.Method, "reason", e.Reason)
+		s.o.Log.Warn("client refused", "id", e.RequestID, "client_id", e.Client, "method", e.Method, "reason", e.Reason)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -50,12 +51,16 @@ func TestAuditOfTokens(t *testing.T) {
 			return srv.ask([]string{"grant_type", "client_credentials"}, "Authorization", basic(oddID, oddSecret))
 		}, map[string]any{"route": "/oauth2/token", "client": oddID, "method": "client_secret_basic", "sub": oddID}},
 		{"an assertion", func() *http.Response {
-			return srv.ask([]string{"grant_type", "client_credentials", "client_assertion_type", assertionType,
-				"client_assertion", srv.assertion(t, 14, srv.clock.Now(), token.Request{Issuer: "signer", Subject: "signer", ID: "1"})})
+			return srv.ask([]string{
+				"grant_type", "client_credentials", "client_assertion_type", assertionType,
+				"client_assertion", srv.assertion(t, 14, srv.clock.Now(), token.Request{Issuer: "signer", Subject: "signer", ID: "1"}),
+			})
 		}, map[string]any{"route": "/oauth2/token", "client": "signer", "method": "private_key_jwt", "sub": "signer"}},
 		{"a platform's token", func() *http.Response {
-			return srv.ask([]string{"grant_type", "client_credentials", "client_assertion_type", assertionType,
-				"client_assertion", srv.assertion(t, 15, srv.clock.Now(), token.Request{Issuer: platform, Subject: "system:pod:7"})})
+			return srv.ask([]string{
+				"grant_type", "client_credentials", "client_assertion_type", assertionType,
+				"client_assertion", srv.assertion(t, 15, srv.clock.Now(), token.Request{Issuer: platform, Subject: "system:pod:7"}),
+			})
 		}, map[string]any{"route": "/oauth2/token", "client": "pod", "method": "platform_token", "sub": "pod"}},
 		{"/auth, expired", func() *http.Response {
 			return srv.askAuth("two", "?expired", formType, "resource=https://api.example")
@@ -70,9 +75,7 @@ func TestAuditOfTokens(t *testing.T) {
 				"event": "token_issued", "address": "192.0.2.1", "aud": []any{"https://api.example"},
 				"request_id": r.Header.Get("X-Request-Id"), "jti": claims["jti"], "exp": claims["exp"], "kid": headerOf(t, compact)["kid"],
 			}
-			for name, value := range tt.want {
-				want[name] = value
-			}
+			maps.Copy(want, tt.want)
 			if at, err := time.Parse(time.RFC3339, got["time"].(string)); err != nil || !at.Equal(srv.clock.Now()) {
 				t.Errorf("time %v, %v", got["time"], err)
 			}
@@ -177,7 +180,7 @@ func TestReasonIsInOneLog(t *testing.T) {
 				t.Fatalf("the log of the server has %d lines, want %d: %v", len(got), tt.lines, got)
 			}
 			for _, line := range got {
-				if line["id"] != r.Header.Get("X-Request-Id") || line["client_id"] != "billing" || line["reason"] != "the secret is wrong" {
+				if line["id"] != r.Header.Get("X-Request-Id") || line["client_id"] != "billing" || line["method"] != "client_secret_post" || line["reason"] != "the secret is wrong" {
 					t.Errorf("%v", line)
 				}
 			}

@@ -34,7 +34,9 @@ const (
 // system's backlog until another one ends. An idle connection is closed after idleTimeout,
 // a slow one after the time limit of its phase. If connections without a complete request
 // take more than half of MaxConnections, the oldest of them is closed. While there are
-// MaxConnections, those that have been idle for a second are closed.
+// MaxConnections, those that have been idle for a second are closed. If one address, other
+// than a proxy of BehindProxy, opens more than half of MaxConnections, one of its idle
+// connections is closed, or the new one.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	srv := &http.Server{
 		Handler:                      s.Handler(),

@@ -347,7 +347,9 @@ func TestConnectionsAreLimited(t *testing.T) {
 	})
 }
 
-func TestTLSServesHTTP2(t *testing.T) {
+// serveTLS is serve with a certificate. It returns the settings of a client that trusts it.
+func serveTLS(t *testing.T, change ...func(*Options)) (*runningServer, *tls.Config) {
+	t.Helper()
 	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), DNSNames: []string{"server"}, NotAfter: time.Now().Add(time.Hour),
@@ -361,16 +363,27 @@ func TestTLSServesHTTP2(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := serve(t, func(o *Options) {
-		o.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, MinVersion: tls.VersionTLS12}
-	})
 	roots := x509.NewCertPool()
 	roots.AddCert(certificate)
+	s := serve(t, append(change, func(o *Options) {
+		o.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, MinVersion: tls.VersionTLS12}
+	})...)
+	return s, &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+}
+
+// http2Client returns a client with a connection of its own.
+func (s *runningServer) http2Client(config *tls.Config) *http.Client {
 	client := s.listener.client()
 	transport := client.Transport.(*http.Transport)
-	transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	transport.TLSClientConfig = config
 	transport.ForceAttemptHTTP2 = true
-	defer transport.CloseIdleConnections()
+	return client
+}
+
+func TestTLSServesHTTP2(t *testing.T) {
+	s, trust := serveTLS(t)
+	client := s.http2Client(trust)
+	defer client.CloseIdleConnections()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://server/jwks", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -383,7 +396,7 @@ func TestTLSServesHTTP2(t *testing.T) {
 	if response.ProtoMajor != 2 || response.StatusCode != http.StatusOK {
 		t.Errorf("%s %s", response.Proto, response.Status)
 	}
-	config := transport.TLSClientConfig.Clone()
+	config := trust.Clone()
 	config.ServerName, config.NextProtos = "server", []string{"h2"}
 	conn, err := s.listener.dial(t.Context())
 	if err != nil {

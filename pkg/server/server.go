@@ -91,7 +91,7 @@ func New(o Options) *Server {
 		o.DrainTimeout = 10 * time.Second
 	}
 	s := &Server{o: o, mux: http.NewServeMux(), only: http.NewServeMux(), public: make(map[string]bool), inFlight: semaphore.NewWeighted(maxInFlight)}
-	s.connections = newConnections(o.MaxConnections)
+	s.connections = newConnections(o.MaxConnections, s.isProxy)
 	s.metrics = newMetrics(s)
 	s.queue = newSignQueue(runtime.GOMAXPROCS(0), func(d time.Duration) { s.metrics.waits.Observe(d.Seconds()) })
 	if o.RateLimit > 0 {

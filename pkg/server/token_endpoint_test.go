@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -246,9 +247,7 @@ func TestTokenEndpointGrants(t *testing.T) {
 			if tt.scope != nil {
 				want["scope"] = tt.scope
 			}
-			for name, value := range tt.claims {
-				want[name] = value
-			}
+			maps.Copy(want, tt.claims)
 			for _, name := range []string{"iat", "exp", "jti"} {
 				delete(claims, name)
 			}
@@ -318,7 +317,7 @@ func TestTokenEndpointErrors(t *testing.T) {
 		{"several resources", "", formType, two + "&resource=https://api.example&resource=https://b.example", nil, 400, "invalid_target", ""},
 		{"a resource and another audience", "", formType, two + "&resource=https://api.example&audience=https://b.example", nil, 400, "invalid_target", ""},
 		{"no resource of two", "", formType, two, nil, 400, "invalid_target", "resource"},
-		{"a scope that RFC 6749 does not allow in a description", "", formType, good + "&scope=%22%5C%C3%A4%00", nil, 400, "invalid_scope", ""},
+		{"a scope that RFC 6749 does not allow in a description", "", formType, good + "&scope=%22%5C%C3%A4%00", nil, 400, "invalid_scope", "without quotation marks and backslashes"},
 		{"broken UTF-8 in the scope", "", formType, good + "&scope=%ff", nil, 400, "invalid_scope", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

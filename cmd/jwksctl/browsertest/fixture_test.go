@@ -102,8 +102,10 @@ func startIssuer(t *testing.T, flags ...string) issuer {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	serve := exec.CommandContext(context.WithoutCancel(t.Context()), binary, append([]string{"serve", "--port", "0", "--ready-file", ready,
-		"--issuer", "http://issuer.test", "--algorithm", "ES256", "--store", "memory:"}, flags...)...)
+	serve := exec.CommandContext(context.WithoutCancel(t.Context()), binary, append([]string{
+		"serve", "--port", "0", "--ready-file", ready,
+		"--issuer", "http://issuer.test", "--algorithm", "ES256", "--store", "memory:",
+	}, flags...)...)
 	serve.Env = append(os.Environ(), "HOME="+dir, "XDG_STATE_HOME="+dir)
 	serve.Stderr = t.Output()
 	if err := serve.Start(); err != nil {

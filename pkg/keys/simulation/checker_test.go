@@ -221,7 +221,8 @@ func (c *checker) checkSigning(p *process, ks keys.Keyset) {
 }
 
 // checkSigningError checks that a process stops signing only because of a private key
-// that is damaged.
+// that is damaged, or sealed under a key that it does not have; checkSealingError checks the
+// latter.
 func (c *checker) checkSigningError(p *process, ks keys.Keyset, err error) {
 	switch {
 	case errors.Is(err, keys.ErrStale):
@@ -229,13 +230,14 @@ func (c *checker) checkSigningError(p *process, ks keys.Keyset, err error) {
 	case errors.Is(err, keys.ErrUnreadable):
 		c.world.counters["unreadable keys"]++
 	}
-	for kid := range p.ring.Status().Unreadable {
-		if !c.damaged[kid] {
+	unreadable := p.ring.Status().Unreadable
+	for kid, reason := range unreadable {
+		if !c.damaged[kid] && !errors.Is(reason, keys.ErrSealingKey) {
 			c.world.violate(unreadableKeys, "%s reports that it cannot read the private key of %s, which is intact", p.name, c.tracked[kid])
 		}
 	}
-	if errors.Is(err, keys.ErrUnreadable) && !c.damaged[ks.Active().KeyID()] {
-		c.world.violate(unreadableKeys, "%s does not sign with %s, whose private key is intact: %v", p.name, c.tracked[ks.Active().KeyID()], err)
+	if active := ks.Active().KeyID(); errors.Is(err, keys.ErrUnreadable) && !c.damaged[active] && !errors.Is(unreadable[active], keys.ErrSealingKey) {
+		c.world.violate(unreadableKeys, "%s does not sign with %s, whose private key is intact: %v", p.name, c.tracked[active], err)
 	}
 }
 

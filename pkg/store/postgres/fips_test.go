@@ -38,7 +38,7 @@ func TestAnMD5PasswordIsRefused(t *testing.T) {
 		}
 		return
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/jwksctl/jwksctl/pkg/atomicfile"
@@ -102,6 +103,30 @@ func (f Folder) Recorded(store string) (id string, ok bool, err error) {
 		return "", true, nil
 	}
 	return r.Keyset, true, nil
+}
+
+// OtherRecord returns the path of a record that names another keyset than id, and the store
+// of it; "" if there is none. A damaged record counts as one.
+func (f Folder) OtherRecord(id string) (path, store string, err error) {
+	entries, err := os.ReadDir(string(f))
+	if err != nil {
+		return "", "", err
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), "store-") || !strings.HasSuffix(e.Name(), ".json") {
+			continue
+		}
+		path := filepath.Join(string(f), e.Name())
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return "", "", err
+		}
+		var r record
+		if json.Unmarshal(data, &r) != nil || r.Keyset != id {
+			return path, r.Store, nil
+		}
+	}
+	return "", "", nil
 }
 
 // storeError says what to do about an error of Store.

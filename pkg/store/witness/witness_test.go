@@ -163,3 +163,28 @@ func TestRecord(t *testing.T) {
 		t.Error("Record replaced a folder")
 	}
 }
+
+func TestOtherRecord(t *testing.T) {
+	f := witness.Folder(t.TempDir())
+	check := func(wantPath, wantStore string) {
+		t.Helper()
+		if path, store, err := f.OtherRecord("one"); path != wantPath || store != wantStore || err != nil {
+			t.Errorf("OtherRecord = %q, %q, %v, want %q, %q", path, store, err, wantPath, wantStore)
+		}
+	}
+	store(t, f, "two", "a witness is no record")
+	for _, name := range []string{"sqlite:a", "sqlite:b"} {
+		if err := f.Record(name, "one"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check("", "")
+	if err := f.Record("sqlite:b", "two"); err != nil {
+		t.Fatal(err)
+	}
+	check(f.RecordPath("sqlite:b"), "sqlite:b")
+	if err := os.WriteFile(f.RecordPath("sqlite:b"), []byte("damaged"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	check(f.RecordPath("sqlite:b"), "")
+}
