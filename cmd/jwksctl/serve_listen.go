@@ -43,15 +43,15 @@ func listen(ctx context.Context, cfg config.Config, log *slog.Logger) (l listene
 		return l, cfg, err
 	}
 	// A name may have another address at each lookup, so the real one is checked.
-	real := cfg
-	real.Host = hostOf(l.main)
-	if err = checkReach(real, place); err != nil {
+	actual := cfg
+	actual.Host = hostOf(l.main)
+	if err = checkReach(actual, place); err != nil {
 		return l, cfg, err
 	}
 	if l.metrics != nil {
 		warnUnused(ctx, cfg, log, "systemd has passed the socket", "metrics_port")
 	} else if cfg.MetricsPort != 0 {
-		l.metrics, err = listenMetrics(ctx, real)
+		l.metrics, err = listenMetrics(ctx, actual)
 	}
 	return l, cfg, err
 }
