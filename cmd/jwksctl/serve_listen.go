@@ -80,8 +80,7 @@ func listenMain(ctx context.Context, cfg config.Config, log *slog.Logger) (net.L
 	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)))
-	var unknown *net.DNSError
-	if errors.As(err, &unknown) {
+	if _, unknown := errors.AsType[*net.DNSError](err); unknown {
 		return nil, badUsage("host: %v", err)
 	}
 	if err != nil {
