@@ -112,7 +112,7 @@ func TestNameOfTheHost(t *testing.T) {
 	serving(t, args...)
 
 	p, _, stderr := newProcess(t, "")
-	if code := execute(t.Context(), p, []string{"serve", "--host", "none.invalid:1"}); code != exitUsage {
+	if code := execute(t.Context(), p, []string{"serve", "--host", "no..name"}); code != exitUsage || !strings.Contains(stderr.String(), "no such host") {
 		t.Errorf("serve on a host that is no name gives %d: %s", code, stderr)
 	}
 
