@@ -152,6 +152,9 @@ func (c *auditor) storeChanged(step string, version uint64, from, to string) {
 	c.recordDone(audit.Event{Kind: audit.KeyChanged, Step: step, Version: version, Old: from, New: to})
 }
 
+// stepExport is the step of a private key that was exported.
+const stepExport = "export"
+
 // The steps of storeChanged, besides those of package keys.
 const (
 	stepCopy     = "copy"
@@ -230,8 +233,8 @@ func (c *auditor) close() {
 	}
 }
 
-// userName is the user of the operating system who runs this process. The environment does
-// not decide, because anyone can set it.
+// userName is the user of the operating system who runs this process. It does not come from
+// the environment, because any user can set that.
 func userName() string {
 	uid := os.Getuid()
 	if uid < 0 { // Windows

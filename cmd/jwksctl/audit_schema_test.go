@@ -127,7 +127,7 @@ func readSchema(t *testing.T, text string) auditSchema {
 		}
 	}
 	s.members["event"] = s.events
-	want := []string{stepCopy, stepUndoCopy, stepRestore, stepAdd, stepChange, stepRemove}
+	want := []string{stepExport, stepCopy, stepUndoCopy, stepRestore, stepAdd, stepChange, stepRemove}
 	for _, step := range keys.Steps() {
 		if step != keys.StepSetPolicy { // these are the event setting_changed
 			want = append(want, string(step))

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/jwksctl/jwksctl/pkg/audit"
 )
 
 type keysExportOptions struct {
@@ -36,6 +38,12 @@ is enough, if it is unique.`,
 	c.Flags().StringVar(&o.out, "out", "", "write to this file, which must not exist yet")
 	complete(c, "format", "jwk", "pem")
 	return a.withSettings(c, func(ctx context.Context, cfg settings, args []string) error {
+		if o.private {
+			if err := a.openAudit(ctx, &cfg, commandName(c)); err != nil {
+				return err
+			}
+			defer cfg.audit.close()
+		}
 		return a.keysExport(ctx, cfg, o, args[0])
 	})
 }
@@ -84,6 +92,7 @@ func exportPublic(ctx context.Context, cfg settings, format, prefix string, now 
 	return append(data, '\n'), err
 }
 
+// exportPrivate records the export before the key leaves.
 func exportPrivate(ctx context.Context, cfg settings, format, prefix string, now time.Time) ([]byte, error) {
 	ring, err := openRingToRead(ctx, cfg)
 	if err != nil {
@@ -96,6 +105,10 @@ func exportPrivate(ctx context.Context, cfg settings, format, prefix string, now
 	}
 	key, err := ring.Export(k.KeyID())
 	if err != nil {
+		return nil, err
+	}
+	e := audit.Event{Kind: audit.KeyChanged, Step: stepExport, KeyID: k.KeyID(), Version: ring.Keyset().Version}
+	if err := cfg.audit.record(e); err != nil {
 		return nil, err
 	}
 	if format == "pem" {

@@ -43,15 +43,15 @@ func listen(ctx context.Context, cfg config.Config, log *slog.Logger) (l listene
 		return l, cfg, err
 	}
 	// A name may have another address at each lookup, so the real one is checked.
-	real := cfg
-	real.Host = hostOf(l.main)
-	if err = checkReach(real, place); err != nil {
+	actual := cfg
+	actual.Host = hostOf(l.main)
+	if err = checkReach(actual, place); err != nil {
 		return l, cfg, err
 	}
 	if l.metrics != nil {
 		warnUnused(ctx, cfg, log, "systemd has passed the socket", "metrics_port")
 	} else if cfg.MetricsPort != 0 {
-		l.metrics, err = listenMetrics(ctx, real)
+		l.metrics, err = listenMetrics(ctx, actual)
 	}
 	return l, cfg, err
 }
@@ -80,8 +80,7 @@ func listenMain(ctx context.Context, cfg config.Config, log *slog.Logger) (net.L
 	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)))
-	var unknown *net.DNSError
-	if errors.As(err, &unknown) {
+	if _, unknown := errors.AsType[*net.DNSError](err); unknown {
 		return nil, badUsage("host: %v", err)
 	}
 	if err != nil {

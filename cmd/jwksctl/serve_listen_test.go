@@ -111,10 +111,15 @@ func TestNameOfTheHost(t *testing.T) {
 	resolveAs(t, net.IPv4(127, 0, 0, 1))
 	serving(t, args...)
 
+	p, _, stderr := newProcess(t, "")
+	if code := execute(t.Context(), p, []string{"serve", "--host", "no..name"}); code != exitUsage || !strings.Contains(stderr.String(), "no such host") {
+		t.Errorf("serve on a host that is no name gives %d: %s", code, stderr)
+	}
+
 	resolveAs(t, net.IPv4zero)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	p, _, _ := newProcess(t, "")
+	p, _, _ = newProcess(t, "")
 	log := &cancelOnText{text: `"msg":"listening"`, cancel: cancel} // if it starts although it must not
 	p.stderr = log
 	if code := execute(ctx, p, append([]string{"serve"}, args...)); code != exitUsage || !strings.Contains(log.soFar(), "host jwksctl.test is not a loopback address") {

@@ -21,20 +21,44 @@ func socketPath(c config.Config) (path string, ok bool) {
 }
 
 // socketMode lets the owner and the group of the server connect, so that a proxy needs to
-// be in that group, and other users of the machine get no tokens. The folder guards the
-// socket until its mode is set.
+// be in that group, and other users of the machine get no tokens. Until the mode is set, the
+// umask decides, and the rights of the folder.
 const socketMode = 0o660
+
+// lockedListener is a Unix socket that no other server removes or replaces.
+type lockedListener struct {
+	net.Listener
+	lock *os.File
+}
+
+// Close removes the file of the socket before the next server may create it.
+func (l lockedListener) Close() error { return errors.Join(l.Listener.Close(), l.lock.Close()) }
 
 // listenUnix opens a Unix socket, whose file is removed when the listener is closed.
 func listenUnix(ctx context.Context, path string) (net.Listener, error) {
+	lock, err := lockSocket(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, badUsage("host: %v: create the folder first", err)
+	case errors.Is(err, errListen):
+		return nil, err
+	case err != nil:
+		return nil, badUsage("host: %v", err)
+	}
+	l, err := listenLocked(ctx, path)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return lockedListener{l, lock}, nil
+}
+
+// listenLocked is listenUnix for the one process that has locked the path.
+func listenLocked(ctx context.Context, path string) (net.Listener, error) {
 	if err := removeStale(ctx, path); err != nil {
 		return nil, err
 	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "unix", path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, badUsage("host: %v: create the folder first", err)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v", errListen, err)
 	}
@@ -107,6 +131,13 @@ func listenerOf(f *os.File) (net.Listener, error) {
 	}
 	if network := l.Addr().Network(); network != "tcp" && network != "unix" {
 		return nil, errors.Join(fmt.Errorf("is for %s", network), l.Close())
+	}
+	listening, err := isListening(f)
+	if err == nil && !listening {
+		err = errors.New("does not listen")
+	}
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
 }

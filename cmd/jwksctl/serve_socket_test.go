@@ -203,6 +203,11 @@ func TestSocketsOfSystemdThatAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = unixgrams.Close() }()
+	connection, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", local.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = connection.Close() }()
 	for name, tt := range map[string]struct {
 		names   string
 		sockets []passable
@@ -214,6 +219,9 @@ func TestSocketsOfSystemdThatAreRefused(t *testing.T) {
 		"metrics only":   {"metrics", []passable{local}, nil, "a socket for metrics only"},
 		"datagrams":      {"a", []passable{datagrams}, nil, "systemd's socket a: "},
 		"Unix datagrams": {"a", []passable{unixgrams}, nil, "systemd's socket a: is for unixgram: want a stream socket"},
+		"bound":          {"a", []passable{boundSocket{t}}, nil, "systemd's socket a: does not listen: want a stream socket, with Accept=no"},
+		"connected":      {"a", []passable{connection.(*net.TCPConn)}, nil, "systemd's socket a: does not listen"},
+		"bound, metrics": {"b:metrics", []passable{local, boundSocket{t}}, nil, "systemd's socket metrics: does not listen"},
 		"not loopback":   {"a", []passable{open}, []string{"--host", "127.0.0.1"}, "systemd's socket at 0.0.0.0:"},
 		"without TLS":    {"a", []passable{open}, []string{"--auth", "off"}, "without TLS"},
 		"no issuer":      {"a", []passable{open}, []string{"--insecure-anonymous"}, "set --issuer"},
@@ -226,6 +234,19 @@ func TestSocketsOfSystemdThatAreRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// boundSocket is a socket that has an address and does not listen.
+type boundSocket struct{ t *testing.T }
+
+func (b boundSocket) File() (*os.File, error) {
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), "bound")
+	b.t.Cleanup(func() { _ = f.Close() }) // closed already when it was passed
+	return f, syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
 }
 
 // Sockets that were passed to another process, such as the parent, are not used.

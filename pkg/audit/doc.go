@@ -18,8 +18,8 @@
 //
 // # The file
 //
-// A file is created with mode 0600. One that other users may read or change is refused,
-// and so is a link without a target. A device or a pipe is used as it is.
+// A file is created with mode 0600. A file or a pipe that other users may read or change is
+// refused, and so is a link without a target. A device is used as it is.
 //
 // Each line is one write at the end of the file. Therefore several processes may append to
 // one file on a local disk, and lines do not mix. If a write ends early, as on a full

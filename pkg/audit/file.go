@@ -32,7 +32,7 @@ func (f *file) open() (partial bool, err error) {
 		return false, err
 	}
 	info, err := opened.Stat()
-	if err == nil && info.Mode().IsRegular() {
+	if err == nil && (info.Mode().IsRegular() || info.Mode().Type() == fs.ModeNamedPipe) {
 		err = fileaccess.Check(f.path, info)
 		if err != nil {
 			err = fmt.Errorf("%s: %w", f.path, err)

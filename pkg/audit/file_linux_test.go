@@ -188,7 +188,15 @@ func TestRefusedFiles(t *testing.T) {
 		must(t, os.Chmod(at(name), mode))
 	}
 	must(t, syscall.Mkfifo(at("unread"), 0o600))
+	for name, mode := range map[string]os.FileMode{"readable pipe": 0o604, "writable pipe": 0o622} {
+		must(t, syscall.Mkfifo(at(name), 0o600))
+		must(t, os.Chmod(at(name), mode))
+		reader, err := os.OpenFile(at(name), os.O_RDWR, 0) // so that it can be opened
+		must(t, err)
+		t.Cleanup(func() { _ = reader.Close() })
+	}
 	for name, want := range map[string]string{
+		"readable pipe": "chmod 600", "writable pipe": "chmod 600",
 		"link": "does not exist", "readable": "chmod 600", "writable": "chmod 600", "": "is a directory",
 		"no/folder": "no such file", "unread": "no such device",
 	} {
