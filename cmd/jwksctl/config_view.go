@@ -23,7 +23,7 @@ and exit code 2. Nothing is opened: no keyset, no file and no port.`,
 	}
 	outputFlag(c, &out, "table")
 	settingsFlags(c.Flags())
-	return a.withSettings(c, func(ctx context.Context, cfg settings, _ []string) error {
+	return a.withSettings(c, func(_ context.Context, cfg settings, _ []string) error {
 		if err := checkServe(cfg.Config); err != nil {
 			return err
 		}
