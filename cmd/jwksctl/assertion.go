@@ -81,14 +81,7 @@ func (a *app) assertion(ctx context.Context, o assertionOptions) error {
 	if err != nil {
 		return err
 	}
-	if o.out.json {
-		return a.printJSON(map[string]any{
-			"assertion": minted.Compact, "kid": minted.KeyID, "alg": minted.Algorithm,
-			"exp": minted.ExpiresAt.Unix(), "claims": token.Inspect(minted.Compact).Claims,
-		})
-	}
-	a.print("%s\n", minted.Compact)
-	return nil
+	return a.printMinted("assertion", minted, o.out)
 }
 
 // assertionSigner is the keyset, and the audit log that records its signatures, or the key

@@ -22,7 +22,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jwksctl/jwksctl/pkg/freeport"
+	"github.com/jwksctl/jwksctl/pkg/programtest"
 	"github.com/jwksctl/jwksctl/pkg/store/postgrestest"
 )
 
@@ -36,7 +36,7 @@ const (
 // every JWK Set that nginx sends, and no set is older than jwks_max_age.
 func TestNginxExample(t *testing.T) {
 	if _, err := exec.LookPath("nginx"); err != nil {
-		postgrestest.Missing(t, "nginx is not installed: configs/nginx.conf was not run: apt-get install nginx-light")
+		programtest.Missing(t, "nginx is not installed: configs/nginx.conf was not run: apt-get install nginx-light")
 	}
 	replicas := startReplicas(t, 2)
 	site := startNginx(t, replicas)
@@ -76,7 +76,7 @@ func startReplicas(t *testing.T, n int) []*replica {
 	store := postgrestest.Start(t).CreateDatabase(t)
 	var all []*replica
 	for range n {
-		r := &replica{dir: dir, store: store, port: strconv.Itoa(freeport.Port(t))}
+		r := &replica{dir: dir, store: store, port: strconv.Itoa(programtest.Port(t))}
 		r.start(t)
 		all = append(all, r)
 	}
@@ -171,7 +171,7 @@ func startNginx(t *testing.T, replicas []*replica) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := strconv.Itoa(freeport.Port(t))
+	port := strconv.Itoa(programtest.Port(t))
 	text := string(example)
 	for _, change := range [][2]string{
 		{"listen 443 ssl", "listen 127.0.0.1:" + port + " ssl"},

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/jwksctl/jwksctl/pkg/freeport"
+	"github.com/jwksctl/jwksctl/pkg/programtest"
 )
 
 // serving runs a server in this process until the test ends, and returns its URL. It
@@ -50,7 +50,7 @@ func (w *cancelOnText) soFar() string {
 
 // /metrics is on the port for it, and nowhere else.
 func TestMetricsPort(t *testing.T) {
-	port := freeport.Port(t)
+	port := programtest.Port(t)
 	url, log := serving(t, "--port", "0", "--metrics-port", fmt.Sprint(port))
 	metrics := fmt.Sprintf("http://127.0.0.1:%d", port)
 	for address, want := range map[string]int{

@@ -19,7 +19,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/jwksctl/jwksctl/pkg/store/postgrestest"
+	"github.com/jwksctl/jwksctl/pkg/programtest"
 )
 
 // renewals are pairs of certificate and private key, of which the link "current" points to
@@ -219,7 +219,7 @@ func TestTLSVersions(t *testing.T) {
 func TestTLSByOtherTools(t *testing.T) {
 	for _, tool := range []string{"curl", "openssl"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			postgrestest.Missing(t, tool+" is not installed: TLS was not tried with it: apt-get install "+tool)
+			programtest.Missing(t, tool+" is not installed: TLS was not tried with it: apt-get install "+tool)
 		}
 	}
 	pair := newRenewals(t, 1)

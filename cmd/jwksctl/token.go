@@ -169,9 +169,14 @@ func (a *app) mint(ctx context.Context, audit *auditor, o tokenOptions, ring ope
 	if err := audit.tokenMinted(request, minted.KeyID, minted.ExpiresAt, o.expired, ""); err != nil {
 		return err
 	}
-	if o.out.json {
+	return a.printMinted("token", minted, o.out)
+}
+
+// printMinted prints a token. name is what JSON calls it.
+func (a *app) printMinted(name string, minted token.Token, out output) error {
+	if out.json {
 		return a.printJSON(map[string]any{
-			"token": minted.Compact, "kid": minted.KeyID, "alg": minted.Algorithm,
+			name: minted.Compact, "kid": minted.KeyID, "alg": minted.Algorithm,
 			"exp": minted.ExpiresAt.Unix(), "claims": token.Inspect(minted.Compact).Claims,
 		})
 	}

@@ -44,7 +44,7 @@ func TestKeysAreFetchedBeforeTheTurn(t *testing.T) {
 	}
 }
 
-// If it never is its turn, an assertion is neither accepted nor refused, whatever it says.
+// If it never is its turn, an assertion is not accepted and not refused, whatever it says.
 func TestNoTurn(t *testing.T) {
 	key := newKey(t, jwk.ES256)
 	f := newFixture(t, keyClient(t, "billing", key))

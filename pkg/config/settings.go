@@ -108,7 +108,7 @@ func (s setting) kind() string {
 // kindMaps is a list of maps, which only a file can have.
 const kindMaps = "maps"
 
-// inFileOnly reports whether the setting has neither a flag nor a variable.
+// inFileOnly reports whether the setting has no flag and no variable.
 func (s setting) inFileOnly() bool { return s.kind() == kindMaps }
 
 // Key describes a setting.

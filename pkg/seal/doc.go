@@ -24,15 +24,15 @@
 //
 // A source is one of:
 //
-//	file:PATH        a file that other users can neither read nor change
+//	file:PATH        a file that other users cannot read or change
 //	env:NAME         a variable of the environment, which child processes do not get;
 //	                 /proc/PID/environ keeps it, so that credential: is better
 //	credential:NAME  the file NAME in the folder that systemd names in CREDENTIALS_DIRECTORY
 //	exec:COMMAND     what a command prints within ten seconds
 //
 // The words of COMMAND are separated by spaces, and single or double quotes make one word
-// of what is between them. There is no shell. The command gets neither the settings of
-// jwksctl nor the variables of systemd's sockets. What it writes to standard error is logged
+// of what is between them. There is no shell. The command does not get the settings
+// of jwksctl and the variables of systemd's sockets. What it writes to standard error is logged
 // if it fails, so it must not write secrets there; text in the form of a key is taken out.
 //
 // [Create] makes a key file, complete or not at all, and never replaces one. It makes

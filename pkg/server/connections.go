@@ -56,8 +56,9 @@ func newConnections(places int, isProxy func(netip.Addr) bool) *connections {
 	return &connections{places: places, isProxy: isProxy, open: make(map[net.Conn]*connection), of: make(map[string]int)}
 }
 
-// half of the places, and at least one.
-func (cs *connections) half() int { return max(cs.places/2, 1) }
+// largestShare is what one address, and incomplete connections together, may take: every
+// second place, and at least one.
+func (cs *connections) largestShare() int { return max(cs.places/2, 1) }
 
 // setState is the ConnState hook of http.Server. A connection stays in StateNew until the
 // header of its first request is complete.
@@ -89,7 +90,7 @@ func (cs *connections) add(c net.Conn) {
 	added := &connection{Conn: c, address: cs.addressOf(c)}
 	cs.open[c] = added
 	cs.of[added.address]++
-	if added.address != "" && cs.of[added.address] > cs.half() {
+	if added.address != "" && cs.of[added.address] > cs.largestShare() {
 		if oldest := cs.idlest(added.address); oldest != nil {
 			oldest.idle = false
 			oldest.close()
@@ -128,7 +129,7 @@ func (cs *connections) idlest(address string) (oldest *connection) {
 
 // addIncomplete makes room and then adds a connection. It is called with mu locked.
 func (cs *connections) addIncomplete(c *connection) {
-	most := cs.half()
+	most := cs.largestShare()
 	for cs.incomplete.Len() >= most {
 		oldest, _ := cs.incomplete.Front().Value.(*connection)
 		if time.Since(oldest.since) < time.Duration(most)*timeToRead {

@@ -199,7 +199,7 @@ func parseScheme(text string) (string, error) {
 	case "", "http", "https":
 		return scheme, nil
 	}
-	return "", fmt.Errorf("%.20q is neither http nor https", text)
+	return "", fmt.Errorf("%.20q is not http or https", text)
 }
 
 // parseNode reads a node of RFC 7239, section 6. It also accepts an IPv6 address without

@@ -130,7 +130,7 @@ func TestForwardedRefused(t *testing.T) {
 		{"hidden by nothing", []string{xff, "_"}, "is not an address"},
 		{"hidden by other signs", []string{xff, "_a/b"}, "is not an address"},
 		{"other proto", []string{xff, "198.51.100.7", xfp, "gopher"}, "X-Forwarded-Proto"},
-		{"other proto in Forwarded", []string{fwd, "for=198.51.100.7;proto=gopher"}, "neither http nor https"},
+		{"other proto in Forwarded", []string{fwd, "for=198.51.100.7;proto=gopher"}, "not http or https"},
 
 		// A client that opens a quoted string does not swallow what the proxy appends.
 		{"open quote", []string{fwd, `for="1.2.3.4`, fwd, "for=198.51.100.7"}, "no end"},

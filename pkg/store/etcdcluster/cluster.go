@@ -27,7 +27,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 
-	"github.com/jwksctl/jwksctl/pkg/freeport"
+	"github.com/jwksctl/jwksctl/pkg/programtest"
 )
 
 // waitTimeout is how long the cluster may take to get healthy: an election takes 2 s on an
@@ -66,7 +66,7 @@ func Start(t testing.TB, options Options) *Cluster {
 		options.Program = program
 	}
 	c := &Cluster{t: t, options: options}
-	ports := freeport.Addresses(t, 2*options.Members)
+	ports := programtest.Addresses(t, 2*options.Members)
 	var peers []string
 	for i := range options.Members {
 		m := &Member{

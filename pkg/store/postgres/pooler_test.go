@@ -13,8 +13,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/jwksctl/jwksctl/pkg/freeport"
 	"github.com/jwksctl/jwksctl/pkg/keys"
+	"github.com/jwksctl/jwksctl/pkg/programtest"
 	"github.com/jwksctl/jwksctl/pkg/store/postgrestest"
 	"github.com/jwksctl/jwksctl/pkg/store/storetest"
 )
@@ -26,10 +26,10 @@ func startPooler(t *testing.T, server *postgrestest.Server, database string) (ur
 	program, err := exec.LookPath("pgbouncer")
 	if err != nil {
 		if program = "/usr/sbin/pgbouncer"; !exists(program) {
-			postgrestest.Missing(t, "pgbouncer is not installed: the test with a pooler did not run: apt-get install pgbouncer")
+			programtest.Missing(t, "pgbouncer is not installed: the test with a pooler did not run: apt-get install pgbouncer")
 		}
 	}
-	port := freeport.Port(t)
+	port := programtest.Port(t)
 	settings := fmt.Sprintf(`[databases]
 * = host=%s port=%d user=postgres
 [pgbouncer]

@@ -12,12 +12,13 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/jwksctl/jwksctl/pkg/programtest"
 )
 
 const notInstalled = "PostgreSQL is not installed: these tests did not run: apt-get install postgresql"
@@ -34,7 +35,7 @@ func find(t testing.TB) installation {
 	t.Helper()
 	bin := binFolder()
 	if bin == "" {
-		Missing(t, notInstalled)
+		programtest.Missing(t, notInstalled)
 	}
 	in := installation{bin: bin}
 	me, err := user.Current()
@@ -53,16 +54,6 @@ func find(t testing.TB) installation {
 	}
 	t.Fatal("postgres does not run as root, and there is no user postgres or nobody to run it")
 	return in
-}
-
-// Missing ends a test that needs a program that is not installed: it skips the test, or
-// fails it in CI on Linux.
-func Missing(t testing.TB, message string) {
-	t.Helper()
-	if runtime.GOOS == "linux" && os.Getenv("CI") != "" {
-		t.Fatal(message)
-	}
-	t.Skip(message)
 }
 
 // binFolder returns the folder of the newest PostgreSQL, "" if there is none. Debian does

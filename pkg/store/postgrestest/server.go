@@ -19,7 +19,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/jwksctl/jwksctl/pkg/freeport"
+	"github.com/jwksctl/jwksctl/pkg/programtest"
 )
 
 // waitTimeout bounds each wait for a server. Only a failing test takes so long.
@@ -63,7 +63,7 @@ func newServer(t testing.TB, in installation, settings []string) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{Folder: folder, Port: freeport.Port(t), in: in, settings: settings}
+	s := &Server{Folder: folder, Port: programtest.Port(t), in: in, settings: settings}
 	s.removeWhenTestProcessEnds(t)
 	t.Cleanup(func() { s.end(t) })
 	return s

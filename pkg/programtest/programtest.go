@@ -1,12 +1,14 @@
-// Package freeport finds ports for programs that a test starts and that cannot choose a
-// port themselves, such as PostgreSQL, etcd and nginx. It is for tests only. A server that
-// can choose listens on port 0 instead.
-package freeport
+// Package programtest is for tests that start programs which are not ours, such as
+// PostgreSQL, etcd, nginx and openssl: what to do if one is not installed, and ports for
+// those that cannot choose one themselves. A server that can choose listens on port 0.
+package programtest
 
 import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
+	"runtime"
 	"testing"
 )
 
@@ -42,4 +44,14 @@ func Port(t testing.TB) int {
 		t.Fatal(err)
 	}
 	return address.Port
+}
+
+// Missing ends a test that needs a program that is not installed: it skips the test, or
+// fails it in CI on Linux.
+func Missing(t testing.TB, message string) {
+	t.Helper()
+	if runtime.GOOS == "linux" && os.Getenv("CI") != "" {
+		t.Fatal(message)
+	}
+	t.Skip(message)
 }
